@@ -1,0 +1,83 @@
+/*
+ * log: one event, one line, never blocking.
+ *
+ * Lines are collected in a bounded buffer and written once per turn of the
+ * loop (log_flush).  A reader that is too slow loses lines; they are counted
+ * and the count is logged when there is room again.  Control characters and
+ * non-ASCII bytes of every line are escaped (\xNN) here, so no caller can
+ * print foreign bytes raw and no event can become two lines.
+ *
+ * The tag is "weir/ROLE[PID]: " (syslog_name/role), as interface.md says.
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/time.h"
+
+enum log_format { LOG_POSTFIX, LOG_QMAIL, LOG_JSON };
+enum log_level { LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+
+enum { LOG_LINE_BYTES = 4096, LOG_BUFFER_BYTES = 65536 };
+
+/*
+ * log_open(name, role, destination, format, et):
+ * name is syslog_name, role e.g. "smtpd".  destination: "stderr" or
+ * "syslog".  The descriptor is made non-blocking without changing what the
+ * parent shares.  Before the first call lines go to stderr unbuffered.
+ */
+MUST_CHECK enum err log_open(const char *name, const char *role,
+    const char *destination, enum log_format format, struct errtext *et);
+
+/* Write what is buffered; as much as the destination takes.  Non-blocking. */
+void log_flush(void);
+/* log_flush, waiting at most timeout_ms: for the last words of a process. */
+void log_close(int timeout_ms);
+/* Open the destination anew (USR1). */
+void log_reopen(void);
+
+/* Plain lines. */
+void log_info(const char *fmt, ...) PRINTF(1, 2);
+void log_warning(const char *fmt, ...) PRINTF(1, 2);
+void log_error(const char *fmt, ...) PRINTF(1, 2);
+/* A line about message id: "ID: ..." */
+void log_message(uint64_t id, const char *fmt, ...) PRINTF(2, 3);
+
+/*
+ * Lines with fields: "ID: from=<a@b>, size=9, nrcpt=1 (queue active)" in
+ * format postfix, an object in format json.  Usage: log_begin, any number of
+ * log_field, at most one log_note, log_end.  The line is cut at
+ * LOG_LINE_BYTES.
+ */
+struct log_line {
+	enum log_level level;
+	uint64_t id;   /* 0: none */
+	size_t len;    /* bytes used in text */
+	unsigned field_count;
+	char text[LOG_LINE_BYTES];
+};
+
+void log_begin(struct log_line *l, enum log_level level, uint64_t id,
+    const char *event); /* event: "reject", "delivery", ...; json only */
+void log_field(struct log_line *l, const char *key, const char *fmt, ...)
+    PRINTF(3, 4);
+void log_note(struct log_line *l, const char *fmt, ...) PRINTF(2, 3);
+void log_end(struct log_line *l);
+
+/*
+ * A limit that was hit: at most one line a minute per site, with the count
+ * since the last.  site is static storage of the caller, zeroed at start.
+ * The line: "limit NAME (VALUE) reached by WHO: ACTION (N times)".
+ */
+struct log_limit_site {
+	struct mono next; /* no line before this instant */
+	uint64_t suppressed_count;
+	bool seen;
+};
+
+void log_limit(struct log_limit_site *site, struct mono now, const char *name,
+    int64_t value, struct slice who, const char *action);

@@ -1,0 +1,98 @@
+/*
+ * mem: accounts, and the only allocation in Weir.
+ *
+ * An account bounds bytes of memory.  Accounts form a tree (budget > role >
+ * class > connection > transaction); a charge walks to the root and is made
+ * everywhere or nowhere.  Refusal is ERR_FULL: normal, never fatal.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct limit_row;
+
+struct acct {
+	struct acct *parent;   /* NULL: a root */
+	const char *name;      /* static string */
+	int64_t used_bytes;
+	int64_t max_bytes;     /* 0: only the parents bound it */
+	int64_t peak_bytes;
+	uint64_t refused_count;
+	struct limit_row *row; /* NULL: too small to be shown */
+};
+
+/* shown: give it a row in the limits page.  Accounts of one connection or
+ * one transaction are not shown. */
+void acct_init(struct acct *a, struct acct *parent, const char *name,
+    int64_t max_bytes, bool shown, const char *parameter);
+/* ASSERTs that nothing is charged. */
+void acct_fini(struct acct *a);
+MUST_CHECK enum err acct_charge(struct acct *a, int64_t bytes);
+void acct_release(struct acct *a, int64_t bytes);
+/* Bytes that a charge could still get now (least over the path to the root). */
+int64_t acct_room(const struct acct *a);
+
+/* Charged allocation.  Memory is zeroed.  NULL when the account (or the
+ * system) refuses.  mem_free(NULL) is allowed; the size is remembered. */
+void *mem_alloc(struct acct *a, size_t bytes);
+void *mem_alloc_array(struct acct *a, size_t count, size_t bytes);
+void mem_free(struct acct *a, void *p);
+/* What mem_alloc(bytes) charges, its header included. */
+size_t mem_cost(size_t bytes);
+
+/* Test hook: the n-th allocation from now fails (0: off). */
+void mem_fail_after(unsigned n);
+
+/*
+ * arena: many small allocations that end together.
+ * Chunks of chunk_bytes are taken from the account as needed, up to
+ * max_bytes in all; arena_reset gives all but the first back.
+ */
+struct arena_chunk;
+struct arena {
+	struct acct *acct;
+	struct arena_chunk *first; /* newest first */
+	size_t chunk_bytes;
+	size_t max_bytes;
+	size_t held_bytes; /* in chunks */
+};
+
+void arena_init(struct arena *ar, struct acct *a, size_t chunk_bytes,
+    size_t max_bytes);
+void arena_fini(struct arena *ar); /* gives everything back */
+void arena_reset(struct arena *ar);
+/* Zeroed, aligned for any type; NULL when refused. */
+void *arena_alloc(struct arena *ar, size_t bytes);
+/* Copy of s with a terminator after it; NULL when refused. */
+char *arena_copy(struct arena *ar, const char *s, size_t len);
+
+/*
+ * pool: at most count_max objects of one size.  Memory is taken from the
+ * account in slabs as objects are first used and kept for reuse;
+ * pool_prealloc takes all of it at once.
+ */
+struct pool_slab;
+struct pool {
+	struct acct *acct;
+	const char *name;
+	size_t object_bytes;
+	unsigned slab_count;    /* objects per slab */
+	unsigned count_max;
+	unsigned in_use;
+	void *free_list;
+	struct pool_slab *slabs;
+	struct limit_row *row;
+};
+
+void pool_init(struct pool *p, struct acct *a, const char *name,
+    const char *parameter, size_t object_bytes, unsigned count_max);
+void pool_fini(struct pool *p); /* ASSERTs that nothing is in use */
+MUST_CHECK enum err pool_prealloc(struct pool *p);
+void *pool_get(struct pool *p); /* zeroed; NULL when full or refused */
+void pool_put(struct pool *p, void *object);
+/* Bytes that count objects cost, for the plan. */
+size_t pool_cost(size_t object_bytes, unsigned count);
