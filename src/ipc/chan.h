@@ -29,6 +29,7 @@ enum role {
 	ROLE_LOCAL,
 	ROLE_BOUNCE,
 	ROLE_PICKUP,
+	ROLE_COMMAND, /* a client of a socket of ours: `weir queue`, mailq */
 	ROLE_COUNT
 };
 

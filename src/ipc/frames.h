@@ -93,3 +93,27 @@ enum report_kind {
 	REPORT_DOUBLE,
 	REPORT_KIND_COUNT
 };
+
+/* What a message in the queue is doing. */
+enum ctl_status {
+	CTL_INCOMING, /* accepted, not yet in the active set */
+	CTL_ACTIVE,   /* being delivered */
+	CTL_DEFERRED, /* waits for its next attempt */
+	CTL_HOLD,     /* waits for the administrator */
+	CTL_STATUS_COUNT
+};
+
+enum ctl_verb {
+	CTL_VERB_HOLD,
+	CTL_VERB_RELEASE,
+	CTL_VERB_RETRY,  /* due now */
+	CTL_VERB_DELETE, /* without a report to the sender */
+	CTL_VERB_FAIL,   /* undelivered recipients fail: the sender is told */
+	CTL_VERB_COUNT
+};
+
+enum ctl_rcpt_state {
+	CTL_RCPT_WAITING,
+	CTL_RCPT_DONE, /* delivered, failed or given up */
+	CTL_RCPT_STATE_COUNT
+};
