@@ -1,0 +1,552 @@
+"""What the system tests share: a server of their own, peers, and waiting.
+
+Nothing here knows Weir's insides: it starts the programs of a build folder
+(WEIR_BUILD), writes weir.conf, speaks SMTP, reads log lines and mailboxes.
+Nothing sleeps to wait for an event: wait_for() polls a condition and fails
+with what it saw when the deadline passes.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build"))
+WEIR = BUILD / "weir"
+NOBODY = 65534
+DEADLINE = float(os.environ.get("WEIR_TEST_DEADLINE", "30"))
+SANITIZED = "asan" in BUILD.name
+
+
+def wait_for(condition, what, deadline=DEADLINE, step=0.01):
+    """Poll condition() until it is true; its value is returned."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline} s: {what() if callable(what) else what}")
+        time.sleep(step)
+
+
+def free_port():
+    """A TCP port that nobody uses (and UDP, for the name server)."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Client:
+    """A raw SMTP client: what is sent is exactly what is said."""
+
+    def __init__(self, port, greet=True, source=None, timeout=DEADLINE, path=None):
+        if path:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            self.sock.connect(str(path))
+        else:
+            self.sock = socket.create_connection(
+                ("127.0.0.1", port), timeout,
+                source_address=(source, 0) if source else None)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.rest = b""
+        if greet:
+            self.greeting = self.reply()
+
+    def send(self, data):
+        if isinstance(data, str):
+            data = data.encode("utf-8", "surrogateescape")
+        self.sock.sendall(data)
+
+    def line(self):
+        while b"\n" not in self.rest:
+            more = self.sock.recv(65536)
+            if not more:
+                raise ConnectionError(f"closed; had {self.rest!r}")
+            self.rest += more
+        line, self.rest = self.rest.split(b"\n", 1)
+        assert line.endswith(b"\r"), line
+        return line[:-1].decode("utf-8", "backslashreplace")
+
+    def reply(self):
+        """(code, text) of one reply; lines joined by newlines."""
+        lines = []
+        while True:
+            line = self.line()
+            assert re.match(r"^\d{3}[ -]", line), line
+            lines.append(line[4:])
+            if line[3] == " ":
+                return int(line[:3]), "\n".join(lines)
+
+    def cmd(self, line):
+        self.send(line + "\r\n")
+        return self.reply()
+
+    def ok(self, line, code=250):
+        got = self.cmd(line)
+        assert got[0] == code, (line, got)
+        return got
+
+    def transaction(self, sender, rcpts, body, params=""):
+        """A whole transaction; the final reply."""
+        if isinstance(rcpts, str):
+            rcpts = [rcpts]
+        self.ok(f"MAIL FROM:<{sender}>{params}")
+        for r in rcpts:
+            self.ok(f"RCPT TO:<{r}>")
+        self.ok("DATA", 354)
+        if isinstance(body, str):
+            body = body.encode()
+        body = body.replace(b"\r\n.", b"\r\n..")
+        if body.startswith(b"."):
+            body = b"." + body
+        self.send(body + b"\r\n.\r\n" if not body.endswith(b"\r\n") else body + b".\r\n")
+        return self.reply()
+
+    def closed(self):
+        """True when the server has closed (bytes before that are read)."""
+        try:
+            while True:
+                more = self.sock.recv(65536)
+                if not more:
+                    return True
+                self.rest += more
+        except ConnectionResetError:
+            return True
+        except socket.timeout:
+            return False
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def message(subject="test", body="Hello.\r\n", to="someone"):
+    return (f"From: sender@client.example\r\nTo: {to}\r\nSubject: {subject}\r\n"
+            f"Message-ID: <{subject}@client.example>\r\n\r\n{body}")
+
+
+class FakeMX:
+    """A next hop that follows a script.
+
+    script(verb, argument, connection) returns a reply line, None for the
+    usual one, or "close".  Every message is kept in .messages.
+    """
+
+    def __init__(self, script=None, host="127.0.0.1", ehlo=("PIPELINING", "8BITMIME", "SIZE 0"),
+                 port=None):
+        self.script = script or (lambda verb, arg, conn: None)
+        self.ehlo = ehlo
+        self.messages = []
+        self.connections = 0
+        self.commands = []
+        self.lock = threading.Lock()
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                try:
+                    outer._session(self)
+                except (ConnectionError, OSError):
+                    pass
+
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+            request_queue_size = 200
+
+        self.server = Server((host, port or 0), Handler)
+        self.host = host
+        self.port = self.server.server_address[1]
+        self.thread = threading.Thread(target=self.server.serve_forever,
+                                       kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread.start()
+
+    def _say(self, h, text):
+        if text == "close":
+            raise ConnectionError
+        h.wfile.write(text.encode("utf-8", "surrogateescape") + b"\r\n")
+
+    def _session(self, h):
+        with self.lock:
+            self.connections += 1
+            conn = self.connections
+        self._say(h, self.script("CONNECT", "", conn) or "220 fake.example ESMTP")
+        sender, rcpts = None, []
+        while True:
+            raw = h.rfile.readline(100000)
+            if not raw:
+                return
+            line = raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            verb, _, arg = line.partition(" ")
+            verb = verb.upper()
+            with self.lock:
+                self.commands.append(line)
+            custom = self.script(verb, arg, conn)
+            if custom is not None:
+                self._say(h, custom)
+                if verb == "MAIL" and custom[0] == "2":
+                    sender, rcpts = arg, []
+                if verb == "RCPT" and custom[0] == "2":
+                    rcpts.append(arg)
+                if not (verb == "DATA" and custom[0] == "3"):
+                    continue
+            elif verb == "EHLO":
+                lines = ["fake.example"] + list(self.ehlo)
+                for i, l in enumerate(lines):
+                    self._say(h, "250" + ("-" if i + 1 < len(lines) else " ") + l)
+                continue
+            elif verb == "MAIL":
+                sender, rcpts = arg, []
+                self._say(h, "250 2.1.0 ok")
+                continue
+            elif verb == "RCPT":
+                rcpts.append(arg)
+                self._say(h, "250 2.1.5 ok")
+                continue
+            elif verb == "QUIT":
+                self._say(h, "221 2.0.0 bye")
+                return
+            elif verb != "DATA":
+                self._say(h, "250 2.0.0 ok")
+                continue
+            else:
+                if not rcpts:
+                    self._say(h, "554 5.5.1 no recipients")
+                    continue
+                self._say(h, "354 go on")
+            body = []
+            while True:
+                l = h.rfile.readline()
+                if not l:
+                    return
+                if l == b".\r\n":
+                    break
+                body.append(l[1:] if l.startswith(b".") else l)
+            data = b"".join(body)
+            custom = self.script(".", data, conn)
+            if custom is None or custom[0] == "2":
+                with self.lock:
+                    self.messages.append((sender, list(rcpts), data))
+            self._say(h, custom or "250 2.0.0 taken")
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class FakeDNS:
+    """A name server with a table: {("name", "MX"): [...]}.
+
+    Values: MX (preference, name); A, AAAA, PTR, CNAME text; "SERVFAIL",
+    "DROP" (no answer) as the whole value.  Unknown names: NXDOMAIN.
+    """
+
+    def __init__(self, records):
+        import dnslib
+        self.dnslib = dnslib
+        self.records = {(n.lower().rstrip("."), t): v for (n, t), v in records.items()}
+        self.queries = []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        d = self.dnslib
+        while True:
+            try:
+                data, peer = self.sock.recvfrom(4096)
+            except OSError:
+                return
+            q = d.DNSRecord.parse(data)
+            name = str(q.q.qname).rstrip(".").lower()
+            kind = d.QTYPE[q.q.qtype]
+            self.queries.append((name, kind))
+            value = self.records.get((name, kind))
+            a = q.reply()
+            if value == "DROP":
+                continue
+            if value == "SERVFAIL":
+                a.header.rcode = d.RCODE.SERVFAIL
+            elif value is None:
+                cname = self.records.get((name, "CNAME"))
+                if cname:
+                    a.add_answer(d.RR(name, d.QTYPE.CNAME, rdata=d.CNAME(cname), ttl=1))
+                elif not any(n == name for n, _ in self.records):
+                    a.header.rcode = d.RCODE.NXDOMAIN
+            else:
+                for v in value if isinstance(value, list) else [value]:
+                    rdata = d.MX(v[1], v[0]) if kind == "MX" else getattr(d, kind)(v)
+                    a.add_answer(d.RR(name, q.q.qtype, rdata=rdata, ttl=1))
+            self.sock.sendto(a.pack(), peer)
+
+    def close(self):
+        self.sock.close()
+
+
+class Weir:
+    """A server in a directory of its own.
+
+    conf: parameters beside the usual ones (None takes one away).
+    uid: run the whole tree as this user (only as root).
+    """
+
+    def __init__(self, conf=None, directory=None, uid=None, start=True, lines=()):
+        self.own = directory is None
+        self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="weir-test-"))
+        self.uid = uid
+        self.dir.chmod(0o755)
+        if os.geteuid() == 0 and self.own:
+            os.chown(self.dir, NOBODY if uid is None else uid, NOBODY if uid is None else uid)
+        self.port = free_port()
+        self.conf = {
+            "queue_directory": self.dir / "queue",
+            "data_directory": self.dir / "data",
+            "myhostname": "mx.test.example",
+            "smtp_listen": f"127.0.0.1:{self.port}",
+            "mydestination": "$myhostname, localhost",
+            "virtual_mailbox_domains": "example.test",
+            "virtual_mailbox_base": self.dir / "mail",
+            "virtual_mailbox_maps": "static:%u/Maildir/",
+            "postmaster_mailbox": self.dir / "data/postmaster/Maildir/",
+            "queue_segment_size": "4M",
+            "smtpd_client_connection_rate_limit": "0",
+            "smtpd_client_message_rate_limit": "0",
+            "smtpd_client_recipient_rate_limit": "0",
+            "smtpd_client_connection_count_limit": "0",
+            "resolver_addresses": "127.0.0.1:9",
+            "smtp_processes": "1",
+            "smtpd_processes": "2",
+        }
+        self.conf.update(conf or {})
+        self.lines = lines
+        self.process = None
+        self.log_path = self.dir / "log.txt"
+        self.write_conf()
+        if start:
+            self.start()
+
+    # ---- configuration ----
+    @property
+    def conf_path(self):
+        return self.dir / "weir.conf"
+
+    def write_conf(self, **changes):
+        self.conf.update(changes)
+        text = "".join(f"{k} = {v}\n" for k, v in self.conf.items() if v is not None)
+        self.conf_path.write_text(text + "".join(f"{l}\n" for l in self.lines))
+        self.conf_path.chmod(0o644)
+
+    # ---- the process ----
+    def _identity(self):
+        if self.uid is None or os.geteuid() != 0:
+            return None
+
+        def drop():
+            os.setgroups([])
+            os.setgid(self.uid)
+            os.setuid(self.uid)
+        return drop
+
+    def start(self, *options, ready=True):
+        log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [WEIR, "run", "-c", self.conf_path, *options], stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=self._identity())
+        log.close()
+        self.log_mark = self.log_path.stat().st_size if not ready else 0
+        if ready:
+            before = self.count_log(r"weir: ready")
+            self.ready_count = getattr(self, "ready_count", 0) + 1
+            wait_for(lambda: self.count_log(r"weir: ready") >= self.ready_count
+                     or self.process.poll() is not None, lambda: "ready:\n" + self.log())
+            assert self.process.poll() is None, self.log()
+            del before
+        return self
+
+    def stop(self, sig=signal.SIGTERM, timeout=DEADLINE):
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("did not stop:\n" + self.log())
+        self.process = None
+        return code
+
+    def pids(self):
+        """pid -> program name of every process of this server."""
+        if self.process is None:
+            return {}
+        found = {}
+        for p in pathlib.Path("/proc").iterdir():
+            if not p.name.isdigit():
+                continue
+            try:
+                stat = (p / "stat").read_text()
+            except OSError:
+                continue
+            name, rest = stat[stat.index("(") + 1:].rsplit(")", 1)
+            fields = rest.split()
+            if int(fields[3]) == self.process.pid and fields[0] != "Z":
+                found[int(p.name)] = name
+        return found
+
+    def role_pids(self, role):
+        return [pid for pid, name in self.pids().items() if name == f"weir-{role}"]
+
+    def kill(self):
+        """kill -9 of the whole tree."""
+        if self.process is None:
+            return
+        while True:
+            pids = self.pids()
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if not pids:
+                break
+        self.process.wait()
+        self.process = None
+
+    def hup(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def close(self):
+        self.kill()
+        if self.own:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, tb):
+        if kind is not None:
+            print("---- weir.conf\n" + self.conf_path.read_text())
+            print("---- log\n" + self.log()[-20000:])
+        sane = self.sane()
+        self.close()
+        if kind is None:
+            assert not sane, sane
+
+    def sane(self):
+        """Lines that no test may leave behind."""
+        return [l for l in self.log().splitlines()
+                if re.search(r"AddressSanitizer|runtime error:|LeakSanitizer|assertion failed|ASSERT|bug:", l)]
+
+    # ---- what it says ----
+    def log(self):
+        try:
+            return self.log_path.read_text(errors="backslashreplace")
+        except FileNotFoundError:
+            return ""
+
+    def count_log(self, pattern):
+        return len(re.findall(pattern, self.log(), re.M))
+
+    def wait_log(self, pattern, deadline=DEADLINE, count=1):
+        wait_for(lambda: self.count_log(pattern) >= count,
+                 lambda: f"log line {pattern!r} x{count} in:\n" + self.log()[-8000:], deadline)
+        return list(re.finditer(pattern, self.log(), re.M))[-1]
+
+    def weir(self, *args, input=None, check=True, name="weir", timeout=DEADLINE, uid=None):
+        """Run a command of Weir's with this server's configuration."""
+        cmd = [WEIR, *([name] if name != "weir" else []), *map(str, args)]
+        at = 2 if name != "weir" else 1
+        if "-c" not in args:
+            cmd[at:at] = []
+            cmd += ["-c", str(self.conf_path)] if name == "weir" else []
+        env = dict(os.environ, WEIR_CONF=str(self.conf_path))
+        pre = None
+        if uid is not None and os.geteuid() == 0:
+            def pre():
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+        elif self.uid is not None:
+            pre = self._identity()
+        r = subprocess.run(cmd, input=input, capture_output=True, env=env, timeout=timeout,
+                           preexec_fn=pre)
+        r.out = r.stdout.decode(errors="backslashreplace")
+        r.err = r.stderr.decode(errors="backslashreplace")
+        if check:
+            assert r.returncode == 0, (cmd, r.returncode, r.out, r.err)
+        return r
+
+    def json(self, *args):
+        return json.loads(self.weir(*args, "--json").out)
+
+    def queue(self):
+        """Messages in the queue: one object each."""
+        out = self.weir("queue", "list", "--json").out
+        return [json.loads(l) for l in out.splitlines() if l.strip()]
+
+    # ---- mail ----
+    def client(self, **kw):
+        return Client(self.port, **kw)
+
+    def send(self, rcpts, subject="test", sender="sender@client.example", body=None, **kw):
+        """Send one message; returns the id that the server gave it."""
+        with self.client() as c:
+            c.ok("EHLO client.example")
+            code, text = c.transaction(sender, rcpts, body or message(subject), **kw)
+            assert code == 250, (code, text)
+            c.cmd("QUIT")
+        m = re.search(r"queued as (\d+)$", text)
+        assert m, text
+        return int(m.group(1))
+
+    def maildir(self, user):
+        return self.dir / "mail" / user / "Maildir"
+
+    def mails(self, user):
+        """Bytes of every message in a virtual user's Maildir/new."""
+        new = self.maildir(user) / "new"
+        if not new.is_dir():
+            return []
+        return [p.read_bytes() for p in sorted(new.iterdir())]
+
+    def wait_mails(self, user, count=1, deadline=DEADLINE):
+        wait_for(lambda: len(self.mails(user)) >= count,
+                 lambda: f"{count} mails of {user}, has {len(self.mails(user))}:\n" + self.log()[-8000:],
+                 deadline)
+        return self.mails(user)
+
+    def wait_queue_empty(self, deadline=DEADLINE):
+        wait_for(lambda: not self.queue(), lambda: f"queue empty: {self.queue()}\n{self.log()[-6000:]}",
+                 deadline, step=0.05)
+
+
+def relay_conf(mx):
+    """Everything that is not local goes to this fake."""
+    return {"relayhost": f"[127.0.0.1]:{mx.port}"}
+
+
+#: Retries within seconds, for tests that watch them.
+FAST_RETRY = {
+    "queue_run_delay": "1s",
+    "minimal_backoff_time": "1s",
+    "maximal_backoff_time": "2s",
+    "transport_retry_time": "1s",
+}
