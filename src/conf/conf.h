@@ -7,6 +7,9 @@
  *   INT name   -> int64_t name         BOOL name -> bool name
  *   STR name   -> const char *name     ENUM name -> int name
  *   LIST name  -> struct conf_list name
+ *
+ * A loaded configuration never changes.  A reload loads a new one and frees
+ * the old one when nobody uses it any more.  Strings and lists belong to it.
  */
 #pragma once
 
@@ -17,10 +20,176 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-struct conf;
+struct acct;
+struct buf;
+
+enum {
+	CONF_FILE_BYTES_MAX = 1 << 20, /* a configuration or control file */
+	CONF_LINE_BYTES_MAX = 65536,   /* one definition, continued lines too */
+	CONF_VALUE_BYTES_MAX = 65536,  /* one value, expanded */
+	CONF_ITEM_COUNT_MAX = 8192,    /* items of one list */
+	CONF_EXPAND_DEPTH_MAX = 16,    /* $name within $name */
+	CONF_BYTES_MAX = 4 << 20,      /* one loaded configuration */
+	CONF_OVERRIDE_COUNT_MAX = 256, /* -o */
+	CONF_MESSAGE_COUNT_MAX = 64,   /* kept by a report */
+	CONF_MESSAGE_BYTES = 512,
+};
+
+#define CONF_PATH_DEFAULT "/etc/weir/weir.conf"
 
 /* Items of a list parameter, expanded, without empty ones. */
 struct conf_list {
 	const struct slice *items;
 	size_t count;
 };
+
+struct conf {
+#define TIME(name, ...) int64_t name##_ms;
+#define SIZE(name, ...) int64_t name##_bytes;
+#define INT(name, ...)	int64_t name;
+#define BOOL(name, ...) bool name;
+#define STR(name, ...)	const char *name; /* never NULL */
+#define ENUM(name, ...) int name;
+#define LIST(name, ...) struct conf_list name;
+#include "conf/params.def"
+};
+
+/* Values of ENUM parameters, in the order of their words in params.def.
+ * log_format is enum log_format of base/log.h. */
+enum conf_bounce_format { CONF_BOUNCE_RFC3464 };
+enum conf_retry_schedule { CONF_RETRY_EXPONENTIAL, CONF_RETRY_QUADRATIC };
+enum conf_bare_newline { CONF_BARE_REJECT, CONF_BARE_NORMALIZE };
+
+/*
+ * What loading found: errors and warnings, in the order in which they were
+ * met.  Each is one line, "FILE:LINE: name: value "x": what is wrong; what
+ * would be right", printable ASCII, without newline.  FILE is "-o" for an
+ * override, whose LINE is its number.
+ */
+struct conf_message {
+	bool is_error;
+	char text[CONF_MESSAGE_BYTES];
+};
+
+struct conf_report {
+	unsigned error_count;	/* all, also those not kept */
+	unsigned warning_count; /* likewise */
+	unsigned count;		/* kept in messages */
+	struct conf_message messages[CONF_MESSAGE_COUNT_MAX];
+};
+
+/* A report is about 33 KiB: not for the stack of a role. */
+struct conf_report *
+conf_report_new(struct acct *a); /* NULL: no memory */
+void
+conf_report_free(struct acct *a, struct conf_report *r);
+
+/* Where a configuration comes from. */
+struct conf_input {
+	/* weir.conf.  NULL: CONF_PATH_DEFAULT, and if that does not exist
+	 * the built-in defaults hold. */
+	const char *path;
+	const char *const *overrides; /* "name=value" each, as given to -o */
+	size_t override_count;
+};
+
+/*
+ * conf_load(a, in, report, out):
+ * Read weir.conf, the control directory that it names and the overrides;
+ * check everything, also that the files named by tables exist.  Blocks on
+ * files.
+ *
+ * a       charged until conf_free.
+ * report  every error and warning is added to it.
+ * out     set only on OK; the caller frees it with conf_free.
+ *
+ * ERR_CONFIG if anything is wrong (the report says what), ERR_NOMEM.
+ */
+MUST_CHECK enum err
+conf_load(struct acct *a, const struct conf_input *in,
+    struct conf_report *report, const struct conf **out);
+
+/*
+ * conf_load_fd(a, fd, out, et):
+ * Read the text that conf_render wrote (a role, from descriptor 4), from its
+ * beginning.  fd stays the caller's.  Files named in it are not touched.
+ */
+MUST_CHECK enum err
+conf_load_fd(
+    struct acct *a, int fd, const struct conf **out, struct errtext *et);
+
+/*
+ * conf_load_text(a, text, name, report, out):
+ * As conf_load from a text in memory, without overrides or a look at files;
+ * name stands for FILE in messages.  For tests and `weir try`.
+ */
+MUST_CHECK enum err
+conf_load_text(struct acct *a, struct slice text, const char *name,
+    struct conf_report *report, const struct conf **out);
+
+void
+conf_free(const struct conf *c); /* NULL is allowed */
+
+enum conf_render_flag {
+	CONF_RENDER_CHANGED = 1,  /* only what differs from the default */
+	CONF_RENDER_SOURCE = 2,	  /* with where the value comes from */
+	CONF_RENDER_JSON = 4,	  /* one array of objects */
+	CONF_RENDER_EXPANDED = 8, /* $names replaced (JSON has both) */
+};
+
+/*
+ * conf_render(c, names, name_count, flags, out):
+ * Write "name = value" lines, in the order of params.def, of the parameters
+ * named, or of all when name_count is 0.  Without CONF_RENDER_SOURCE and
+ * CONF_RENDER_JSON the text is a weir.conf that loads to the same values.
+ *
+ * ERR_NOTFOUND for an unknown name, which et then says with the nearest
+ * known one; ERR_FULL and ERR_TOOBIG of out.
+ */
+MUST_CHECK enum err
+conf_render(const struct conf *c, const char *const *names, size_t name_count,
+    unsigned flags, struct buf *out, struct errtext *et);
+
+/*
+ * conf_restart_needed(old, new, n):
+ * Name of the n-th parameter (from 0) that differs and that a reload cannot
+ * make effective; NULL when there are no more.
+ */
+const char *
+conf_restart_needed(const struct conf *old, const struct conf *new, unsigned n);
+
+enum conf_transport_which {
+	CONF_TRANSPORT_CONCURRENCY,
+	CONF_TRANSPORT_RECIPIENTS,
+	CONF_TRANSPORT_INITIAL,
+};
+
+/*
+ * conf_transport_limit(c, transport, which):
+ * NAME_destination_concurrency_limit, NAME_destination_recipient_limit or
+ * NAME_initial_destination_concurrency of a transport; of one that has none,
+ * the default.
+ */
+int64_t
+conf_transport_limit(const struct conf *c, struct slice transport,
+    enum conf_transport_which which);
+
+/* Is there a transport of that name? */
+bool
+conf_transport_known(struct slice transport);
+
+/* inet_protocols as a set. */
+enum { CONF_INET4 = 1, CONF_INET6 = 2 };
+unsigned
+conf_inet_protocols(const struct conf *c);
+
+/*
+ * conf_list_has(list, word), conf_list_has_domain(list, domain):
+ * Is word an item (ASCII case ignored); is domain an item, or below one that
+ * is written ".suffix".  Items that are tables never match here: the lookup
+ * role asks them.
+ */
+bool
+conf_list_has(const struct conf_list *list, struct slice word);
+bool
+conf_list_has_domain(const struct conf_list *list, struct slice domain);
