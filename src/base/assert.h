@@ -7,9 +7,9 @@
  */
 #pragma once
 
-#define ASSERT(cond)                                                     \
-	do {                                                             \
-		if (__builtin_expect(!(cond), 0))                        \
+#define ASSERT(cond)                                                        \
+	do {                                                                \
+		if (__builtin_expect(!(cond), 0))                           \
 			assert_failed(#cond, __FILE__, __LINE__, __func__); \
 	} while (0)
 

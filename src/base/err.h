@@ -7,11 +7,12 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define MUST_CHECK    __attribute__((warn_unused_result))
-#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
-#define ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
+#define MUST_CHECK   __attribute__((warn_unused_result))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -43,8 +44,8 @@ struct errtext {
 const char *err_text(enum err e);
 const char *err_name(enum err e); /* "FULL", "IO", ... ; "OK" */
 enum err_class err_class(enum err e);
-int err_smtp_code(enum err e);       /* 250 for OK */
-const char *err_status(enum err e);  /* "4.3.1"; "2.0.0" for OK */
+int err_smtp_code(enum err e);	    /* 250 for OK */
+const char *err_status(enum err e); /* "4.3.1"; "2.0.0" for OK */
 
 /*
  * err_from_errno(errnum):

@@ -26,7 +26,7 @@ struct gate_slot {
 
 struct gate {
 	const char *name;
-	unsigned limit;    /* 0: held closed */
+	unsigned limit;	   /* 0: held closed */
 	unsigned reserved; /* of limit, for privileged holders */
 	unsigned in_use;
 	struct list held;

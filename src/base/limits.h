@@ -4,6 +4,7 @@
  * One page of shared memory per role.  The role writes it; everybody else
  * maps it read-only.  Enforcement never reads it.  A row is written with
  * relaxed atomics by the type that owns the limit (acct, pool, gate, ...).
+ * Rows are made by one thread; figures may be written by any.
  */
 #pragma once
 
@@ -15,25 +16,25 @@
 #include "base/err.h"
 
 enum limit_kind {
-	LIMIT_ACCOUNT,  /* bytes of memory */
-	LIMIT_POOL,     /* objects */
-	LIMIT_GATE,     /* concurrency */
+	LIMIT_ACCOUNT,	/* bytes of memory */
+	LIMIT_POOL,	/* objects */
+	LIMIT_GATE,	/* concurrency */
 	LIMIT_DEADLINE, /* ms; in_use: how many run now */
-	LIMIT_QUOTA,    /* bytes or inodes on disk */
-	LIMIT_SIZE,     /* bound of one object; in_use is not kept */
-	LIMIT_COUNT,    /* bound of a number within one object; likewise */
-	LIMIT_GAUGE,    /* no limit: a figure worth showing */
+	LIMIT_QUOTA,	/* bytes or inodes on disk */
+	LIMIT_SIZE,	/* bound of one object; in_use is not kept */
+	LIMIT_COUNT,	/* bound of a number within one object; likewise */
+	LIMIT_GAUGE,	/* no limit: a figure worth showing */
 	LIMIT_KIND_COUNT
 };
 
 enum { LIMITS_ROWS_MAX = 240, LIMITS_NAME_BYTES = 40 };
 
 struct limit_row {
-	char name[LIMITS_NAME_BYTES];      /* "sessions" */
+	char name[LIMITS_NAME_BYTES];	   /* "sessions" */
 	char parameter[LIMITS_NAME_BYTES]; /* "concurrency_incoming"; or "" */
-	uint32_t kind;                     /* enum limit_kind */
-	uint32_t object_bytes;             /* size of one object; 0: none */
-	_Atomic int64_t limit;             /* 0: none */
+	uint32_t kind;			   /* enum limit_kind */
+	uint32_t object_bytes;		   /* size of one object; 0: none */
+	_Atomic int64_t limit;		   /* 0: none */
 	_Atomic int64_t in_use;
 	_Atomic int64_t high_water;
 	_Atomic int64_t refused;
@@ -41,7 +42,7 @@ struct limit_row {
 };
 
 struct limits_page {
-	uint32_t magic;   /* LIMITS_MAGIC */
+	uint32_t magic;	  /* LIMITS_MAGIC */
 	uint32_t version; /* of this layout */
 	char role[16];
 	uint32_t index; /* which of several processes of a role */
@@ -77,11 +78,16 @@ void limit_set_limit(struct limit_row *row, int64_t limit);
 void limit_refused(struct limit_row *row);
 void limit_waited(struct limit_row *row);
 
-/* Create (memfd) and map a page; fd_out is writable, for the role. */
+/* Create (memfd, sealed in size, mode 0600) and map a page; fd_out is
+ * writable, for the role. */
 MUST_CHECK enum err limits_page_create(const char *role, unsigned index,
     int *fd_out, struct limits_page **page_out, struct errtext *et);
-/* Map a page read-only; checks magic, version and size. */
+/* A read-only descriptor of the page of fd, for those who only look. */
+MUST_CHECK enum err limits_page_reader(int fd, int *fd_out, struct errtext *et);
+/* Map a page; checks magic, version, size and seal: ERR_VERSION,
+ * ERR_CORRUPT. */
 MUST_CHECK enum err limits_page_map(int fd, bool writable,
     struct limits_page **page_out, struct errtext *et);
+/* NULL is allowed; unmapping the current page falls back to the private one. */
 void limits_page_unmap(struct limits_page *page);
 const char *limit_kind_name(enum limit_kind k);

@@ -55,8 +55,8 @@ void log_message(uint64_t id, const char *fmt, ...) PRINTF(2, 3);
  */
 struct log_line {
 	enum log_level level;
-	uint64_t id;   /* 0: none */
-	size_t len;    /* bytes used in text */
+	uint64_t id; /* 0: none */
+	size_t len;  /* bytes used in text */
 	unsigned field_count;
 	char text[LOG_LINE_BYTES];
 };

@@ -4,6 +4,9 @@
  * An account bounds bytes of memory.  Accounts form a tree (budget > role >
  * class > connection > transaction); a charge walks to the root and is made
  * everywhere or nowhere.  Refusal is ERR_FULL: normal, never fatal.
+ *
+ * Nothing here is locked: an account, and all that is charged to its tree,
+ * belongs to one thread.  Another thread gets an account of its own.
  */
 #pragma once
 
@@ -16,10 +19,10 @@
 struct limit_row;
 
 struct acct {
-	struct acct *parent;   /* NULL: a root */
-	const char *name;      /* static string */
+	struct acct *parent; /* NULL: a root */
+	const char *name;    /* static string */
 	int64_t used_bytes;
-	int64_t max_bytes;     /* 0: only the parents bound it */
+	int64_t max_bytes; /* 0: only the parents bound it */
 	int64_t peak_bytes;
 	uint64_t refused_count;
 	struct limit_row *row; /* NULL: too small to be shown */
@@ -33,11 +36,14 @@ void acct_init(struct acct *a, struct acct *parent, const char *name,
 void acct_fini(struct acct *a);
 MUST_CHECK enum err acct_charge(struct acct *a, int64_t bytes);
 void acct_release(struct acct *a, int64_t bytes);
+/* On reload.  Below what is used: no new charges until enough came back. */
+void acct_set_max(struct acct *a, int64_t max_bytes);
 /* Bytes that a charge could still get now (least over the path to the root). */
 int64_t acct_room(const struct acct *a);
 
-/* Charged allocation.  Memory is zeroed.  NULL when the account (or the
- * system) refuses.  mem_free(NULL) is allowed; the size is remembered. */
+/* Charged allocation.  Memory is zeroed and aligned for any type.  NULL when
+ * the account (or the system) refuses.  mem_free(a, NULL) is allowed; the size
+ * is remembered; a is the account that was charged. */
 void *mem_alloc(struct acct *a, size_t bytes);
 void *mem_alloc_array(struct acct *a, size_t count, size_t bytes);
 void mem_free(struct acct *a, void *p);
@@ -50,7 +56,8 @@ void mem_fail_after(unsigned n);
 /*
  * arena: many small allocations that end together.
  * Chunks of chunk_bytes are taken from the account as needed, up to
- * max_bytes in all; arena_reset gives all but the first back.
+ * max_bytes in all; an allocation above chunk_bytes gets a chunk of its own.
+ * arena_reset gives all but one chunk back.
  */
 struct arena_chunk;
 struct arena {
@@ -80,9 +87,10 @@ struct pool {
 	struct acct *acct;
 	const char *name;
 	size_t object_bytes;
-	unsigned slab_count;    /* objects per slab */
+	unsigned slab_count; /* objects per slab */
 	unsigned count_max;
 	unsigned in_use;
+	unsigned made; /* objects in slabs, used or free */
 	void *free_list;
 	struct pool_slab *slabs;
 	struct limit_row *row;

@@ -10,13 +10,13 @@
 
 struct slice {
 	const char *data; /* may be NULL when len is 0 */
-	size_t len;       /* bytes */
+	size_t len;	  /* bytes */
 };
 
 /* For printf: "%.*s", SLICE_ARGS(s). */
-#define SLICE_ARGS(s) ((int)(s).len), ((s).data ? (s).data : "")
+#define SLICE_ARGS(s)  ((int)(s).len), ((s).data ? (s).data : "")
 #define SLICE_LIT(lit) ((struct slice){ (lit), sizeof(lit) - 1 })
-#define SLICE_NONE ((struct slice){ NULL, 0 })
+#define SLICE_NONE     ((struct slice){ NULL, 0 })
 
 static inline struct slice
 slice_of(const void *data, size_t len)
@@ -55,7 +55,8 @@ struct slice slice_sub(struct slice s, size_t from, size_t to);
  * slice_word(s, separators, word_out):
  * Take the next run of bytes outside separators from *s.  False at the end.
  */
-bool slice_word(struct slice *s, const char *separators, struct slice *word_out);
+bool slice_word(struct slice *s, const char *separators,
+    struct slice *word_out);
 
 /* Strict decimal, digits only, at most max; false on anything else. */
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);
@@ -66,3 +67,19 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);
  * terminator does not fit into size bytes or holds a NUL.
  */
 bool slice_copy(struct slice s, char *buf, size_t size);
+
+/*
+ * Foreign text for people and for JSON.  Both write at most size bytes, no
+ * terminator, and return how many they wrote; text that does not fit is cut
+ * between characters, never inside an escape.
+ *
+ * slice_escape(s, buf, size):
+ * Control and non-ASCII bytes become \xNN; at most 4 bytes for one.
+ *
+ * slice_json(s, buf, size):
+ * What goes between the quotes of a JSON string, in ASCII: quote and
+ * backslash escaped, control characters and UTF-8 as \uNNNN, bytes that are
+ * not UTF-8 as the four characters \xNN.  At most 6 bytes for one.
+ */
+size_t slice_escape(struct slice s, char *buf, size_t size);
+size_t slice_json(struct slice s, char *buf, size_t size);

@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 struct mono {
-	int64_t ms; /* since some fixed instant; only differences mean anything */
+	int64_t
+	    ms; /* since some fixed instant; only differences mean anything */
 };
 
 struct wall {

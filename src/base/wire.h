@@ -23,7 +23,7 @@ struct wr {
 	unsigned char *buf;
 	size_t size;
 	size_t len;
-	bool full; /* something did not fit; len stays at the last whole field */
+	bool full; /* something did not fit; len is at the last whole field */
 };
 
 struct rd rd_of(struct slice s);
@@ -53,3 +53,5 @@ struct slice wr_done(const struct wr *w); /* what was written */
 
 /* CRC32C (Castagnoli) of data, continuing from crc (0 at the start). */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+/* The same without the processor's help; for its test. */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
