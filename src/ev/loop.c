@@ -1,0 +1,455 @@
+/*
+ * loop: turns, descriptors, tasks and signals on libevent.
+ *
+ * libevent waits and says which descriptors are ready; one libevent timer
+ * stands for the earliest of ours.  libevent is given our allocator: memory
+ * comes from the loop's account, and from the reserve when that refuses,
+ * because its tables grow by doubling and a refused growth would lose a
+ * watcher of something that was already accepted.
+ */
+#include "ev/loop.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ev/timer.h"
+
+/* A task may defer another; so many rounds of them belong to one turn. */
+enum { TASK_ROUNDS_MAX = 4 };
+
+struct signal_watch {
+	struct event event;
+	struct ev_loop *loop;
+	ev_signal_fn *fn;
+	void *arg;
+};
+
+struct ev_loop {
+	struct acct *acct;
+	struct event_base *base;
+	struct event wake; /* stands for the earliest timer */
+	int64_t wake_ms;   /* when it is set to; INT64_MAX: not set */
+	struct ev_timer *timers;
+	struct list tasks;
+	struct list end_tasks;
+	struct ev_task *hooks[EV_TURN_HOOKS_MAX];
+	unsigned hook_count;
+	struct signal_watch signals[EV_SIGNALS_MAX];
+	unsigned signal_count;
+	struct clock clock; /* gives now */
+	struct mono now;
+	bool now_valid; /* read since the loop last waited */
+	bool stop;
+};
+
+/* ---- libevent's memory ---- */
+
+/* In front of each block of libevent's. */
+struct block {
+	struct acct *acct;
+	size_t bytes;
+} __attribute__((aligned(16)));
+
+static struct acct *mem_acct;
+static struct acct mem_reserve;
+
+static void *
+hook_alloc(size_t bytes)
+{
+	struct acct *a = mem_acct;
+	struct block *b;
+
+	ASSERT(a != NULL);
+	b = mem_alloc(a, sizeof(*b) + bytes);
+	if (b == NULL) {
+		a = &mem_reserve;
+		b = mem_alloc(a, sizeof(*b) + bytes);
+	}
+	if (b == NULL)
+		return NULL;
+	b->acct = a;
+	b->bytes = bytes;
+	return b + 1;
+}
+
+static void
+hook_free(void *p)
+{
+	struct block *b = p;
+
+	if (b != NULL)
+		mem_free(b[-1].acct, b - 1);
+}
+
+static void *
+hook_realloc(void *p, size_t bytes)
+{
+	struct block *old = p;
+	void *n;
+
+	if (bytes == 0) {
+		hook_free(p);
+		return NULL;
+	}
+	n = hook_alloc(bytes);
+	if (n == NULL || old == NULL)
+		return n;
+	memcpy(n, old, old[-1].bytes < bytes ? old[-1].bytes : bytes);
+	hook_free(old);
+	return n;
+}
+
+static void
+on_libevent_log(int severity, const char *msg)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warning("libevent: %s", msg);
+}
+
+/* ---- time ---- */
+
+static void
+read_clock(struct ev_loop *l)
+{
+	if (l->now_valid)
+		return;
+	l->now = clock_system.mono(&clock_system);
+	l->now_valid = true;
+}
+
+static struct mono
+turn_mono(struct clock *c)
+{
+	return CONTAINER(c, struct ev_loop, clock)->now;
+}
+
+static struct wall
+turn_wall(struct clock *c)
+{
+	(void)c;
+	return clock_system.wall(&clock_system);
+}
+
+struct mono
+ev_now(const struct ev_loop *l)
+{
+	return l->now;
+}
+
+struct clock *
+ev_clock(struct ev_loop *l)
+{
+	return &l->clock;
+}
+
+/* ---- the loop ---- */
+
+/* The wait ends at the earliest timer.  One turn too early is harmless, so
+ * a wake that is already set earlier stays. */
+static void
+set_wake(struct ev_loop *l)
+{
+	int64_t next = timer_heap_next(l->timers);
+	int64_t wait = next - l->now.ms;
+	struct timeval tv;
+
+	if (next >= l->wake_ms)
+		return;
+	if (wait < 0)
+		wait = 0;
+	tv.tv_sec = wait / 1000;
+	tv.tv_usec = wait % 1000 * 1000;
+	ASSERT(event_add(&l->wake, &tv) == 0);
+	l->wake_ms = next;
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct ev_loop *l = arg;
+
+	(void)fd;
+	(void)what;
+	l->wake_ms = INT64_MAX;
+}
+
+static void
+run_timers(struct ev_loop *l)
+{
+	struct ev_timer *t;
+
+	while ((t = timer_heap_pop(&l->timers, l->now.ms)) != NULL)
+		t->fn(t->arg, t);
+}
+
+/* Those that are in the list now; what they defer waits for the next call. */
+static void
+run_tasks(struct list *tasks)
+{
+	struct list_node mark = { NULL, NULL };
+	struct list_node *n;
+
+	if (list_empty(tasks))
+		return;
+	list_push_back(tasks, &mark);
+	while ((n = list_pop_front(tasks)) != &mark) {
+		struct ev_task *t = CONTAINER(n, struct ev_task, node);
+
+		t->fn(t->arg, t);
+	}
+}
+
+static enum err
+turn(struct ev_loop *l, bool wait)
+{
+	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+
+	if (!wait || !list_empty(&l->tasks) || !list_empty(&l->end_tasks))
+		flags |= EVLOOP_NONBLOCK;
+	set_wake(l);
+	l->now_valid = false;
+	if (event_base_loop(l->base, flags) < 0)
+		return ERR_SYS;
+	read_clock(l);
+	run_timers(l);
+	for (unsigned i = 0; i < TASK_ROUNDS_MAX; i++)
+		run_tasks(&l->tasks);
+	run_tasks(&l->end_tasks);
+	for (unsigned i = 0; i < l->hook_count; i++)
+		l->hooks[i]->fn(l->hooks[i]->arg, l->hooks[i]);
+	return OK;
+}
+
+enum err
+ev_loop_run(struct ev_loop *l)
+{
+	enum err e = OK;
+
+	l->stop = false;
+	while (e == OK && !l->stop)
+		e = turn(l, true);
+	return e;
+}
+
+enum err
+ev_loop_turn(struct ev_loop *l)
+{
+	return turn(l, false);
+}
+
+void
+ev_loop_stop(struct ev_loop *l)
+{
+	l->stop = true;
+}
+
+enum err
+ev_loop_new(struct acct *a, struct ev_loop **out)
+{
+	struct event_config *conf;
+	struct ev_loop *l;
+
+	ASSERT(mem_acct == NULL);
+	l = mem_alloc(a, sizeof(*l));
+	if (l == NULL)
+		return ERR_FULL;
+	mem_acct = a;
+	acct_init(&mem_reserve, NULL, "loop reserve", EV_RESERVE_BYTES, true,
+	    "");
+	event_set_mem_functions(hook_alloc, hook_realloc, hook_free);
+	event_set_log_callback(on_libevent_log);
+
+	conf = event_config_new();
+	if (conf == NULL)
+		goto free_loop;
+	/* Changes of one turn reach the kernel together. */
+	if (event_config_set_flag(conf, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+					    EVENT_BASE_FLAG_NOLOCK |
+					    EVENT_BASE_FLAG_IGNORE_ENV) == 0)
+		l->base = event_base_new_with_config(conf);
+	event_config_free(conf);
+	if (l->base == NULL)
+		goto free_loop;
+
+	l->acct = a;
+	list_init(&l->tasks);
+	list_init(&l->end_tasks);
+	l->clock = (struct clock){ turn_mono, turn_wall };
+	l->wake_ms = INT64_MAX;
+	event_assign(&l->wake, l->base, -1, 0, on_wake, l);
+	read_clock(l);
+	*out = l;
+	return OK;
+
+free_loop:
+	libevent_global_shutdown();
+	mem_acct = NULL;
+	acct_fini(&mem_reserve);
+	mem_free(a, l);
+	return ERR_FULL;
+}
+
+void
+ev_loop_free(struct ev_loop *l)
+{
+	if (l == NULL)
+		return;
+	for (unsigned i = 0; i < l->signal_count; i++)
+		event_del(&l->signals[i].event);
+	event_del(&l->wake);
+	event_base_free(l->base);
+	libevent_global_shutdown();
+	mem_acct = NULL;
+	acct_fini(&mem_reserve);
+	mem_free(l->acct, l);
+}
+
+/* ---- descriptors ---- */
+
+static void
+on_io(evutil_socket_t fd, short what, void *arg)
+{
+	struct ev_io *io = arg;
+	unsigned ready = 0;
+
+	(void)fd;
+	read_clock(io->loop);
+	if (what & EV_READ)
+		ready |= EV_RD;
+	if (what & EV_WRITE)
+		ready |= EV_WR;
+	io->fn(io->arg, io, ready);
+}
+
+void
+ev_io_init(struct ev_io *io, struct ev_loop *l, int fd, ev_io_fn *fn, void *arg)
+{
+	*io = (struct ev_io){ .loop = l, .fn = fn, .arg = arg, .fd = fd };
+}
+
+void
+ev_io_want(struct ev_io *io, unsigned want)
+{
+	short what = EV_PERSIST;
+
+	if (want == io->want)
+		return;
+	if (io->want != 0)
+		event_del(&io->event);
+	io->want = want;
+	if (want == 0)
+		return;
+	if (want & EV_RD)
+		what |= EV_READ;
+	if (want & EV_WR)
+		what |= EV_WRITE;
+	event_assign(&io->event, io->loop->base, io->fd, what, on_io, io);
+	/* Fails only when account and reserve are both exhausted. */
+	ASSERT(event_add(&io->event, NULL) == 0);
+}
+
+void
+ev_io_fini(struct ev_io *io)
+{
+	if (io->loop != NULL)
+		ev_io_want(io, 0);
+	io->loop = NULL;
+}
+
+/* ---- timers ---- */
+
+void
+ev_timer_init(struct ev_timer *t, struct ev_loop *l, ev_timer_fn *fn, void *arg)
+{
+	*t = (struct ev_timer){ .loop = l, .fn = fn, .arg = arg };
+}
+
+void
+ev_timer_set(struct ev_timer *t, int64_t delay_ms)
+{
+	int64_t due = t->loop->now.ms + (delay_ms > 1 ? delay_ms : 1);
+
+	timer_heap_set(&t->loop->timers, t, due);
+}
+
+void
+ev_timer_clear(struct ev_timer *t)
+{
+	if (t->pending)
+		timer_heap_remove(&t->loop->timers, t);
+}
+
+bool
+ev_timer_pending(const struct ev_timer *t)
+{
+	return t->pending;
+}
+
+/* ---- tasks ---- */
+
+void
+ev_task_init(struct ev_task *t, ev_task_fn *fn, void *arg)
+{
+	*t = (struct ev_task){ .fn = fn, .arg = arg };
+}
+
+void
+ev_defer(struct ev_loop *l, struct ev_task *t)
+{
+	if (!list_linked(&t->node))
+		list_push_back(&l->tasks, &t->node);
+}
+
+void
+ev_defer_end(struct ev_loop *l, struct ev_task *t)
+{
+	if (!list_linked(&t->node))
+		list_push_back(&l->end_tasks, &t->node);
+}
+
+void
+ev_task_cancel(struct ev_task *t)
+{
+	list_remove(&t->node);
+}
+
+void
+ev_each_turn(struct ev_loop *l, struct ev_task *t)
+{
+	ASSERT(l->hook_count < EV_TURN_HOOKS_MAX);
+	l->hooks[l->hook_count++] = t;
+}
+
+/* ---- signals ---- */
+
+static void
+on_signal(evutil_socket_t signum, short what, void *arg)
+{
+	struct signal_watch *w = arg;
+
+	(void)what;
+	read_clock(w->loop);
+	w->fn(w->arg, signum);
+}
+
+enum err
+ev_signal(struct ev_loop *l, int signum, ev_signal_fn *fn, void *arg)
+{
+	struct signal_watch *w;
+
+	if (l->signal_count == EV_SIGNALS_MAX)
+		return ERR_FULL;
+	w = &l->signals[l->signal_count];
+	*w = (struct signal_watch){ .loop = l, .fn = fn, .arg = arg };
+	event_assign(&w->event, l->base, signum, EV_SIGNAL | EV_PERSIST,
+	    on_signal, w);
+	if (event_add(&w->event, NULL) != 0)
+		return ERR_SYS;
+	l->signal_count++;
+	return OK;
+}
