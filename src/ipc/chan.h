@@ -1,10 +1,15 @@
 /*
  * chan: a channel between two roles: frames over a SOCK_SEQPACKET pair.
  *
- * Frames are sent at once when the socket takes them, else from a bounded
- * queue at the end of the turn.  Reading takes several frames per call.
+ * Small frames are gathered and leave together at the end of the turn; a
+ * large one takes those before it along at once.  What the socket does not
+ * take waits in a bounded queue.  Reading takes several frames per call.
  * A malformed frame closes the channel (on_closed with bad = true); the
  * owner tells the master.  Layouts: ipc/frames.def, doc/format/frames.md.
+ *
+ * Charged to the channel's account: the channel, its queue while it is not
+ * empty, and the kernel's send buffer.  One receive buffer serves all
+ * channels of a process; it is charged to the account of the first of them.
  */
 #pragma once
 
@@ -37,7 +42,10 @@ const char *role_name(enum role r); /* "smtpd" */
 
 enum {
 	CHAN_FRAME_BYTES_MAX = 69632, /* header and fields of one frame */
+	CHAN_HEADER_BYTES = 8,	      /* u16 type, u16 zero, u32 tag */
 	CHAN_FDS_MAX = 1,
+	CHAN_BATCH_MAX = 16, /* frames taken from the socket in one call */
+	CHAN_WHY_BYTES = 128,
 };
 
 /* A frame as received; valid during the callback only.  The descriptor
@@ -52,10 +60,11 @@ struct frame {
 
 struct chan_events {
 	void (*on_frame)(void *arg, struct chan *c, struct frame *f);
-	/* The peer is gone, or bad is true: it sent what why says.  The owner
-	 * calls chan_close from here or later. */
+	/* The peer is gone, or bad is true: it sent what why says.  Comes once
+	 * and last.  The owner calls chan_close from here or later. */
 	void (*on_closed)(void *arg, struct chan *c, bool bad, const char *why);
-	/* The send queue was full and has room again; may be NULL. */
+	/* A send was refused with ERR_FULL and there is room again: half of
+	 * the queue.  May be NULL. */
 	void (*on_room)(void *arg, struct chan *c);
 };
 
@@ -63,12 +72,15 @@ struct chan_events {
  * chan_open(loop, a, fd, self, peer, peer_index, events, arg, queue_max, out):
  * Owns fd from here on.  self and peer decide which frames may pass.
  * queue_max_bytes bounds what waits for the socket, charged to a.
+ * ERR_FULL when the account refuses: fd is still the caller's then.
  */
 MUST_CHECK enum err chan_open(struct ev_loop *loop, struct acct *a, int fd,
     enum role self, enum role peer, unsigned peer_index,
     const struct chan_events *events, void *arg, size_t queue_max_bytes,
     struct chan **out);
-void chan_close(struct chan *c); /* NULL is allowed; also from on_frame */
+/* Sends what was gathered, as far as the socket takes it, and closes.  NULL is
+ * allowed; may be called from the channel's own callbacks. */
+void chan_close(struct chan *c);
 
 /*
  * chan_send(c, type, tag, fields, blob, fd):
@@ -82,12 +94,19 @@ MUST_CHECK enum err chan_send(struct chan *c, uint16_t type, uint32_t tag,
 
 /* Bytes that the send queue would still take. */
 size_t chan_room(const struct chan *c);
-/* Stop or resume reading (back-pressure). */
+/* Send what was gathered now; for a process about to exit. */
+void chan_flush(struct chan *c);
+/* Stop or resume reading (back-pressure).  Frames that were already taken from
+ * the socket, fewer than CHAN_BATCH_MAX, still come. */
 void chan_pause(struct chan *c, bool paused);
 unsigned chan_peer_index(const struct chan *c);
 enum role chan_peer(const struct chan *c);
-/* A frame whose fields did not decode: closes as malformed. */
+/* A frame whose fields did not decode: on_closed with bad follows, at the
+ * latest in the next turn. */
 void chan_bad(struct chan *c, const char *why);
 
-/* A connected pair with buffers set; for the master and tests. */
+/* A connected pair, close-on-exec; for the master and tests. */
 MUST_CHECK enum err chan_pair(int fd_out[2]);
+
+/* Bytes of the largest frame that may pass, header included; 0: none may. */
+size_t chan_frame_bytes_max(enum role from, enum role to);

@@ -14,7 +14,7 @@
 #include "ipc/chan.h"
 
 #define R(role) (1u << ROLE_##role)
-#define R_ALL   (~0u)
+#define R_ALL	(~0u)
 
 enum frame_type {
 	FRAME_NONE,
@@ -24,21 +24,21 @@ enum frame_type {
 	FRAME_TYPE_COUNT
 };
 
-#define FRAME_U8(n)       uint8_t n;
-#define FRAME_U16(n)      uint16_t n;
-#define FRAME_U32(n)      uint32_t n;
-#define FRAME_U64(n)      uint64_t n;
+#define FRAME_U8(n)	  uint8_t n;
+#define FRAME_U16(n)	  uint16_t n;
+#define FRAME_U32(n)	  uint32_t n;
+#define FRAME_U64(n)	  uint64_t n;
 #define FRAME_STR(n, max) struct slice n;
-#define FRAME(NAME, name, from, to, fd_max)                             \
-	struct fr_##name {                                              \
-		F_##NAME(FRAME_U8, FRAME_U16, FRAME_U32, FRAME_U64,     \
-		    FRAME_STR, FRAME_STR)                               \
-	};                                                              \
-	/* Errors as chan_send; a field out of its bound is a bug. */   \
-	MUST_CHECK enum err send_##name(struct chan *c, uint32_t tag,   \
-	    const struct fr_##name *f, int fd);                         \
-	/* False: malformed; slices are borrowed from the frame. */     \
-	MUST_CHECK bool get_##name(const struct frame *f,               \
+#define FRAME(NAME, name, from, to, fd_max)                                    \
+	struct fr_##name {                                                     \
+		F_##NAME(FRAME_U8, FRAME_U16, FRAME_U32, FRAME_U64, FRAME_STR, \
+		    FRAME_STR)                                                 \
+	};                                                                     \
+	/* Errors as chan_send; a field out of its bound is a bug. */          \
+	MUST_CHECK enum err send_##name(struct chan *c, uint32_t tag,          \
+	    const struct fr_##name *f, int fd);                                \
+	/* False: malformed; slices are borrowed from the frame. */            \
+	MUST_CHECK bool get_##name(const struct frame *f,                      \
 	    struct fr_##name *out);
 #include "ipc/frames.def"
 #undef FRAME
@@ -49,8 +49,9 @@ enum frame_type {
 #undef FRAME_STR
 
 struct frame_info {
-	const char *name;
-	uint32_t from, to; /* sets of roles */
+	const char *name;   /* "TXN_OPEN" */
+	const char *fields; /* as in frames.def: "U8(error) U64(id)" */
+	uint32_t from, to;  /* sets of roles */
 	unsigned fd_max;
 	size_t bytes_min, bytes_max; /* of the fields */
 };
@@ -62,7 +63,7 @@ enum listen_kind {
 	LISTEN_SMTP,
 	LISTEN_SUBMISSION,
 	LISTEN_LMTP,
-	LISTEN_LOCAL,   /* unix socket of the sendmail command */
+	LISTEN_LOCAL,	/* unix socket of the sendmail command */
 	LISTEN_CONTROL, /* queue: weir queue, mailq */
 	LISTEN_KIND_COUNT
 };
@@ -70,7 +71,7 @@ enum listen_kind {
 enum resolve_purpose { RESOLVE_RCPT, RESOLVE_ROUTE };
 
 enum resolve_verdict {
-	RESOLVE_OK,     /* deliverable: transport and nexthop are set */
+	RESOLVE_OK,	/* deliverable: transport and nexthop are set */
 	RESOLVE_REMOTE, /* deliverable elsewhere: who may relay decides */
 	RESOLVE_REFUSE, /* code, status and text say why; code 4xx or 5xx */
 	RESOLVE_VERDICT_COUNT
@@ -79,9 +80,9 @@ enum resolve_verdict {
 enum dns_kind { DNS_MX, DNS_ADDRESS };
 enum dns_verdict {
 	DNS_FOUND,
-	DNS_NONE,     /* the name does not exist, or has no such record */
-	DNS_NULL_MX,  /* RFC 7505 */
-	DNS_TEMP,     /* time-out, SERVFAIL, limits */
+	DNS_NONE,    /* the name does not exist, or has no such record */
+	DNS_NULL_MX, /* RFC 7505 */
+	DNS_TEMP,    /* time-out, SERVFAIL, limits */
 	DNS_VERDICT_COUNT
 };
 enum { DNS_HOSTS_MAX = 100 }; /* 20 names with 5 addresses each */
@@ -106,9 +107,9 @@ enum ctl_status {
 enum ctl_verb {
 	CTL_VERB_HOLD,
 	CTL_VERB_RELEASE,
-	CTL_VERB_RETRY,  /* due now */
+	CTL_VERB_RETRY,	 /* due now */
 	CTL_VERB_DELETE, /* without a report to the sender */
-	CTL_VERB_FAIL,   /* undelivered recipients fail: the sender is told */
+	CTL_VERB_FAIL,	 /* undelivered recipients fail: the sender is told */
 	CTL_VERB_COUNT
 };
 

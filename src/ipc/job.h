@@ -1,5 +1,8 @@
 /*
  * job: records inside the frames of a delivery.
+ *
+ * Encoded with base/wire: the fields in the order of the struct, strings with
+ * a u16 length.  A frame holds whole records one after the other.
  */
 #pragma once
 
@@ -10,6 +13,22 @@
 #include "base/slice.h"
 #include "base/wire.h"
 
+enum {
+	JOB_ADDRESS_BYTES_MAX = 512,
+	JOB_ORCPT_BYTES_MAX = 500,
+	JOB_MAILBOX_BYTES_MAX = 1024,
+	JOB_DSN_BYTES_MAX = 12,
+	JOB_RELAY_BYTES_MAX = 320, /* HOST[IP]:PORT */
+	JOB_TEXT_BYTES_MAX = 1000,
+	EXTENT_BYTES = 16, /* one encoded extent */
+	/* The largest encoded record of each kind. */
+	JOB_RCPT_BYTES_MAX = 4 + 1 + 4 * 2 + 2 * JOB_ADDRESS_BYTES_MAX +
+			     JOB_ORCPT_BYTES_MAX + JOB_MAILBOX_BYTES_MAX + 8,
+	JOB_RESULT_BYTES_MAX = 4 + 1 + 5 * 2 + JOB_DSN_BYTES_MAX +
+			       JOB_RELAY_BYTES_MAX + JOB_TEXT_BYTES_MAX +
+			       JOB_ADDRESS_BYTES_MAX + JOB_ORCPT_BYTES_MAX,
+};
+
 /* A piece of a stored body. */
 struct extent {
 	uint64_t segment; /* number of the segment */
@@ -18,30 +37,25 @@ struct extent {
 };
 
 struct job_rcpt {
-	uint32_t index;        /* in the message */
-	uint8_t notify;        /* enum envelope_notify */
+	uint32_t index; /* in the message */
+	uint8_t notify; /* enum envelope_notify */
 	struct slice address;
 	struct slice orcpt;
 	struct slice original;
-	struct slice mailbox;  /* local, virtual: path or user */
-	uint32_t uid, gid;     /* virtual */
+	struct slice mailbox; /* local, virtual: path or user */
+	uint32_t uid, gid;    /* virtual */
 };
 
-enum job_status {
-	JOB_SENT,
-	JOB_DEFERRED,
-	JOB_FAILED,
-	JOB_STATUS_COUNT
-};
+enum job_status { JOB_SENT, JOB_DEFERRED, JOB_FAILED, JOB_STATUS_COUNT };
 
 struct job_result {
 	uint32_t index;
-	uint8_t status;          /* enum job_status */
-	struct slice dsn;        /* "2.0.0"; at most 12 bytes */
-	struct slice relay;      /* "HOST[IP]:PORT", "local", "virtual" */
-	struct slice text;       /* at most 1000 bytes, unescaped */
-	struct slice address;    /* only in REPORT_RCPTS */
-	struct slice orcpt;      /* only in REPORT_RCPTS */
+	uint8_t status;	      /* enum job_status */
+	struct slice dsn;     /* "2.0.0"; at most 12 bytes */
+	struct slice relay;   /* "HOST[IP]:PORT", "local", "virtual" */
+	struct slice text;    /* at most 1000 bytes, unescaped */
+	struct slice address; /* only in REPORT_RCPTS */
+	struct slice orcpt;   /* only in REPORT_RCPTS */
 };
 
 /* What the delivery says of its destination. */
@@ -52,6 +66,9 @@ enum job_site {
 	SITE_COUNT
 };
 
+/* Encode one record; w->full when it does not fit or a field is longer than
+ * its bound.  Decode one; slices are borrowed from the reader's bytes; false,
+ * with r->bad, on anything out of bounds. */
 void extent_put(struct wr *w, const struct extent *e);
 bool extent_get(struct rd *r, struct extent *e);
 void job_rcpt_put(struct wr *w, const struct job_rcpt *j);
