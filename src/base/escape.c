@@ -17,22 +17,22 @@ put_byte(char *at, unsigned char c)
 }
 
 size_t
-slice_escape(struct slice s, char *buf, size_t size)
+slice_escape(struct slice *s, char *buf, size_t size)
 {
 	size_t len = 0;
 
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.data[i];
+	while (s->len > 0) {
+		unsigned char c = (unsigned char)s->data[0];
+		bool plain = c >= 0x20 && c < 0x7f;
 
-		if (c >= 0x20 && c < 0x7f) {
-			if (len == size)
-				break;
+		if (size - len < (plain ? 1 : 4))
+			break;
+		if (plain)
 			buf[len++] = (char)c;
-		} else {
-			if (size - len < 4)
-				break;
+		else
 			len += put_byte(buf + len, c);
-		}
+		s->data++;
+		s->len--;
 	}
 	return len;
 }
@@ -126,20 +126,21 @@ json_piece(const char *data, size_t left, char piece[static 12],
 }
 
 size_t
-slice_json(struct slice s, char *buf, size_t size)
+slice_json(struct slice *s, char *buf, size_t size)
 {
 	char piece[12];
 	size_t len = 0;
 
-	for (size_t i = 0; i < s.len;) {
+	while (s->len > 0) {
 		size_t used;
-		size_t n = json_piece(s.data + i, s.len - i, piece, &used);
+		size_t n = json_piece(s->data, s->len, piece, &used);
 
 		if (size - len < n)
 			break;
 		memcpy(buf + len, piece, n);
 		len += n;
-		i += used;
+		s->data += used;
+		s->len -= used;
 	}
 	return len;
 }

@@ -30,6 +30,7 @@ struct gate {
 	unsigned reserved; /* of limit, for privileged holders */
 	unsigned in_use;
 	struct list held;
+	unsigned late_count; /* found by the last gate_recount */
 	struct limit_row *row;
 };
 
@@ -42,5 +43,10 @@ bool gate_enter(struct gate *g, struct gate_slot *s, bool privileged,
     struct mono deadline, bool will_wait);
 void gate_leave(struct gate *g, struct gate_slot *s); /* no-op if not held */
 bool gate_open(const struct gate *g, bool privileged);
-/* How many holders are past their deadline now. */
+/*
+ * gate_recount(g, now):
+ * How many holders are past their deadline now.  Walks all holders; call it
+ * about once a minute.  When it finds more than the time before it logs that,
+ * for somebody did not keep his deadline.
+ */
 unsigned gate_recount(struct gate *g, struct mono now);

@@ -1,10 +1,12 @@
 /*
  * hash: intrusive hash table with a fixed number of buckets, keyed by a
  * 64-bit hash that the caller computes with hash_bytes (seeded per process,
- * so that strangers cannot choose collisions).
+ * so that strangers cannot choose collisions).  One thread per table; the
+ * hash functions themselves may be called by any once random_init was.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +42,11 @@ uint64_t hash_bytes(const void *data, size_t len);
 /* The same, ASCII upper case folded. */
 uint64_t hash_bytes_nocase(const void *data, size_t len);
 uint64_t hash_u64(uint64_t v);
+/* SipHash-2-4 under a key of the caller's. */
+uint64_t hash_keyed(const uint64_t key[2], const void *data, size_t len);
+/* Make the key now (one system call) and not at the first hash: before a
+ * sandbox closes, or before threads that hash are started. */
+void random_init(void);
 /* Random bits of the process (jitter, ids); seedable by the simulator. */
 uint64_t random_u64(void);
 void random_seed(uint64_t seed);

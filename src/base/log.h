@@ -7,7 +7,9 @@
  * non-ASCII bytes of every line are escaped (\xNN) here, so no caller can
  * print foreign bytes raw and no event can become two lines.
  *
- * The tag is "weir/ROLE[PID]: " (syslog_name/role), as interface.md says.
+ * The tag is "NAME/ROLE[PID]: " (NAME is syslog_name); under format qmail only
+ * lines to syslog have one, as qmail's do.  Warnings and errors have
+ * "warning: " or "error: " behind it.  One thread; the process ignores SIGPIPE.
  */
 #pragma once
 
@@ -27,11 +29,18 @@ enum { LOG_LINE_BYTES = 4096, LOG_BUFFER_BYTES = 65536 };
 /*
  * log_open(name, role, destination, format, et):
  * name is syslog_name, role e.g. "smtpd".  destination: "stderr" or
- * "syslog".  The descriptor is made non-blocking without changing what the
- * parent shares.  Before the first call lines go to stderr unbuffered.
+ * "syslog" (ERR_UNSUPPORTED: neither; ERR_SYS: no syslog socket, which then
+ * is tried again at each flush).  The descriptor is made non-blocking without
+ * changing what the parent shares.  Before the first call lines go to stderr
+ * unbuffered.
  */
 MUST_CHECK enum err log_open(const char *name, const char *role,
     const char *destination, enum log_format format, struct errtext *et);
+
+/* Another path than /dev/log (borrowed); call before log_open.  For tests. */
+void log_syslog_path(const char *path);
+/* Lines lost since the start. */
+uint64_t log_lost_count(void);
 
 /* Write what is buffered; as much as the destination takes.  Non-blocking. */
 void log_flush(void);
@@ -51,13 +60,15 @@ void log_message(uint64_t id, const char *fmt, ...) PRINTF(2, 3);
  * Lines with fields: "ID: from=<a@b>, size=9, nrcpt=1 (queue active)" in
  * format postfix, an object in format json.  Usage: log_begin, any number of
  * log_field, at most one log_note, log_end.  The line is cut at
- * LOG_LINE_BYTES.
+ * LOG_LINE_BYTES and then ends in "..."; as JSON it stays an object.
+ * A value in angle brackets loses them in JSON.
  */
 struct log_line {
 	enum log_level level;
 	uint64_t id; /* 0: none */
 	size_t len;  /* bytes used in text */
 	unsigned field_count;
+	bool cut; /* something did not fit */
 	char text[LOG_LINE_BYTES];
 };
 
@@ -65,6 +76,8 @@ void log_begin(struct log_line *l, enum log_level level, uint64_t id,
     const char *event); /* event: "reject", "delivery", ...; json only */
 void log_field(struct log_line *l, const char *key, const char *fmt, ...)
     PRINTF(3, 4);
+/* A number: without quotes in JSON. */
+void log_field_number(struct log_line *l, const char *key, int64_t value);
 void log_note(struct log_line *l, const char *fmt, ...) PRINTF(2, 3);
 void log_end(struct log_line *l);
 

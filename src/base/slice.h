@@ -69,9 +69,9 @@ bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out);
 bool slice_copy(struct slice s, char *buf, size_t size);
 
 /*
- * Foreign text for people and for JSON.  Both write at most size bytes, no
- * terminator, and return how many they wrote; text that does not fit is cut
- * between characters, never inside an escape.
+ * Foreign text for people and for JSON.  Both take characters from the front
+ * of *s, write at most size bytes, no terminator, and return how many they
+ * wrote.  What did not fit stays in *s; an escape is never cut.
  *
  * slice_escape(s, buf, size):
  * Control and non-ASCII bytes become \xNN; at most 4 bytes for one.
@@ -79,7 +79,8 @@ bool slice_copy(struct slice s, char *buf, size_t size);
  * slice_json(s, buf, size):
  * What goes between the quotes of a JSON string, in ASCII: quote and
  * backslash escaped, control characters and UTF-8 as \uNNNN, bytes that are
- * not UTF-8 as the four characters \xNN.  At most 6 bytes for one.
+ * not UTF-8 as the text \xNN.  At most 6 bytes for one; a size of 12 or more
+ * always gets on.
  */
-size_t slice_escape(struct slice s, char *buf, size_t size);
-size_t slice_json(struct slice s, char *buf, size_t size);
+size_t slice_escape(struct slice *s, char *buf, size_t size);
+size_t slice_json(struct slice *s, char *buf, size_t size);
