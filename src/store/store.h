@@ -321,7 +321,7 @@ store_msg_open(struct store *s, struct store_msg *m);
 /*
  * store_reserve(s, m, bytes):
  * Reserve disk space for the message so that bytes in all are reserved (0:
- * only ask whether there is room at all).  ERR_NOSPACE: queue_minfree,
+ * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE: queue_minfree,
  * inodes or queue_size_limit.  What is reserved goes back at the commit or
  * close.
  */
@@ -457,10 +457,11 @@ store_rows_fn(
     void *arg, enum err e, const struct store_row *rows, unsigned row_count);
 
 /* Not active, not on hold, due at or before now; earliest first; at most
- * limit (<= STORE_ROWS_MAX). */
+ * limit (<= STORE_ROWS_MAX).  fresh: only those that were never tried (without
+ * STORE_TRIED), so that new mail does not stand behind deferred mail. */
 MUST_CHECK enum err
-store_due(struct store *s, struct wall now, unsigned limit, store_rows_fn *fn,
-    void *arg);
+store_due(struct store *s, struct wall now, bool fresh, unsigned limit,
+    store_rows_fn *fn, void *arg);
 /* One message; no row: it does not exist. */
 MUST_CHECK enum err
 store_find(struct store *s, uint64_t id, store_rows_fn *fn, void *arg);
