@@ -1,0 +1,202 @@
+/*
+ * lock: fcntl lock and dotlock of an mbox.
+ *
+ * A dotlock is NAME.lock, created exclusively, in the directory of the
+ * mailbox.  One that is older than stale_lock_time was left by a crash: it is
+ * first renamed, and removed only if what was renamed is what was seen, so
+ * that two who find it stale never remove each other's new lock.
+ */
+#include "local/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/time.h"
+
+enum { LOCK_NAME_BYTES = 300 };
+enum lock_try { LOCK_OK, LOCK_BUSY, LOCK_FAILED };
+
+enum lock_kind
+lock_kind_of(struct slice name)
+{
+	if (slice_eq_nocase(name, SLICE_LIT("fcntl")))
+		return LOCK_FCNTL;
+	if (slice_eq_nocase(name, SLICE_LIT("dotlock")))
+		return LOCK_DOTLOCK;
+	return LOCK_NONE;
+}
+
+static enum lock_try
+try_fcntl(struct mailbox_lock *l)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(l->fd, F_SETLK, &whole) == 0)
+		return LOCK_OK;
+	return errno == EAGAIN || errno == EACCES ? LOCK_BUSY : LOCK_FAILED;
+}
+
+static bool
+dot_name(const struct mailbox_lock *l, char name[static LOCK_NAME_BYTES])
+{
+	int n = snprintf(name, LOCK_NAME_BYTES, "%s.lock", l->name);
+
+	return n > 0 && n < LOCK_NAME_BYTES;
+}
+
+/* Remove the stale lock name, seen as st; harmless when somebody else was
+ * faster. */
+static void
+break_stale(struct mailbox_lock *l, const char *name, const struct stat *seen)
+{
+	char aside[LOCK_NAME_BYTES + 32];
+	struct stat st;
+
+	snprintf(aside, sizeof(aside), "%s.%ld", name, (long)getpid());
+	if (renameat(l->dir_fd, name, l->dir_fd, aside) < 0)
+		return;
+	/* A live lock was caught: give it back unless its place was taken
+	 * meanwhile. */
+	if (fstatat(l->dir_fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (st.st_ino != seen->st_ino || st.st_dev != seen->st_dev) &&
+	    renameat2(l->dir_fd, aside, l->dir_fd, name, RENAME_NOREPLACE) == 0)
+		return;
+	(void)unlinkat(l->dir_fd, aside, 0);
+}
+
+static bool
+is_stale(const struct stat *st, uint32_t stale_ms)
+{
+	struct wall now = clock_system.wall(&clock_system);
+	int64_t made_ms =
+	    (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+
+	return now.ms - made_ms > (int64_t)stale_ms;
+}
+
+static enum lock_try
+try_dotlock(struct mailbox_lock *l, const struct lock_policy *policy)
+{
+	char name[LOCK_NAME_BYTES];
+	struct stat st;
+	int fd, attempt;
+
+	if (!dot_name(l, name)) {
+		errno = ENAMETOOLONG;
+		return LOCK_FAILED;
+	}
+	for (attempt = 0; attempt < 2; attempt++) {
+		fd = openat(l->dir_fd, name,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+		if (fd >= 0)
+			break;
+		if (errno != EEXIST)
+			return LOCK_FAILED;
+		if (fstatat(l->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			if (!is_stale(&st, policy->stale_ms))
+				return LOCK_BUSY;
+			break_stale(l, name, &st);
+		}
+	}
+	if (fd < 0)
+		return LOCK_BUSY;
+	if (fstat(fd, &st) == 0) {
+		l->dot_dev = st.st_dev;
+		l->dot_ino = st.st_ino;
+	}
+	close(fd);
+	return LOCK_OK;
+}
+
+static void
+drop_dotlock(struct mailbox_lock *l)
+{
+	char name[LOCK_NAME_BYTES];
+	struct stat st;
+
+	if (dot_name(l, name) &&
+	    fstatat(l->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == l->dot_dev && st.st_ino == l->dot_ino)
+		(void)unlinkat(l->dir_fd, name, 0);
+}
+
+void
+mailbox_lock_drop(struct mailbox_lock *l)
+{
+	struct flock whole = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	if (l->held & 1u << LOCK_DOTLOCK)
+		drop_dotlock(l);
+	if (l->held & 1u << LOCK_FCNTL)
+		(void)fcntl(l->fd, F_SETLK, &whole);
+	l->held = 0;
+}
+
+static enum lock_try
+try_kind(struct mailbox_lock *l, enum lock_kind kind,
+    const struct lock_policy *policy)
+{
+	switch (kind) {
+	case LOCK_FCNTL: return try_fcntl(l);
+	case LOCK_DOTLOCK: return try_dotlock(l, policy);
+	default: return LOCK_OK;
+	}
+}
+
+/* All locks or none; failed_out names the one that could not be had. */
+static enum lock_try
+try_all(struct mailbox_lock *l, const struct lock_policy *policy,
+    enum lock_kind *failed_out)
+{
+	enum lock_try r = LOCK_OK;
+	int i, saved_errno;
+
+	for (i = 0; i < LOCK_ORDER_MAX && r == LOCK_OK; i++) {
+		*failed_out = (enum lock_kind)policy->order[i];
+		r = try_kind(l, *failed_out, policy);
+		if (r == LOCK_OK)
+			l->held |= 1u << *failed_out;
+	}
+	if (r != LOCK_OK) {
+		saved_errno = errno;
+		mailbox_lock_drop(l);
+		errno = saved_errno;
+	}
+	return r;
+}
+
+bool
+mailbox_lock_take(struct mailbox_lock *l, int dir_fd, const char *name, int fd,
+    const struct lock_policy *policy, struct outcome *o)
+{
+	static const char *const kind_names[LOCK_KINDS] = {
+		[LOCK_NONE] = "no",
+		[LOCK_FCNTL] = "fcntl",
+		[LOCK_DOTLOCK] = "dotlock",
+	};
+	enum lock_kind kind = LOCK_NONE;
+	enum lock_try r;
+	uint32_t attempt;
+
+	*l = (struct mailbox_lock){ .dir_fd = dir_fd, .fd = fd, .name = name };
+	for (attempt = 0; attempt < policy->attempts; attempt++) {
+		if (attempt > 0)
+			(void)poll(NULL, 0, (int)policy->delay_ms);
+		r = try_all(l, policy, &kind);
+		if (r == LOCK_OK)
+			return true;
+		if (r == LOCK_FAILED) {
+			outcome_set(o, JOB_DEFERRED, "4.2.0",
+			    "cannot make %s lock on mailbox: %m",
+			    kind_names[kind]);
+			return false;
+		}
+	}
+	return outcome_set(o, JOB_DEFERRED, "4.2.0",
+	    "mailbox is locked by another process (%s lock, %u attempts)",
+	    kind_names[kind], policy->attempts);
+}

@@ -1,0 +1,45 @@
+/*
+ * lock: the locks of an mbox file, in the administrator's order
+ * (mailbox_delivery_lock).  Nobody who reads mail uses one kind only, so all
+ * that are named must be held at once; while one is busy none is kept.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/slice.h"
+#include "local/outcome.h"
+
+enum lock_kind { LOCK_NONE, LOCK_FCNTL, LOCK_DOTLOCK, LOCK_KINDS };
+enum { LOCK_ORDER_MAX = 2 };
+
+struct lock_policy {
+	uint8_t order[LOCK_ORDER_MAX]; /* enum lock_kind; LOCK_NONE ends it */
+	uint32_t attempts;	       /* deliver_lock_attempts, at least 1 */
+	uint32_t delay_ms;	       /* deliver_lock_delay, between them */
+	uint32_t stale_ms;	       /* stale_lock_time of a dotlock */
+};
+
+/* What is held on one mailbox. */
+struct mailbox_lock {
+	int dir_fd;	  /* that holds the file; borrowed */
+	int fd;		  /* of the file; borrowed */
+	const char *name; /* of the file in it; borrowed */
+	unsigned held;	  /* set of 1 << enum lock_kind */
+	dev_t dot_dev;	  /* our dotlock, so that we remove no other */
+	ino_t dot_ino;
+};
+
+/*
+ * mailbox_lock_take(l, dir_fd, name, fd, policy, o):
+ * Blocks for at most attempts * delay_ms.  False, with nothing held and o
+ * set (deferred 4.2.0), when a lock stays busy or cannot be made.
+ */
+bool mailbox_lock_take(struct mailbox_lock *l, int dir_fd, const char *name,
+    int fd, const struct lock_policy *policy, struct outcome *o);
+void mailbox_lock_drop(struct mailbox_lock *l);
+
+/* "fcntl", "dotlock"; LOCK_NONE for anything else. */
+enum lock_kind lock_kind_of(struct slice name);

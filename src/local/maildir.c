@@ -1,0 +1,199 @@
+/*
+ * maildir: tmp/ to new/.
+ *
+ * Failure modes: any failed call before maildir_publish leaves at most a file
+ * in tmp/, which is removed; a failed sync of new/ withdraws the file, since
+ * nobody can say whether its name would survive a crash.  In each case the
+ * delivery is deferred and tried again.
+ */
+#include "local/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/time.h"
+
+enum { NAME_ATTEMPTS_MAX = 5, HOST_ESCAPED_BYTES_MAX = 256 };
+
+static char host_escaped[HOST_ESCAPED_BYTES_MAX] = "localhost";
+static uint32_t name_count;
+
+void
+maildir_set_host(const char *host)
+{
+	size_t n = 0;
+	const char *c;
+
+	for (c = host; *c != '\0' && n < sizeof(host_escaped) - 5; c++) {
+		if (*c == '/' || *c == ':')
+			n += (size_t)snprintf(host_escaped + n,
+			    sizeof(host_escaped) - n, "\\%03o", *c);
+		else if (*c > ' ' && *c < 127)
+			host_escaped[n++] = *c;
+	}
+	host_escaped[n] = '\0';
+	if (n == 0)
+		memcpy(host_escaped, "localhost", sizeof("localhost"));
+}
+
+static void
+name_next(char name[static MAILDIR_NAME_BYTES])
+{
+	struct wall now = clock_system.wall(&clock_system);
+
+	snprintf(name, MAILDIR_NAME_BYTES, "%lld.M%dP%ldQ%u.%s",
+	    (long long)(now.ms / 1000), (int)(now.ms % 1000) * 1000,
+	    (long)getpid(), ++name_count, host_escaped);
+}
+
+/* The three directories below the Maildir itself. */
+static bool
+open_parts(struct maildir *m, int dir_fd, unsigned flags, struct outcome *o)
+{
+	int cur_fd;
+
+	flags &= (unsigned)~PATH_FOLLOW;
+	if (!path_open_piece(dir_fd, "tmp", flags, &m->tmp_fd, o))
+		return false;
+	/* Readers expect cur/ to exist; nothing is delivered there. */
+	if (!path_open_piece(dir_fd, "cur", flags, &cur_fd, o))
+		goto close_tmp;
+	close(cur_fd);
+	if (!path_open_piece(dir_fd, "new", flags, &m->new_fd, o))
+		goto close_tmp;
+	m->new_dirty = false;
+	return true;
+
+close_tmp:
+	close(m->tmp_fd);
+	m->tmp_fd = -1;
+	return false;
+}
+
+bool
+maildir_open(struct maildir *m, int base_fd, struct slice path, unsigned flags,
+    struct outcome *o)
+{
+	int dir_fd;
+	bool opened;
+
+	m->tmp_fd = m->new_fd = -1;
+	if (!path_open_dir(base_fd, path, flags, &dir_fd, o))
+		return false;
+	opened = open_parts(m, dir_fd, flags, o);
+	close(dir_fd);
+	return opened;
+}
+
+void
+maildir_close(struct maildir *m)
+{
+	if (m->tmp_fd >= 0)
+		close(m->tmp_fd);
+	if (m->new_fd >= 0)
+		close(m->new_fd);
+	m->tmp_fd = m->new_fd = -1;
+}
+
+bool
+maildir_create(struct maildir *m, struct maildir_file *f, struct outcome *o)
+{
+	int attempt;
+
+	f->dir = m;
+	for (attempt = 0; attempt < NAME_ATTEMPTS_MAX; attempt++) {
+		name_next(f->name);
+		f->fd = openat(m->tmp_fd, f->name,
+		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (f->fd >= 0)
+			return true;
+		if (errno != EEXIST)
+			break;
+	}
+	return outcome_errno(o, errno, "cannot create file in tmp of maildir");
+}
+
+void
+maildir_written(struct maildir_file *f)
+{
+	/* Only a hint: the blocks of all files of a batch are then placed and
+	 * under way when the first fsync comes.  fsync reports errors. */
+	(void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+bool
+maildir_sync(struct maildir_file *f, struct outcome *o)
+{
+	int errnum = 0;
+
+	if (fsync(f->fd) < 0)
+		errnum = errno;
+	/* Some network file systems report a failed write only here. */
+	if (close(f->fd) < 0 && errnum == 0)
+		errnum = errno;
+	f->fd = -1;
+	if (errnum == 0)
+		return true;
+	maildir_discard(f);
+	return outcome_errno(o, errnum, "cannot sync file in maildir");
+}
+
+static int
+rename_new(struct maildir_file *f)
+{
+	int tmp_fd = f->dir->tmp_fd, new_fd = f->dir->new_fd;
+
+	if (renameat2(tmp_fd, f->name, new_fd, f->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* A file system without that flag: link does not replace either. */
+	if (linkat(tmp_fd, f->name, new_fd, f->name, 0) < 0)
+		return -1;
+	(void)unlinkat(tmp_fd, f->name, 0);
+	return 0;
+}
+
+bool
+maildir_publish(struct maildir_file *f, struct outcome *o)
+{
+	ASSERT(f->fd == -1);
+	if (rename_new(f) < 0) {
+		outcome_errno(o, errno, "cannot move file to new of maildir");
+		maildir_discard(f);
+		return false;
+	}
+	f->dir->new_dirty = true;
+	return true;
+}
+
+bool
+maildir_sync_new(struct maildir *m, struct outcome *o)
+{
+	if (!m->new_dirty)
+		return true;
+	m->new_dirty = false;
+	if (fsync(m->new_fd) < 0)
+		return outcome_errno(o, errno, "cannot sync new of maildir");
+	return true;
+}
+
+void
+maildir_discard(struct maildir_file *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
+	(void)unlinkat(f->dir->tmp_fd, f->name, 0);
+}
+
+void
+maildir_withdraw(struct maildir_file *f)
+{
+	(void)unlinkat(f->dir->new_fd, f->name, 0);
+}

@@ -1,0 +1,64 @@
+/*
+ * maildir: delivery into a Maildir, in batches.
+ *
+ * A file is written in tmp/ under a name that is unique on every host that
+ * shares the directory, synced, and renamed into new/; new/ is synced.  Only
+ * then is the message delivered.  The steps are separate calls, so that a
+ * worker with several jobs writes all files first and syncs each directory
+ * once: maildir_create, (write), maildir_written, then for all of them
+ * maildir_sync, maildir_publish, and maildir_sync_new for each directory.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "local/outcome.h"
+#include "local/path.h"
+
+enum { MAILDIR_NAME_BYTES = 512 };
+
+/* An open Maildir. */
+struct maildir {
+	int tmp_fd; /* -1: not open */
+	int new_fd;
+	bool new_dirty; /* renamed into since the last maildir_sync_new */
+};
+
+/* A message on its way into a Maildir. */
+struct maildir_file {
+	struct maildir *dir; /* borrowed; stays open until the end */
+	int fd;		     /* -1: none */
+	char name[MAILDIR_NAME_BYTES];
+};
+
+/* The host's name for unique names, "/" and ":" escaped as \057 and \072;
+ * once at start. */
+void maildir_set_host(const char *host);
+
+/*
+ * maildir_open(m, base_fd, path, flags, o):
+ * Open, and make what is missing of, the Maildir path below base_fd.  tmp
+ * and new are never reached through symbolic links, whatever flags say.
+ */
+bool maildir_open(struct maildir *m, int base_fd, struct slice path,
+    unsigned flags, struct outcome *o);
+void maildir_close(struct maildir *m); /* also when not open */
+
+/* A new file in tmp/, mode 0600. */
+bool maildir_create(struct maildir *m, struct maildir_file *f,
+    struct outcome *o);
+/* All is written: let the disk begin, without waiting. */
+void maildir_written(struct maildir_file *f);
+/* Durable, and closed. */
+bool maildir_sync(struct maildir_file *f, struct outcome *o);
+/* From tmp/ to new/. */
+bool maildir_publish(struct maildir_file *f, struct outcome *o);
+/* Make what was published durable; no-op when nothing was. */
+bool maildir_sync_new(struct maildir *m, struct outcome *o);
+/* Take an unpublished file away. */
+void maildir_discard(struct maildir_file *f);
+/* Take a published file away, when new/ could not be synced: the message
+ * will be delivered again. */
+void maildir_withdraw(struct maildir_file *f);

@@ -1,0 +1,33 @@
+/*
+ * outcome: what became of one delivery, for the queue and for people.
+ *
+ * A fault of this machine (disk, quota, permissions, locks) is temporary and
+ * never bounces mail; only a property of the message itself (a loop) fails.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "ipc/job.h"
+
+enum { OUTCOME_TEXT_BYTES = 400 };
+
+struct outcome {
+	enum job_status status;
+	char dsn[12];		       /* RFC 3463: "2.0.0" */
+	char text[OUTCOME_TEXT_BYTES]; /* terminated, cut to fit */
+};
+
+/* Set all three; dsn is a literal "x.y.z".  Returns false when status is not
+ * JOB_SENT, so that "return outcome_set(...)" ends a delivery step. */
+bool outcome_set(struct outcome *o, enum job_status status, const char *dsn,
+    const char *fmt, ...) PRINTF(4, 5);
+
+/*
+ * outcome_errno(o, errnum, fmt, ...):
+ * Deferred, with the enhanced status that the failed system call deserves
+ * and its text appended: EDQUOT and EFBIG 4.2.2 (mailbox full), ENOSPC 4.3.1
+ * (system full), EACCES, EPERM, ELOOP, ENOTDIR and other refusals of the
+ * mailbox 4.2.0, anything else 4.3.0.  Always returns false.
+ */
+bool outcome_errno(struct outcome *o, int errnum, const char *fmt, ...)
+    PRINTF(3, 4);

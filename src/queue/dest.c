@@ -1,0 +1,175 @@
+#include "queue/dest.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+static uint64_t
+dest_hash(const struct sched_transport *t, struct slice nexthop)
+{
+	return hash_bytes_nocase(nexthop.data, nexthop.len) ^
+	       hash_u64((uintptr_t)t);
+}
+
+struct sched_dest *
+dest_find(const struct sched *s, const struct sched_transport *t,
+    struct slice nexthop)
+{
+	uint64_t hash = dest_hash(t, nexthop);
+	struct hash_node *n;
+
+	for (n = hash_first(&s->dests, hash); n != NULL; n = hash_next(n)) {
+		struct sched_dest *d = CONTAINER(n, struct sched_dest, node);
+
+		if (d->transport == t &&
+		    slice_eq_nocase(slice_of(d->nexthop, d->nexthop_len),
+			nexthop))
+			return d;
+	}
+	return NULL;
+}
+
+static void
+dest_free(struct sched *s, struct sched_dest *d)
+{
+	ASSERT(d->peer_count == 0 && d->in_flight == 0 && d->woken == 0);
+	if (list_linked(&d->idle)) {
+		list_remove(&d->idle);
+		s->idle_count--;
+	}
+	hash_remove(&s->dests, &d->node);
+	limit_set_in_use(s->dest_row, s->dests.count);
+	mem_free(s->acct, d->reason);
+	mem_free(s->acct, d);
+}
+
+/* Forget the one that has been without work for longest. */
+static bool
+dest_evict(struct sched *s)
+{
+	struct list_node *n = list_first(&s->idle);
+
+	if (n == NULL)
+		return false;
+	dest_free(s, CONTAINER(n, struct sched_dest, idle));
+	return true;
+}
+
+static struct sched_dest *
+dest_alloc(struct sched *s, size_t bytes)
+{
+	struct sched_dest *d;
+
+	while (s->dests.count >= s->dest_max)
+		if (!dest_evict(s)) {
+			limit_refused(s->dest_row);
+			return NULL;
+		}
+	while ((d = mem_alloc(s->acct, bytes)) == NULL)
+		if (!dest_evict(s))
+			return NULL;
+	return d;
+}
+
+struct sched_dest *
+dest_get(struct sched *s, struct sched_transport *t, struct slice nexthop)
+{
+	struct sched_dest *d = dest_find(s, t, nexthop);
+
+	if (d != NULL)
+		return d;
+	if (nexthop.len > UINT16_MAX)
+		return NULL;
+	d = dest_alloc(s, sizeof(*d) + nexthop.len);
+	if (d == NULL)
+		return NULL;
+	list_init(&d->blocked);
+	d->transport = t;
+	d->nexthop_len = (uint16_t)nexthop.len;
+	if (nexthop.len > 0)
+		memcpy(d->nexthop, nexthop.data, nexthop.len);
+	window_init(&d->window, t->window_initial, t->window_max);
+	hash_add(&s->dests, &d->node, dest_hash(t, nexthop));
+	limit_set_in_use(s->dest_row, s->dests.count);
+	return d;
+}
+
+static bool
+has_learned(const struct sched_dest *d)
+{
+	struct window fresh;
+
+	if (d->dead)
+		return true;
+	window_init(&fresh, d->transport->window_initial,
+	    d->transport->window_max);
+	return d->window.size != fresh.size || d->window.cohorts > 0;
+}
+
+void
+dest_settle(struct sched *s, struct sched_dest *d)
+{
+	if (d->peer_count > 0 || d->in_flight > 0) {
+		if (list_linked(&d->idle)) {
+			list_remove(&d->idle);
+			s->idle_count--;
+		}
+		return;
+	}
+	if (!has_learned(d)) {
+		dest_free(s, d);
+		return;
+	}
+	if (!list_linked(&d->idle)) {
+		list_push_back(&s->idle, &d->idle);
+		s->idle_count++;
+	}
+	while (s->idle_count > SCHED_IDLE_MAX)
+		if (!dest_evict(s))
+			break;
+}
+
+bool
+dest_is_dead(struct sched_dest *d, struct mono now)
+{
+	if (!d->dead)
+		return false;
+	if (mono_sub(now, d->dead_until) < 0)
+		return true;
+	d->dead = false;
+	window_init(&d->window, d->transport->window_initial,
+	    d->transport->window_max);
+	return false;
+}
+
+void
+dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
+    struct mono now)
+{
+	char *copy;
+
+	if (reason.len >= SCHED_REASON_BYTES)
+		reason.len = SCHED_REASON_BYTES - 1;
+	d->dead = true;
+	d->dead_until = mono_add(now, s->dead_ms);
+	copy = mem_alloc(s->acct, reason.len + 1);
+	if (copy != NULL && reason.len > 0)
+		memcpy(copy, reason.data, reason.len);
+	mem_free(s->acct, d->reason);
+	d->reason = copy;
+}
+
+bool
+dest_has_room(const struct sched_dest *d)
+{
+	return d->in_flight + d->woken < d->window.size;
+}
+
+void
+dest_free_all(struct sched *s)
+{
+	while (dest_evict(s))
+		continue;
+	ASSERT(s->dests.count == 0);
+}

@@ -1,0 +1,50 @@
+/*
+ * dest: destinations of the scheduler; private to it.
+ */
+#pragma once
+
+#include "queue/sched.h"
+
+/* Where mail of one transport and next hop goes. */
+struct sched_dest {
+	struct hash_node node;
+	struct list blocked;   /* peers that wait for the window */
+	struct list_node idle; /* in sched.idle while without work */
+	struct sched_transport *transport;
+	struct window window;
+	struct mono dead_until; /* while dead */
+	char *reason;		/* why it is dead; charged; or NULL */
+	uint32_t in_flight;	/* deliveries that run */
+	uint32_t woken;		/* peers that hold a slot, not started */
+	uint32_t peer_count;
+	bool dead;
+	uint16_t nexthop_len;
+	char nexthop[];
+};
+
+/* Recipients of one message at one destination. */
+struct sched_peer {
+	struct hash_node hash;
+	struct list_node node; /* msg.ready, dest.blocked or sched.suspended */
+	struct sched_msg *msg;
+	struct sched_dest *dest;
+	struct list waiting; /* sched_rcpt.node */
+	uint32_t waiting_count;
+	bool woken;
+};
+
+/* The destination if it is known; NULL else. */
+struct sched_dest *dest_find(const struct sched *s,
+    const struct sched_transport *t, struct slice nexthop);
+/* Find or make it.  NULL: a bound or the account. */
+struct sched_dest *dest_get(struct sched *s, struct sched_transport *t,
+    struct slice nexthop);
+/* It may have nothing to do any more: forget it, or keep what it learned. */
+void dest_settle(struct sched *s, struct sched_dest *d);
+/* Still dead at now?  Brings it back to life when its time is over. */
+bool dest_is_dead(struct sched_dest *d, struct mono now);
+void dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
+    struct mono now);
+/* A slot that nobody uses or holds. */
+bool dest_has_room(const struct sched_dest *d);
+void dest_free_all(struct sched *s);

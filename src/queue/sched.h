@@ -1,0 +1,198 @@
+/*
+ * sched: which recipients are delivered next.
+ *
+ * Pure: no descriptor, no clock, no log; time is passed in.
+ *
+ * A recipient that is to be delivered belongs to a message and to a
+ * destination (transport and next hop).  Recipients of one message at one
+ * destination wait together in an entry, a `peer`.  A class (local, remote)
+ * has a gate: its concurrency.  When the gate has a free slot:
+ *
+ *   - it goes round robin over the messages that have something to start,
+ *   - within the message, round robin over its peers,
+ *   - and a delivery takes at most rcpts_max recipients of the peer.
+ *
+ * A destination has a window (queue/window.h).  Peers of a destination with
+ * room are ready.  A peer that meets a full window when its turn comes waits
+ * at the destination, first come, first served; each slot that comes free
+ * there wakes one of them, which then holds that slot until it starts, first
+ * in its message.  A peer with more recipients goes to the end of the line.
+ * So a list of any length delays a single message by at most one delivery at
+ * the destination and one at the gate.
+ *
+ * A destination that cannot be reached (a window's worth of failures) is
+ * dead for a while: what waits for it is handed back to be deferred, and
+ * sched_add refuses more.
+ *
+ * The objects that the caller has anyway (message, recipient, delivery)
+ * embed the scheduler's part; peers and destinations are the scheduler's,
+ * bounded in number and charged to its account.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/gate.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/slice.h"
+#include "base/time.h"
+#include "ipc/job.h"
+#include "queue/window.h"
+
+enum sched_class {
+	SCHED_LOCAL,  /* deliveries by the local role */
+	SCHED_REMOTE, /* deliveries by the smtp role */
+	SCHED_CLASS_COUNT
+};
+
+enum {
+	SCHED_TRANSPORTS_MAX = 32,
+	SCHED_NAME_BYTES = 33,
+	/* Destinations without work that are remembered, because they are
+	 * dead or their window has learned something. */
+	SCHED_IDLE_MAX = 2000,
+	SCHED_REASON_BYTES = 200,
+};
+
+struct sched_transport {
+	char name[SCHED_NAME_BYTES];
+	enum sched_class class;
+	unsigned window_initial; /* initial_destination_concurrency */
+	unsigned window_max; /* NAME_destination_concurrency_limit; 0: none */
+	unsigned rcpts_max;  /* NAME_destination_recipient_limit; at least 1 */
+};
+
+struct sched_peer;
+struct sched_dest;
+
+/* Embedded in a message. */
+struct sched_msg {
+	struct {
+		struct list ready;     /* peers that may start now */
+		struct list_node node; /* in the class's ring */
+	} class[SCHED_CLASS_COUNT];
+	unsigned waiting; /* recipients in the scheduler */
+	bool internal;	  /* a report or the like: may use reserved slots */
+};
+
+/* Embedded in a recipient. */
+struct sched_rcpt {
+	struct list_node node;	 /* in its peer, later in a delivery */
+	struct sched_peer *peer; /* NULL: does not wait here */
+};
+
+/* Embedded in a delivery. */
+struct sched_job {
+	struct sched_msg *msg;
+	struct sched_dest *dest;
+	enum sched_class class;
+	struct list rcpts; /* sched_rcpt.node; the caller's from now on */
+	unsigned rcpt_count;
+	struct gate_slot slot;
+};
+
+/* What waits for a destination that died.  reason is valid until the next
+ * call. */
+struct sched_suspended {
+	struct sched_msg *msg;
+	struct list rcpts;
+	unsigned rcpt_count;
+	struct slice reason;
+};
+
+struct sched {
+	struct acct *acct;
+	struct sched_transport transports[SCHED_TRANSPORTS_MAX];
+	unsigned transport_count;
+	struct gate *gates[SCHED_CLASS_COUNT];
+	/* Messages with something to start: ordinary, internal. */
+	struct list rings[SCHED_CLASS_COUNT][2];
+	bool internal_next[SCHED_CLASS_COUNT]; /* whose turn it is */
+	struct mono stalled_until[SCHED_CLASS_COUNT];
+	unsigned class_next;
+	struct hash dests, peers;
+	struct pool peer_pool;
+	struct list idle; /* destinations without work, oldest first */
+	unsigned idle_count;
+	unsigned dest_max;
+	struct list suspended;		 /* peers of dead destinations */
+	int64_t dead_ms;		 /* how long a destination stays dead */
+	char reason[SCHED_REASON_BYTES]; /* of sched_next_suspended */
+	struct limit_row *dest_row;
+};
+
+struct sched_conf {
+	unsigned rcpts_max; /* recipients that may wait here */
+	int64_t dead_ms;    /* minimal_backoff_time */
+};
+
+/* Gates are borrowed.  ERR_FULL: the account refuses. */
+MUST_CHECK enum err sched_init(struct sched *s, struct acct *a,
+    const struct sched_conf *conf, struct gate *local, struct gate *remote);
+/* All recipients must have left. */
+void sched_fini(struct sched *s);
+
+/* Declare a transport or change its figures.  ERR_FULL: too many. */
+MUST_CHECK enum err sched_transport_set(struct sched *s,
+    const struct sched_transport *t);
+/* NULL: unknown. */
+const struct sched_transport *sched_transport_find(const struct sched *s,
+    struct slice name);
+
+void sched_msg_init(struct sched_msg *m, bool internal);
+
+/*
+ * sched_add(s, m, r, transport, nexthop, now, reason_out):
+ * A recipient waits for delivery.  nexthop: for a transport that delivers one
+ * recipient at a time the caller gives the recipient, so that destination
+ * limits are per recipient, as with Postfix.
+ *
+ * ERR_FULL       a bound or the account: try later.
+ * ERR_NOTFOUND   no such transport.
+ * ERR_BUSY       the destination is dead; *reason_out says why (valid until
+ *                the next call).
+ */
+MUST_CHECK enum err sched_add(struct sched *s, struct sched_msg *m,
+    struct sched_rcpt *r, struct slice transport, struct slice nexthop,
+    struct mono now, struct slice *reason_out);
+
+/* Take back a recipient that waits; no-op if it does not. */
+void sched_remove(struct sched *s, struct sched_rcpt *r);
+
+/*
+ * sched_next(s, now, deadline, job):
+ * Start a delivery: false if none can start now.  The slot of the gate is
+ * held until sched_done, and at most until deadline.
+ */
+MUST_CHECK bool sched_next(struct sched *s, struct mono now,
+    struct mono deadline, struct sched_job *job);
+
+/* Recipients to be deferred because their destination died; false: none. */
+MUST_CHECK bool sched_next_suspended(struct sched *s,
+    struct sched_suspended *out);
+
+/*
+ * sched_done(s, job, site, reason, now):
+ * A delivery is over.  job->rcpts is not looked at.  reason: what to tell
+ * those who wait for a destination that dies of this.
+ */
+void sched_done(struct sched *s, struct sched_job *job, enum job_site site,
+    struct slice reason, struct mono now);
+
+/* No agent for a class: start nothing until then.  A time in the past ends
+ * it. */
+void sched_stall(struct sched *s, enum sched_class class, struct mono until);
+
+/* Slots of a gate that only internal messages may take: one in twenty, none
+ * of fewer than twenty-one, so that the small defaults can be used in full
+ * (internal messages still take turns with all others). */
+unsigned sched_reserved(unsigned limit);
+
+/* For tests and the status: the window of a destination, 0 if dead or
+ * unknown. */
+unsigned sched_window(const struct sched *s, struct slice transport,
+    struct slice nexthop, struct mono now);

@@ -1,0 +1,155 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "queue/retry.h"
+
+enum { S = 1000, H = 3600 * S, D = 24 * H };
+
+static const struct retry_conf postfix = {
+	.schedule = RETRY_EXPONENTIAL,
+	.min_ms = 300 * S,
+	.max_ms = 4000 * S,
+	.lifetime_ms = (int64_t)5 * D,
+	.bounce_lifetime_ms = (int64_t)2 * D,
+};
+
+static const struct {
+	const char *why;
+	enum retry_schedule schedule;
+	int64_t age_s;
+	bool local;
+	int64_t delay_s;
+} delays[] = {
+	{ "a new message waits for the least", RETRY_EXPONENTIAL, 0, false,
+	    300 },
+	{ "just below the least", RETRY_EXPONENTIAL, 299, false, 300 },
+	{ "the age doubles it", RETRY_EXPONENTIAL, 301, false, 301 },
+	{ "at the most", RETRY_EXPONENTIAL, 4000, true, 4000 },
+	{ "beyond the most", RETRY_EXPONENTIAL, 400000, true, 4000 },
+	{ "an absurd age", RETRY_EXPONENTIAL, INT64_MAX / 1000, false, 4000 },
+	{ "qmail, remote: 400 s", RETRY_QUADRATIC, 0, false, 400 },
+	{ "then at 1600 s", RETRY_QUADRATIC, 400, false, 1200 },
+	{ "then at 3600 s", RETRY_QUADRATIC, 1600, false, 2000 },
+	{ "qmail, local: 100 s", RETRY_QUADRATIC, 0, true, 100 },
+	{ "then at 400 s", RETRY_QUADRATIC, 100, true, 300 },
+	{ "a little late", RETRY_QUADRATIC, 105, true, 295 },
+};
+
+static void
+test_delay(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+		struct retry_conf c = postfix;
+		int64_t low, high;
+
+		c.schedule = delays[i].schedule;
+		low =
+		    retry_delay_ms(&c, delays[i].age_s * S, delays[i].local, 0);
+		high = low;
+		for (uint64_t r = 1; r < 5000000; r += 77777) {
+			int64_t d = retry_delay_ms(&c, delays[i].age_s * S,
+			    delays[i].local, r * 0x9e3779b97f4a7c15u);
+
+			high = d > high ? d : high;
+			if (d < low)
+				fail_msg("%s: early", delays[i].why);
+		}
+		if (low != delays[i].delay_s * S)
+			fail_msg("%s: %lld", delays[i].why, (long long)low);
+		if (high == low || high > low + low / 10)
+			fail_msg("%s: jitter %lld", delays[i].why,
+			    (long long)(high - low));
+	}
+}
+
+static void
+test_delay_is_never_nothing(void **state)
+{
+	struct retry_conf c = postfix;
+
+	(void)state;
+	c.min_ms = c.max_ms = 0;
+	assert_true(retry_delay_ms(&c, 0, false, 0) >= 1000);
+}
+
+static const struct {
+	const char *why;
+	int64_t lifetime_ms, age_ms;
+	unsigned attempts;
+	bool null_sender, expired;
+} expiries[] = {
+	{ "one ms below", 5 * (int64_t)D, 5 * (int64_t)D - 1, 100, false,
+	    false },
+	{ "at the lifetime", 5 * (int64_t)D, 5 * (int64_t)D, 100, false, true },
+	{ "a bounce lives shorter", 5 * (int64_t)D, 2 * (int64_t)D, 9, true,
+	    true },
+	{ "old, but hardly tried: the clock may be wrong", 5 * (int64_t)D,
+	    50 * (int64_t)D, 2, false, false },
+	{ "old and tried", 5 * (int64_t)D, 50 * (int64_t)D, 3, false, true },
+	{ "no lifetime: one attempt", 0, 0, 1, false, true },
+	{ "lifetime of one backoff: one attempt", 300 * S, 301 * S, 1, false,
+	    true },
+};
+
+static void
+test_expired(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(expiries) / sizeof(expiries[0]); i++) {
+		struct retry_conf c = postfix;
+
+		c.lifetime_ms = expiries[i].lifetime_ms;
+		if (retry_expired(&c, expiries[i].age_ms, expiries[i].attempts,
+			expiries[i].null_sender) != expiries[i].expired)
+			fail_msg("%s", expiries[i].why);
+	}
+}
+
+static void
+test_clock_jump(void **state)
+{
+	struct retry_clock rc = { 0 };
+	struct mono m = { 5 };
+	struct wall w = { (int64_t)1000 * D };
+	uint64_t arrival = (uint64_t)w.ms;
+	int64_t year = (int64_t)366 * D;
+
+	(void)state;
+	assert_int_equal(retry_clock_look(&rc, m, w), 0);
+	m.ms += H, w.ms += H + 59 * S;
+	assert_int_equal(retry_clock_look(&rc, m, w), 0); /* drift */
+	assert_int_equal(retry_age_ms(&rc, arrival, w), H + 59 * S);
+
+	m.ms += S, w.ms += year + S;
+	assert_true(retry_clock_look(&rc, m, w) == year);
+	assert_true(retry_age_ms(&rc, arrival, w) == H + 60 * S);
+	/* What comes after the jump ages as usual. */
+	m.ms += H, w.ms += H;
+	assert_int_equal(retry_clock_look(&rc, m, w), 0);
+	assert_true(retry_age_ms(&rc, (uint64_t)(w.ms - H / 2), w) == H / 2);
+
+	m.ms += S, w.ms += S - year;
+	assert_true(retry_clock_look(&rc, m, w) == -year);
+	assert_true(retry_age_ms(&rc, arrival, w) == 2 * H + 61 * S);
+	/* Arrived in the future: new. */
+	assert_true(retry_age_ms(&rc, (uint64_t)(w.ms + year), w) == 0);
+	assert_true(retry_age_ms(&rc, UINT64_MAX, w) == 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_delay),
+		cmocka_unit_test(test_delay_is_never_nothing),
+		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_clock_jump),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
