@@ -54,6 +54,7 @@ static struct {
 	size_t len;
 	uint64_t lost_count;	   /* since the last report */
 	uint64_t lost_total_count; /* ever */
+	bool broken; /* the last write lost all; the next line is a probe */
 	struct limit_row *row;
 	char buffer[LOG_BUFFER_BYTES];
 } sink = {
@@ -180,6 +181,7 @@ log_open(const char *name, const char *role, const char *destination,
 		    LOG_BUFFER_BYTES);
 	log_flush();
 	sink_close();
+	sink.broken = false;
 	style_set(name, role, format, syslog);
 	return syslog ? open_syslog(et) : open_stderr(et);
 }
@@ -264,6 +266,7 @@ lose_all(void)
 		line_count += at[i] == '\n';
 	lose(line_count);
 	sink.first = sink.len = 0;
+	sink.broken = true;
 }
 
 /* Empty the buffer as far as the destination takes it. */
@@ -278,6 +281,7 @@ drain(void)
 		if (n > 0) {
 			sink.first += (size_t)n;
 			sink.len -= (size_t)n;
+			sink.broken = false;
 			continue;
 		}
 		if (n < 0 && errno == EINTR)
@@ -327,12 +331,11 @@ report_lost(size_t more)
 {
 	uint64_t count = sink.lost_count;
 
-	if (count == 0 || sink.kind == FD_NONE ||
-	    !make_room(LOG_LINE_BYTES + more))
+	if (count == 0 || sink.broken || !make_room(LOG_LINE_BYTES + more))
 		return;
 	sink.lost_count = 0;
-	log_warning("log: %llu lines were lost: the log could not be written",
-	    (unsigned long long)count);
+	log_warning("log: %llu %s lost: the log could not be written",
+	    (unsigned long long)count, count == 1 ? "line was" : "lines were");
 }
 
 void
@@ -344,7 +347,7 @@ log_sink_line(const char *text, size_t len)
 		drain();
 		report_lost(len);
 	}
-	if (!make_room(len) || sink.lost_count > 0) {
+	if (!make_room(len) || (sink.lost_count > 0 && !sink.broken)) {
 		lose(1);
 		return;
 	}

@@ -80,8 +80,8 @@ put_foreign(struct log_line *l, struct slice s)
 	l->cut = s.len > 0;
 }
 
-static void
-put_format(struct log_line *l, const char *fmt, va_list ap)
+static void PRINTF(2, 0)
+    put_format(struct log_line *l, const char *fmt, va_list ap)
 {
 	char text[LOG_LINE_BYTES];
 	int len = vsnprintf(text, sizeof(text), fmt, ap);
@@ -202,8 +202,8 @@ line_finish(struct log_line *l)
 	log_sink_line(l->text, l->len);
 }
 
-static void
-plain(enum log_level level, uint64_t id, const char *fmt, va_list ap)
+static void PRINTF(3, 0)
+    plain(enum log_level level, uint64_t id, const char *fmt, va_list ap)
 {
 	struct log_line l;
 
