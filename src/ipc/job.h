@@ -46,7 +46,15 @@ struct job_rcpt {
 	uint32_t uid, gid;    /* virtual */
 };
 
-enum job_status { JOB_SENT, JOB_DEFERRED, JOB_FAILED, JOB_STATUS_COUNT };
+enum job_status {
+	JOB_SENT, /* delivered, or taken by a host that knows no DSN */
+	JOB_DEFERRED,
+	JOB_FAILED,
+	/* Taken by a host that was given NOTIFY and ORCPT: it reports success
+	 * to the sender, not we (RFC 3461 5.2.2). */
+	JOB_SENT_DSN,
+	JOB_STATUS_COUNT
+};
 
 struct job_result {
 	uint32_t index;
