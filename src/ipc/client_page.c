@@ -1,0 +1,554 @@
+/*
+ * client_page: layout, lock, gate and table.
+ *
+ * Happy path: lock, find or make the client's entry, check its limits, take a
+ * slot, unlock.  Failure modes: a process dies with the lock (the master
+ * breaks it and recounts); a process that is stopped with the lock makes the
+ * others give up after LOCK_TRIES: new sessions are then refused with 421,
+ * rates let pass.  A corrupt page costs accounting, never memory safety.
+ */
+#include "ipc/client_page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+enum {
+	PAGE_MAGIC = 0x77636c69,
+	PAGE_VERSION = 1,
+	LOCK_TRIES = 2000, /* with a yield each: some milliseconds */
+	LOCK_MASTER = 255, /* who holds the lock: process + 1, or this */
+	ENTRY_COUNT_MIN = 1024,
+	NO_ENTRY = 0xffffffff,
+};
+
+/* One client.  tat_us: for each rate the instant at which all that was
+ * counted will have been paid for (the virtual scheduling algorithm). */
+struct entry {
+	struct client_key key;
+	int64_t seen_ms;	 /* last session, monotonic; 0: free */
+	int64_t proven_until_ms; /* 0: not proven */
+	int64_t tat_us[CLIENT_RATE_COUNT];
+	uint32_t sessions;
+	uint32_t unused;
+};
+
+struct slot {
+	uint8_t owner; /* process + 1; 0: free */
+	uint8_t unproven;
+	uint16_t unused;
+	uint32_t entry; /* of its client; NO_ENTRY: not counted */
+};
+
+struct shared_page {
+	uint32_t magic, version;
+	uint32_t slot_count, entry_count, proven_max;
+	uint32_t hint; /* where to look for a free slot */
+	uint64_t hash_key;
+	_Atomic uint32_t lock;
+	_Atomic uint32_t sessions, unproven, clients, proven;
+	_Atomic uint64_t changes;
+	struct slot slots[];
+};
+
+static uint32_t
+entry_count_for(unsigned session_max, unsigned proven_max)
+{
+	uint64_t want = (uint64_t)session_max * 2 + proven_max;
+	uint32_t count = ENTRY_COUNT_MIN;
+
+	while (count < want)
+		count *= 2;
+	return count;
+}
+
+static size_t
+head_bytes(uint32_t slots)
+{
+	size_t head = sizeof(struct shared_page) + slots * sizeof(struct slot);
+
+	return (head + 63) / 64 * 64;
+}
+
+size_t
+client_page_bytes(unsigned session_max, unsigned proven_max)
+{
+	return head_bytes(session_max) +
+	       (size_t)entry_count_for(session_max, proven_max) *
+		   sizeof(struct entry);
+}
+
+enum err
+client_page_create(unsigned session_max, unsigned proven_max, int *fd_out,
+    struct errtext *et)
+{
+	size_t bytes = client_page_bytes(session_max, proven_max);
+	struct shared_page head = {
+		.magic = PAGE_MAGIC,
+		.version = PAGE_VERSION,
+		.slot_count = session_max,
+		.entry_count = entry_count_for(session_max, proven_max),
+		.proven_max = proven_max,
+	};
+	enum err e;
+	int fd;
+
+	ASSERT(session_max > 0 && session_max <= CLIENT_SLOTS_MAX);
+	if (getrandom(&head.hash_key, sizeof(head.hash_key), 0) !=
+	    sizeof(head.hash_key))
+		return err_sys(et, errno, "client page: getrandom");
+	fd = memfd_create("weir-clients", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_sys(et, errno, "client page: memfd_create");
+	if (fchmod(fd, 0600) != 0 || ftruncate(fd, (off_t)bytes) != 0 ||
+	    pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
+		0) {
+		e = err_sys(et, errno, "client page: set up");
+		close(fd);
+		return e;
+	}
+	*fd_out = fd;
+	return OK;
+}
+
+enum err
+client_page_map(int fd, struct client_page *out, struct errtext *et)
+{
+	struct shared_page *s;
+	struct stat st;
+
+	*out = (struct client_page){ 0 };
+	if (fstat(fd, &st) != 0)
+		return err_sys(et, errno, "client page: fstat");
+	if ((size_t)st.st_size < sizeof(*s))
+		return err_set(et, ERR_CORRUPT, "client page: too short");
+	s = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    fd, 0);
+	if (s == MAP_FAILED)
+		return err_sys(et, errno, "client page: mmap");
+	out->shared = s;
+	out->bytes = (size_t)st.st_size;
+	out->slot_count = s->slot_count;
+	out->entry_count = s->entry_count;
+	out->proven_max = s->proven_max;
+	if (s->magic != PAGE_MAGIC || s->version != PAGE_VERSION ||
+	    out->slot_count == 0 || out->slot_count > CLIENT_SLOTS_MAX ||
+	    out->entry_count < ENTRY_COUNT_MIN ||
+	    (out->entry_count & (out->entry_count - 1)) != 0 ||
+	    head_bytes(out->slot_count) +
+		    (size_t)out->entry_count * sizeof(struct entry) !=
+		out->bytes) {
+		client_page_unmap(out);
+		return err_set(et, ERR_CORRUPT, "client page: damaged");
+	}
+	out->entries =
+	    (struct entry *)(void *)((char *)s + head_bytes(out->slot_count));
+	return OK;
+}
+
+void
+client_page_unmap(struct client_page *p)
+{
+	if (p->shared != NULL)
+		munmap(p->shared, p->bytes);
+	*p = (struct client_page){ 0 };
+}
+
+/* ---- the lock ---- */
+
+static bool
+lock(struct client_page *p, uint32_t who)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		uint32_t nobody = 0;
+
+		if (atomic_compare_exchange_weak_explicit(&p->shared->lock,
+			&nobody, who, memory_order_acquire,
+			memory_order_relaxed))
+			return true;
+		if (i >= 50)
+			sched_yield();
+	}
+	return false;
+}
+
+static void
+unlock(struct client_page *p)
+{
+	atomic_store_explicit(&p->shared->lock, 0, memory_order_release);
+}
+
+/* Figures are plain numbers that readers see without the lock. */
+static uint32_t
+get(_Atomic uint32_t *figure)
+{
+	return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+static void
+add(_Atomic uint32_t *figure, int by)
+{
+	atomic_store_explicit(figure, get(figure) + (uint32_t)by,
+	    memory_order_relaxed);
+}
+
+static void
+changed(struct client_page *p)
+{
+	atomic_fetch_add_explicit(&p->shared->changes, 1, memory_order_relaxed);
+}
+
+/* ---- entries ---- */
+
+static bool
+is_proven(const struct entry *e, int64_t now_ms)
+{
+	return e->proven_until_ms > now_ms;
+}
+
+/* First entry of the set in which a key stands.  A keyed mix, good enough
+ * against a stranger who never sees the table. */
+static uint32_t
+set_of(const struct client_page *p, const struct client_key *key)
+{
+	uint64_t part[2], h = p->shared->hash_key;
+
+	memcpy(part, key, sizeof(part));
+	for (int i = 0; i < 2; i++) {
+		h ^= part[i];
+		h *= 0x9e3779b97f4a7c15u;
+		h ^= h >> 32;
+		h *= 0xd6e8feb86659fd93u;
+		h ^= h >> 29;
+	}
+	return (uint32_t)h & (p->entry_count - 1) &
+	       ~(uint32_t)(CLIENT_WAYS - 1);
+}
+
+static void
+forget(struct client_page *p, struct entry *e)
+{
+	if (e->seen_ms != 0)
+		add(&p->shared->clients, -1);
+	if (e->proven_until_ms != 0)
+		add(&p->shared->proven, -1);
+	*e = (struct entry){ 0 };
+}
+
+/* Would a give up its place before b? */
+static bool
+worth_less(const struct entry *a, const struct entry *b, int64_t now_ms)
+{
+	if (is_proven(a, now_ms) != is_proven(b, now_ms))
+		return is_proven(b, now_ms);
+	return a->seen_ms < b->seen_ms;
+}
+
+/* The client's entry, made if need be; NO_ENTRY when its set is full of
+ * clients with open sessions. */
+static uint32_t
+find(struct client_page *p, const struct client_key *key, int64_t now_ms)
+{
+	uint32_t first = set_of(p, key);
+	struct entry *victim = NULL;
+
+	for (uint32_t i = first; i < first + CLIENT_WAYS; i++) {
+		struct entry *e = &p->entries[i];
+
+		if (e->seen_ms != 0 && !memcmp(&e->key, key, sizeof(*key)))
+			return i;
+		if (e->sessions == 0 &&
+		    (victim == NULL || worth_less(e, victim, now_ms)))
+			victim = e;
+	}
+	if (victim == NULL)
+		return NO_ENTRY;
+	forget(p, victim);
+	victim->key = *key;
+	victim->seen_ms = now_ms;
+	add(&p->shared->clients, 1);
+	return (uint32_t)(victim - p->entries);
+}
+
+/* The entry that a slot names; NULL: none, or nonsense. */
+static struct entry *
+entry_of(struct client_page *p, uint32_t slot)
+{
+	uint32_t i;
+
+	if (slot >= p->slot_count)
+		return NULL;
+	i = p->shared->slots[slot].entry;
+	return i < p->entry_count ? &p->entries[i] : NULL;
+}
+
+/* ---- rates ---- */
+
+static const int64_t minute_us = 60 * 1000000LL;
+
+static bool
+rate_take(struct entry *e, enum client_rate rate, unsigned events,
+    unsigned per_minute, int64_t now_ms)
+{
+	int64_t now_us = now_ms * 1000, tat = e->tat_us[rate], cost;
+
+	if (per_minute == 0)
+		return true;
+	if (tat < now_us)
+		tat = now_us;
+	cost = minute_us / per_minute;
+	if (tat + cost * (events > 0 ? events : 1) > now_us + minute_us)
+		return false;
+	if (events > 0)
+		e->tat_us[rate] = tat + cost * events;
+	return true;
+}
+
+bool
+client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
+    unsigned events, unsigned per_minute, struct mono now)
+{
+	struct entry *e = entry_of(p, slot);
+	bool passed;
+
+	ASSERT(rate < CLIENT_RATE_COUNT);
+	if (e == NULL || per_minute == 0 || !lock(p, LOCK_MASTER - 1))
+		return true;
+	passed = rate_take(e, rate, events, per_minute, now.ms);
+	unlock(p);
+	return passed;
+}
+
+/* ---- sessions ---- */
+
+static uint32_t
+free_slot(struct client_page *p)
+{
+	uint32_t at = p->shared->hint % p->slot_count;
+
+	for (uint32_t n = 0; n < p->slot_count; n++) {
+		if (p->shared->slots[at].owner == 0) {
+			p->shared->hint = at + 1;
+			return at;
+		}
+		at = at + 1 == p->slot_count ? 0 : at + 1;
+	}
+	return CLIENT_NO_SLOT;
+}
+
+static enum client_verdict
+enter(struct client_page *p, unsigned owner, const struct client_key *key,
+    const struct client_rules *rules, int64_t now_ms, uint32_t *slot_out)
+{
+	uint32_t i = find(p, key, now_ms), at;
+	struct entry *e = i == NO_ENTRY ? NULL : &p->entries[i];
+	bool unproven = !rules->trusted && !(e && is_proven(e, now_ms));
+
+	if (e != NULL) {
+		e->seen_ms = now_ms;
+		if (!rate_take(e, CLIENT_RATE_CONNECTION, 1, rules->rate_max,
+			now_ms))
+			return CLIENT_OVER_RATE;
+		if (rules->count_max != 0 && e->sessions >= rules->count_max)
+			return CLIENT_OVER_COUNT;
+	}
+	if (unproven && get(&p->shared->unproven) >= rules->unproven_max)
+		return CLIENT_SHARE_FULL;
+	at = free_slot(p);
+	if (at == CLIENT_NO_SLOT)
+		return CLIENT_FULL;
+	p->shared->slots[at] = (struct slot){
+		.owner = (uint8_t)(owner + 1),
+		.unproven = unproven,
+		.entry = i,
+	};
+	if (e != NULL)
+		e->sessions++;
+	add(&p->shared->sessions, 1);
+	add(&p->shared->unproven, unproven);
+	changed(p);
+	*slot_out = at;
+	return CLIENT_IN;
+}
+
+enum client_verdict
+client_page_enter(struct client_page *p, unsigned owner,
+    const struct client_key *key, const struct client_rules *rules,
+    struct mono now, uint32_t *slot_out)
+{
+	enum client_verdict v;
+
+	ASSERT(owner < CLIENT_PROCESSES_MAX);
+	if (!lock(p, owner + 1))
+		return CLIENT_FULL;
+	/* seen_ms 0 means free: time begins at 1. */
+	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
+	unlock(p);
+	return v;
+}
+
+static void
+vacate(struct client_page *p, uint32_t at)
+{
+	struct slot *slot = &p->shared->slots[at];
+	struct entry *e = entry_of(p, at);
+
+	if (e != NULL && e->sessions > 0)
+		e->sessions--;
+	add(&p->shared->sessions, -1);
+	add(&p->shared->unproven, -(slot->unproven != 0));
+	*slot = (struct slot){ 0 };
+	changed(p);
+}
+
+void
+client_page_leave(struct client_page *p, unsigned owner, uint32_t slot)
+{
+	if (slot >= p->slot_count)
+		return;
+	/* Without the lock the slot stays taken, until the recount that
+	 * compares client_page_held with the sessions. */
+	if (!lock(p, owner + 1))
+		return;
+	if (p->shared->slots[slot].owner == owner + 1)
+		vacate(p, slot);
+	unlock(p);
+}
+
+/* Make room among the proven: the one not seen for longest is no more. */
+static void
+unprove_oldest(struct client_page *p)
+{
+	struct entry *oldest = NULL;
+
+	for (uint32_t i = 0; i < p->entry_count; i++) {
+		struct entry *e = &p->entries[i];
+
+		if (e->proven_until_ms != 0 &&
+		    (oldest == NULL || e->seen_ms < oldest->seen_ms))
+			oldest = e;
+	}
+	if (oldest == NULL)
+		return;
+	oldest->proven_until_ms = 0;
+	add(&p->shared->proven, -1);
+}
+
+void
+client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
+    struct mono now)
+{
+	struct entry *e = entry_of(p, slot);
+	struct slot *s;
+
+	if (slot >= p->slot_count || !lock(p, LOCK_MASTER - 1))
+		return;
+	s = &p->shared->slots[slot];
+	if (e != NULL) {
+		if (e->proven_until_ms == 0) {
+			if (get(&p->shared->proven) >= p->proven_max)
+				unprove_oldest(p);
+			add(&p->shared->proven, 1);
+		}
+		e->proven_until_ms = now.ms + ttl_ms;
+		if (s->unproven) {
+			s->unproven = 0;
+			add(&p->shared->unproven, -1);
+		}
+	}
+	unlock(p);
+}
+
+bool
+client_page_is_unproven(struct client_page *p, uint32_t slot)
+{
+	return slot < p->slot_count && p->shared->slots[slot].unproven != 0;
+}
+
+/* ---- figures and repair ---- */
+
+void
+client_page_figures(struct client_page *p, struct client_figures *out)
+{
+	*out = (struct client_figures){
+		.session_max = p->slot_count,
+		.sessions = get(&p->shared->sessions),
+		.unproven = get(&p->shared->unproven),
+		.clients = get(&p->shared->clients),
+		.proven = get(&p->shared->proven),
+		.changes = atomic_load_explicit(&p->shared->changes,
+		    memory_order_relaxed),
+	};
+}
+
+unsigned
+client_page_held(struct client_page *p, unsigned owner)
+{
+	unsigned held = 0;
+
+	for (uint32_t i = 0; i < p->slot_count; i++)
+		held += p->shared->slots[i].owner == owner + 1;
+	return held;
+}
+
+/* Every figure and count made anew from the slots and entries. */
+static void
+recount(struct client_page *p)
+{
+	uint32_t sessions = 0, unproven = 0, clients = 0, proven = 0;
+
+	for (uint32_t i = 0; i < p->entry_count; i++) {
+		p->entries[i].sessions = 0;
+		clients += p->entries[i].seen_ms != 0;
+		proven += p->entries[i].proven_until_ms != 0;
+	}
+	for (uint32_t i = 0; i < p->slot_count; i++) {
+		struct slot *slot = &p->shared->slots[i];
+		struct entry *e = entry_of(p, i);
+
+		if (slot->owner == 0)
+			continue;
+		sessions++;
+		unproven += slot->unproven != 0;
+		if (e != NULL)
+			e->sessions++;
+	}
+	atomic_store(&p->shared->sessions, sessions);
+	atomic_store(&p->shared->unproven, unproven);
+	atomic_store(&p->shared->clients, clients);
+	atomic_store(&p->shared->proven, proven);
+}
+
+unsigned
+client_page_release(struct client_page *p, unsigned owner)
+{
+	unsigned freed = 0;
+
+	ASSERT(owner < CLIENT_PROCESSES_MAX);
+	/* The lock may be the dead one's.  Who else holds it for so long is
+	 * stuck; its own counting is mended by the recount here or at its own
+	 * death. */
+	if (!lock(p, LOCK_MASTER))
+		atomic_store(&p->shared->lock, LOCK_MASTER);
+	for (uint32_t i = 0; i < p->slot_count; i++) {
+		struct slot *slot = &p->shared->slots[i];
+
+		if (slot->owner != owner + 1)
+			continue;
+		*slot = (struct slot){ 0 };
+		freed++;
+	}
+	recount(p);
+	changed(p);
+	unlock(p);
+	return freed;
+}

@@ -1,0 +1,139 @@
+/*
+ * client_page: what all smtpd processes know together about their clients.
+ *
+ * One block of shared memory (a sealed memfd made by the master): the gate
+ * of incoming sessions, and a table of client addresses with the sessions
+ * each has open, its rates and whether it is proven.  Every smtpd maps it
+ * writable, so a limit holds for all of them together and is never split.
+ *
+ * All of it is guarded by one lock that is held for some hundred
+ * nanoseconds.  Every session slot names the process that holds it; when a
+ * process dies the master calls client_page_release, which also breaks a
+ * lock that the process died with and counts everything anew.  What stands in
+ * the block is never trusted: indices are checked, there are no pointers.
+ *
+ * The table is in sets of CLIENT_WAYS entries.  A new client takes the place
+ * of the entry of its set that is worth least: never one with open sessions;
+ * unproven before proven, then the one not seen for longest.  A client for
+ * which there is no place is let in uncounted (the hash is keyed, so nobody
+ * can choose to fill a set).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/time.h"
+
+enum {
+	CLIENT_WAYS = 8,
+	CLIENT_SLOTS_MAX = 1 << 17,
+	CLIENT_PROCESSES_MAX = 250, /* smtpd */
+	CLIENT_NO_SLOT = 0xffffffff,
+};
+
+struct shared_page;
+struct entry;
+
+/* A mapping, in the caller's storage: what was checked of its header, and
+ * where its parts are. */
+struct client_page {
+	struct shared_page *shared; /* NULL: not mapped */
+	struct entry *entries;
+	size_t bytes;
+	uint32_t slot_count, entry_count, proven_max;
+};
+
+/* A client: its IPv4 address as v4-mapped, or the /64 of its IPv6 address (one
+ * subscriber has at least that many addresses), zero after it. */
+struct client_key {
+	uint8_t octets[16];
+};
+
+enum client_rate {
+	CLIENT_RATE_CONNECTION,
+	CLIENT_RATE_MESSAGE,
+	CLIENT_RATE_RCPT,
+	CLIENT_RATE_ERROR,
+	CLIENT_RATE_COUNT
+};
+
+enum client_verdict {
+	CLIENT_IN,	   /* a slot is held */
+	CLIENT_OVER_COUNT, /* the client has its share open: 421 4.7.0 */
+	CLIENT_OVER_RATE,  /* of connections: 421 4.7.0 */
+	CLIENT_SHARE_FULL, /* the unproven share is full: 421 4.3.2 */
+	CLIENT_FULL,	   /* everything is full, or the page is stuck */
+};
+
+/* Rules for one new session; 0 means no limit for the first two. */
+struct client_rules {
+	unsigned count_max;    /* sessions of one client */
+	unsigned rate_max;     /* connections of one client a minute */
+	unsigned unproven_max; /* sessions of all unproven clients */
+	bool trusted;	       /* as good as proven (mynetworks) */
+};
+
+/* Bytes of a page, for the plan. */
+size_t client_page_bytes(unsigned session_max, unsigned proven_max);
+
+/*
+ * client_page_create(session_max, proven_max, fd_out, et):
+ * For the master.  session_max: the incoming gate (1 to CLIENT_SLOTS_MAX);
+ * proven_max: proven clients remembered.  The descriptor is sealed against
+ * changes of its size.
+ */
+MUST_CHECK enum err client_page_create(unsigned session_max,
+    unsigned proven_max, int *fd_out, struct errtext *et);
+
+/* Map a page; size and header are checked.  fd stays the caller's. */
+MUST_CHECK enum err client_page_map(int fd, struct client_page *out,
+    struct errtext *et);
+void client_page_unmap(struct client_page *p); /* no-op if not mapped */
+
+/* The master, after smtpd number owner died: frees the slots that it held.
+ * Returns how many. */
+unsigned client_page_release(struct client_page *p, unsigned owner);
+
+/*
+ * client_page_enter(p, owner, key, rules, now, slot_out):
+ * A new session of smtpd number owner.  slot_out is set with CLIENT_IN only.
+ */
+enum client_verdict client_page_enter(struct client_page *p, unsigned owner,
+    const struct client_key *key, const struct client_rules *rules,
+    struct mono now, uint32_t *slot_out);
+
+/* The session is over.  No-op for CLIENT_NO_SLOT. */
+void client_page_leave(struct client_page *p, unsigned owner, uint32_t slot);
+
+/*
+ * client_page_rate(p, slot, rate, events, per_minute, now):
+ * Count events against a client's rate.  False, with nothing counted, when
+ * they exceed it; a full minute's worth may come at once.  per_minute 0: no
+ * limit.  events 0 only asks whether one more would pass.
+ */
+bool client_page_rate(struct client_page *p, uint32_t slot,
+    enum client_rate rate, unsigned events, unsigned per_minute,
+    struct mono now);
+
+/* The client delivered good mail: it counts as proven for ttl_ms. */
+void client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
+    struct mono now);
+/* The holder of this slot counts against the unproven share. */
+bool client_page_is_unproven(struct client_page *p, uint32_t slot);
+
+struct client_figures {
+	unsigned session_max;
+	unsigned sessions; /* open in all processes */
+	unsigned unproven; /* of these */
+	unsigned clients;  /* entries in use */
+	unsigned proven;   /* of these */
+	uint64_t changes;  /* grows with every enter and leave */
+};
+
+/* A snapshot without the lock; each figure is right for itself. */
+void client_page_figures(struct client_page *p, struct client_figures *out);
+/* Slots that a process holds, to be compared with its sessions. */
+unsigned client_page_held(struct client_page *p, unsigned owner);

@@ -1,0 +1,353 @@
+/*
+ * The page that all smtpd share: the gate and the limits of one client hold
+ * for all processes together, and the death of one gives back what it held.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ipc/client_page.h"
+
+static const struct mono t0 = { 1000 };
+
+static struct client_key
+key_of(unsigned n)
+{
+	struct client_key k = { { 0 } };
+
+	k.octets[10] = k.octets[11] = 0xff;
+	k.octets[13] = (uint8_t)(n >> 16);
+	k.octets[14] = (uint8_t)(n >> 8);
+	k.octets[15] = (uint8_t)n;
+	return k;
+}
+
+static int
+page_open(struct client_page *p, unsigned sessions, unsigned proven)
+{
+	int fd;
+
+	assert_int_equal(client_page_create(sessions, proven, &fd, NULL), OK);
+	assert_int_equal(client_page_map(fd, p, NULL), OK);
+	return fd;
+}
+
+static void
+page_close(struct client_page *p, int fd)
+{
+	client_page_unmap(p);
+	close(fd);
+}
+
+static void
+test_gate(void **state)
+{
+	struct client_rules rules = { .unproven_max = 4 };
+	struct client_key k = key_of(1), friend = key_of(2);
+	struct client_figures f;
+	struct client_page p;
+	uint32_t slot[6];
+	int fd = page_open(&p, 5, 10);
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(
+		    client_page_enter(&p, 0, &k, &rules, t0, &slot[i]),
+		    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 0, &k, &rules, t0, &slot[4]),
+	    CLIENT_SHARE_FULL);
+	rules.trusted = true;
+	assert_int_equal(
+	    client_page_enter(&p, 1, &friend, &rules, t0, &slot[4]), CLIENT_IN);
+	assert_int_equal(
+	    client_page_enter(&p, 1, &friend, &rules, t0, &slot[5]),
+	    CLIENT_FULL);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 5);
+	assert_int_equal(f.unproven, 4);
+	assert_int_equal(f.clients, 2);
+
+	/* Nobody gives back what another process holds. */
+	client_page_leave(&p, 1, slot[0]);
+	assert_int_equal(client_page_held(&p, 0), 4);
+	client_page_leave(&p, 0, slot[0]);
+	client_page_leave(&p, 0, slot[0]);
+	client_page_leave(&p, 0, CLIENT_NO_SLOT);
+	assert_int_equal(client_page_held(&p, 0), 3);
+
+	/* Good mail moves a session out of the unproven share, and the
+	 * client's next ones too. */
+	client_page_prove(&p, slot[1], 1000, t0);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.unproven, 2);
+	assert_int_equal(f.proven, 1);
+	rules = (struct client_rules){ .unproven_max = 0 };
+	assert_int_equal(client_page_enter(&p, 0, &k, &rules, t0, &slot[0]),
+	    CLIENT_IN);
+	client_page_leave(&p, 0, slot[0]);
+	assert_int_equal(
+	    client_page_enter(&p, 0, &k, &rules, mono_add(t0, 1000), &slot[0]),
+	    CLIENT_SHARE_FULL);
+	page_close(&p, fd);
+}
+
+static void
+test_client_limits(void **state)
+{
+	struct client_rules rules = { .count_max = 2,
+		.rate_max = 3,
+		.unproven_max = 100 };
+	struct client_key a = key_of(1), b = key_of(2);
+	struct client_page p;
+	uint32_t slot, first;
+	int fd = page_open(&p, 100, 10);
+
+	(void)state;
+	assert_int_equal(client_page_enter(&p, 0, &a, &rules, t0, &first),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 1, &a, &rules, t0, &slot),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 2, &a, &rules, t0, &slot),
+	    CLIENT_OVER_COUNT);
+	assert_int_equal(client_page_enter(&p, 2, &a, &rules, t0, &slot),
+	    CLIENT_OVER_RATE);
+	assert_int_equal(client_page_enter(&p, 2, &b, &rules, t0, &slot),
+	    CLIENT_IN);
+	client_page_leave(&p, 0, first);
+	/* A third of a minute pays for one connection. */
+	assert_int_equal(
+	    client_page_enter(&p, 2, &a, &rules, mono_add(t0, 19999), &slot),
+	    CLIENT_OVER_RATE);
+	assert_int_equal(
+	    client_page_enter(&p, 2, &a, &rules, mono_add(t0, 20000), &slot),
+	    CLIENT_IN);
+	page_close(&p, fd);
+}
+
+static void
+test_rates(void **state)
+{
+	static const unsigned limits[] = { 1, 2, 60, 6000, 10000000 };
+	struct client_rules rules = { .unproven_max = 9 };
+	struct client_key k = key_of(1);
+	struct client_page p;
+	uint32_t slot;
+	int fd = page_open(&p, 10, 10);
+
+	(void)state;
+	assert_int_equal(client_page_enter(&p, 0, &k, &rules, t0, &slot),
+	    CLIENT_IN);
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		struct mono t = mono_add(t0, (int64_t)i * 3600000);
+		unsigned n = limits[i];
+
+		print_message("  %u per minute\n", n);
+		assert_true(
+		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, n - 1, n, t));
+		assert_true(
+		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 0, n, t));
+		assert_true(
+		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 1, n, t));
+		assert_false(
+		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 0, n, t));
+		assert_false(
+		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 1, n, t));
+		assert_true(client_page_rate(&p, slot, CLIENT_RATE_RCPT, n, n,
+		    mono_add(t, 60000)));
+	}
+	assert_true(client_page_rate(&p, slot, CLIENT_RATE_RCPT, 9, 0, t0));
+	assert_true(
+	    client_page_rate(&p, CLIENT_NO_SLOT, CLIENT_RATE_RCPT, 9, 1, t0));
+	page_close(&p, fd);
+}
+
+/* As many clients as one likes: the table stays as it is, sessions are never
+ * forgotten, proven clients stay before others. */
+static void
+test_eviction(void **state)
+{
+	struct client_rules rules = { .unproven_max = 50, .count_max = 1 };
+	struct client_key k = key_of(0);
+	struct client_figures f;
+	struct client_page p;
+	uint32_t slot, held;
+	int fd = page_open(&p, 50, 3);
+
+	(void)state;
+	assert_int_equal(client_page_enter(&p, 0, &k, &rules, t0, &held),
+	    CLIENT_IN);
+	for (unsigned n = 1; n <= 4; n++) {
+		struct client_key other = key_of(n);
+
+		assert_int_equal(client_page_enter(&p, 0, &other, &rules,
+				     mono_add(t0, n), &slot),
+		    CLIENT_IN);
+		client_page_prove(&p, slot, 1 << 30, mono_add(t0, n));
+		client_page_leave(&p, 0, slot);
+	}
+	client_page_figures(&p, &f);
+	assert_int_equal(f.proven, 3);
+	for (unsigned n = 10; n < 50000; n++) {
+		struct client_key other = key_of(n);
+
+		if (client_page_enter(&p, 0, &other, &rules, mono_add(t0, n),
+			&slot) == CLIENT_IN)
+			client_page_leave(&p, 0, slot);
+	}
+	assert_int_equal(client_page_enter(&p, 0, &k, &rules, t0, &slot),
+	    CLIENT_OVER_COUNT);
+	client_page_figures(&p, &f);
+	assert_true(f.clients <= p.entry_count);
+	assert_int_equal(f.proven, 3);
+	/* 1 was the one not seen for longest. */
+	rules.unproven_max = 0;
+	for (unsigned n = 1; n <= 4; n++) {
+		struct client_key other = key_of(n);
+
+		assert_int_equal(client_page_enter(&p, 0, &other, &rules,
+				     mono_add(t0, 60000), &slot),
+		    n == 1 ? CLIENT_SHARE_FULL : CLIENT_IN);
+	}
+	page_close(&p, fd);
+}
+
+/* Four processes take what they can get: together exactly the limit. */
+static void
+test_processes(void **state)
+{
+	enum { PROCESSES = 4, LIMIT = 20 };
+	struct client_rules rules = { .unproven_max = 100, .count_max = LIMIT };
+	struct client_key k = key_of(7);
+	struct client_figures f;
+	struct client_page p;
+	pid_t pid[PROCESSES];
+	int fd = page_open(&p, 100, 10), total = 0, status;
+
+	(void)state;
+	for (unsigned i = 0; i < PROCESSES; i++) {
+		pid[i] = fork();
+		if (pid[i] != 0)
+			continue;
+		int got = 0;
+		uint32_t slot;
+
+		for (int n = 0; n < 2000; n++) {
+			if (client_page_enter(&p, i, &k, &rules, t0, &slot) !=
+			    CLIENT_IN)
+				continue;
+			/* Keep the first five, give the others back. */
+			if (got >= 5)
+				client_page_leave(&p, i, slot);
+			else
+				got++;
+		}
+		_exit(got);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		assert_true(waitpid(pid[i], &status, 0) == pid[i]);
+		assert_true(WIFEXITED(status));
+		total += WEXITSTATUS(status);
+	}
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, total);
+	assert_int_equal(total, LIMIT);
+	for (unsigned i = 0; i < PROCESSES; i++)
+		total -= (int)client_page_release(&p, i);
+	assert_int_equal(total, 0);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 0);
+	assert_int_equal(f.unproven, 0);
+	page_close(&p, fd);
+}
+
+/* Killed at any moment, also inside the lock: after the release every figure
+ * is right and the page works on. */
+static void
+test_killed(void **state)
+{
+	struct client_rules rules = { .unproven_max = 100 };
+	struct client_figures f;
+	struct client_page p;
+	int fd = page_open(&p, 100, 10), status;
+	struct client_key k = key_of(3);
+	uint32_t slot;
+
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			for (unsigned n = 0;; n++) {
+				struct client_key own = key_of(n % 90);
+
+				if (client_page_enter(&p, 1, &own, &rules, t0,
+					&slot) == CLIENT_IN &&
+				    n % 3)
+					client_page_leave(&p, 1, slot);
+			}
+		}
+		for (int i = 0; i < 500 + round * 37; i++)
+			if (client_page_enter(&p, 0, &k, &rules, t0, &slot) ==
+			    CLIENT_IN)
+				client_page_leave(&p, 0, slot);
+		assert_int_equal(kill(pid, 9), 0);
+		assert_true(waitpid(pid, &status, 0) == pid);
+		client_page_release(&p, 1);
+		client_page_figures(&p, &f);
+		assert_int_equal(f.sessions, client_page_held(&p, 0));
+		assert_int_equal(f.unproven, f.sessions);
+	}
+	page_close(&p, fd);
+}
+
+/* A page full of nonsense is refused or used without harm. */
+static void
+test_nonsense(void **state)
+{
+	struct client_rules rules = { .unproven_max = 100 };
+	struct client_key k = key_of(3);
+	struct client_page p, bad;
+	uint32_t slot;
+	int fd = page_open(&p, 100, 10), other;
+
+	(void)state;
+	other = memfd_create("x", 0);
+	assert_int_equal(client_page_map(other, &bad, NULL), ERR_CORRUPT);
+	assert_int_equal(ftruncate(other, 1 << 20), 0);
+	assert_int_equal(client_page_map(other, &bad, NULL), ERR_CORRUPT);
+	close(other);
+
+	memset((char *)p.shared + 24, 0xff, p.bytes - 24);
+	client_page_release(&p, 4);
+	client_page_enter(&p, 0, &k, &rules, t0, &slot);
+	for (uint32_t i = 0; i < 100; i++) {
+		client_page_rate(&p, i, CLIENT_RATE_ERROR, 1, 5, t0);
+		client_page_prove(&p, i, 5, t0);
+		client_page_leave(&p, 254 - 1, i);
+	}
+	page_close(&p, fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_client_limits),
+		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_eviction),
+		cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_nonsense),
+	};
+
+	return cmocka_run_group_tests_name("client_page", tests, NULL, NULL);
+}
