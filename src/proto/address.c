@@ -157,8 +157,8 @@ is_dot_string(struct slice raw)
 }
 
 bool
-address_local_quote(
-    struct slice raw, char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out)
+address_local_quote(struct slice raw, char buf[static LOCAL_PART_BYTES_MAX],
+    size_t *len_out)
 {
 	bool quote = !is_dot_string(raw);
 	size_t len = 0;
@@ -187,11 +187,11 @@ address_local_quote(
 }
 
 bool
-address_local_unquote(
-    struct slice local, char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out)
+address_local_unquote(struct slice local, char buf[static LOCAL_PART_BYTES_MAX],
+    size_t *len_out)
 {
 	char text[ADDRESS_BYTES_MAX];
-	struct parse p = {.in = local, .allow = ADDRESS_UTF8, .out = text};
+	struct parse p = { .in = local, .allow = ADDRESS_UTF8, .out = text };
 	bool quote = false;
 	enum err e;
 
@@ -223,8 +223,8 @@ local_part(struct parse *p)
 		return e;
 	if (p->len == start)
 		return ERR_SYNTAX;
-	if (!address_local_quote(
-		slice_of(p->out + start, p->len - start), quoted, &len))
+	if (!address_local_quote(slice_of(p->out + start, p->len - start),
+		quoted, &len))
 		return ERR_TOOBIG;
 	p->len = start;
 	return put(p, quoted, len);
@@ -249,7 +249,7 @@ address_literal(struct parse *p)
 static enum err
 domain_name(struct parse *p)
 {
-	struct slice name = {p->in.data, 0};
+	struct slice name = { p->in.data, 0 };
 	enum err e;
 
 	while (name.len < p->in.len &&
@@ -282,7 +282,7 @@ mailbox(struct parse *p, struct address *out)
 	if ((e = local_part(p)) != OK)
 		return e;
 	local_len = p->len;
-	*out = (struct address){.local = {p->out, local_len}};
+	*out = (struct address){ .local = { p->out, local_len } };
 	if (p->in.len > 0 && *p->in.data == '@') {
 		if ((e = put(p, "@", 1)) != OK)
 			return e;
@@ -306,11 +306,11 @@ enum err
 address_parse(struct slice in, unsigned allow,
     char buf[static ADDRESS_BYTES_MAX], struct address *out)
 {
-	struct parse p = {.in = in, .allow = allow, .out = buf};
+	struct parse p = { .in = in, .allow = allow, .out = buf };
 	enum err e;
 
 	if (in.len == 0) {
-		*out = (struct address){.text = {buf, 0}};
+		*out = (struct address){ .text = { buf, 0 } };
 		return allow & ADDRESS_NULL ? OK : ERR_SYNTAX;
 	}
 	if ((e = mailbox(&p, out)) != OK)
@@ -328,9 +328,9 @@ source_route(struct parse *p)
 	char drop[ADDRESS_BYTES_MAX];
 
 	while (p->in.len > 0 && *p->in.data == '@') {
-		hop = (struct parse){.in = slice_sub(p->in, 1, p->in.len),
-		    .allow = p->allow,
-		    .out = drop};
+		hop = (struct parse){ .in = slice_sub(p->in, 1, p->in.len),
+			.allow = p->allow,
+			.out = drop };
 		if (hop.in.len > 0 && *hop.in.data == '[')
 			e = address_literal(&hop);
 		else
@@ -356,7 +356,7 @@ address_parse_path(struct slice in, unsigned allow,
     char buf[static ADDRESS_BYTES_MAX], struct address *out,
     struct slice *rest_out)
 {
-	struct parse p = {.in = in, .allow = allow, .out = buf};
+	struct parse p = { .in = in, .allow = allow, .out = buf };
 	bool bracket;
 	enum err e;
 
@@ -366,7 +366,7 @@ address_parse_path(struct slice in, unsigned allow,
 	if (bracket)
 		skip(&p.in, 1);
 	if (bracket && p.in.len > 0 && *p.in.data == '>') {
-		*out = (struct address){.text = {buf, 0}};
+		*out = (struct address){ .text = { buf, 0 } };
 		e = allow & ADDRESS_NULL ? OK : ERR_SYNTAX;
 	} else {
 		e = OK;
@@ -393,7 +393,7 @@ address_split(struct slice text, struct address *out)
 {
 	size_t at = slice_rfind(text, '@');
 
-	*out = (struct address){.text = text, .local = text};
+	*out = (struct address){ .text = text, .local = text };
 	for (size_t i = 0; i < text.len && !out->utf8; i++)
 		out->utf8 = (unsigned char)text.data[i] >= 0x80;
 	/* In canonical form no domain holds a quote or an @, so the last @

@@ -67,7 +67,7 @@ domain_valid(struct slice domain, bool allow_utf8)
 bool
 address_literal_valid(struct slice literal)
 {
-	static const struct slice ipv6 = {"IPv6:", 5};
+	static const struct slice ipv6 = { "IPv6:", 5 };
 	struct in_addr in4;
 	struct in6_addr in6;
 	char text[INET6_ADDRSTRLEN];

@@ -80,7 +80,7 @@ get_text(struct rd *r, size_t max)
 bool
 envelope_get(struct rd *r, struct envelope *e)
 {
-	*e = (struct envelope){0};
+	*e = (struct envelope){ 0 };
 	e->flags = rd_u32(r);
 	e->origin = rd_u8(r);
 	e->ret = rd_u8(r);
@@ -103,7 +103,7 @@ envelope_get(struct rd *r, struct envelope *e)
 bool
 envelope_rcpt_get(struct rd *r, struct envelope_rcpt *rcpt)
 {
-	*rcpt = (struct envelope_rcpt){0};
+	*rcpt = (struct envelope_rcpt){ 0 };
 	rcpt->notify = rd_u8(r);
 	rcpt->address = get_text(r, ADDRESS_BYTES_MAX);
 	rcpt->orcpt = get_text(r, ORCPT_BYTES_MAX);
