@@ -79,10 +79,8 @@ struct conf_report {
 };
 
 /* A report is about 33 KiB: not for the stack of a role. */
-struct conf_report *
-conf_report_new(struct acct *a); /* NULL: no memory */
-void
-conf_report_free(struct acct *a, struct conf_report *r);
+struct conf_report *conf_report_new(struct acct *a); /* NULL: no memory */
+void conf_report_free(struct acct *a, struct conf_report *r);
 
 /* Where a configuration comes from. */
 struct conf_input {
@@ -105,8 +103,7 @@ struct conf_input {
  *
  * ERR_CONFIG if anything is wrong (the report says what), ERR_NOMEM.
  */
-MUST_CHECK enum err
-conf_load(struct acct *a, const struct conf_input *in,
+MUST_CHECK enum err conf_load(struct acct *a, const struct conf_input *in,
     struct conf_report *report, const struct conf **out);
 
 /*
@@ -114,21 +111,18 @@ conf_load(struct acct *a, const struct conf_input *in,
  * Read the text that conf_render wrote (a role, from descriptor 4), from its
  * beginning.  fd stays the caller's.  Files named in it are not touched.
  */
-MUST_CHECK enum err
-conf_load_fd(
-    struct acct *a, int fd, const struct conf **out, struct errtext *et);
+MUST_CHECK enum err conf_load_fd(struct acct *a, int fd,
+    const struct conf **out, struct errtext *et);
 
 /*
  * conf_load_text(a, text, name, report, out):
  * As conf_load from a text in memory, without overrides or a look at files;
  * name stands for FILE in messages.  For tests and `weir try`.
  */
-MUST_CHECK enum err
-conf_load_text(struct acct *a, struct slice text, const char *name,
-    struct conf_report *report, const struct conf **out);
+MUST_CHECK enum err conf_load_text(struct acct *a, struct slice text,
+    const char *name, struct conf_report *report, const struct conf **out);
 
-void
-conf_free(const struct conf *c); /* NULL is allowed */
+void conf_free(const struct conf *c); /* NULL is allowed */
 
 enum conf_render_flag {
 	CONF_RENDER_CHANGED = 1,  /* only what differs from the default */
@@ -146,17 +140,16 @@ enum conf_render_flag {
  * ERR_NOTFOUND for an unknown name, which et then says with the nearest
  * known one; ERR_FULL and ERR_TOOBIG of out.
  */
-MUST_CHECK enum err
-conf_render(const struct conf *c, const char *const *names, size_t name_count,
-    unsigned flags, struct buf *out, struct errtext *et);
+MUST_CHECK enum err conf_render(const struct conf *c, const char *const *names,
+    size_t name_count, unsigned flags, struct buf *out, struct errtext *et);
 
 /*
  * conf_restart_needed(old, new, n):
  * Name of the n-th parameter (from 0) that differs and that a reload cannot
  * make effective; NULL when there are no more.
  */
-const char *
-conf_restart_needed(const struct conf *old, const struct conf *new, unsigned n);
+const char *conf_restart_needed(const struct conf *old, const struct conf *new,
+    unsigned n);
 
 enum conf_transport_which {
 	CONF_TRANSPORT_CONCURRENCY,
@@ -170,18 +163,15 @@ enum conf_transport_which {
  * NAME_initial_destination_concurrency of a transport; of one that has none,
  * the default.
  */
-int64_t
-conf_transport_limit(const struct conf *c, struct slice transport,
+int64_t conf_transport_limit(const struct conf *c, struct slice transport,
     enum conf_transport_which which);
 
 /* Is there a transport of that name? */
-bool
-conf_transport_known(struct slice transport);
+bool conf_transport_known(struct slice transport);
 
 /* inet_protocols as a set. */
 enum { CONF_INET4 = 1, CONF_INET6 = 2 };
-unsigned
-conf_inet_protocols(const struct conf *c);
+unsigned conf_inet_protocols(const struct conf *c);
 
 /*
  * conf_list_has(list, word), conf_list_has_domain(list, domain):
@@ -189,7 +179,5 @@ conf_inet_protocols(const struct conf *c);
  * is written ".suffix".  Items that are tables never match here: the lookup
  * role asks them.
  */
-bool
-conf_list_has(const struct conf_list *list, struct slice word);
-bool
-conf_list_has_domain(const struct conf_list *list, struct slice domain);
+bool conf_list_has(const struct conf_list *list, struct slice word);
+bool conf_list_has_domain(const struct conf_list *list, struct slice domain);

@@ -20,16 +20,12 @@ struct net_addr {
 };
 
 /* "192.0.2.1", "2001:db8::1", "[2001:db8::1]".  False: not an address. */
-bool
-net_addr_parse(struct slice s, struct net_addr *out);
+bool net_addr_parse(struct slice s, struct net_addr *out);
 /* From the address of a socket; family 0 unless AF_INET or AF_INET6. */
-struct net_addr
-net_addr_of(const struct sockaddr *sa);
+struct net_addr net_addr_of(const struct sockaddr *sa);
 enum { NET_ADDR_TEXT_BYTES = 46 };
-void
-net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT_BYTES]);
-bool
-net_addr_eq(const struct net_addr *a, const struct net_addr *b);
+void net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT_BYTES]);
+bool net_addr_eq(const struct net_addr *a, const struct net_addr *b);
 
 struct net_range {
 	struct net_addr base; /* bits past prefix are 0 */
@@ -39,13 +35,12 @@ struct net_range {
 
 /* "127.0.0.0/8", "[::1]/128", "[fe80::]/10", "192.0.2.7", "!10.1.2.3".
  * ERR_SYNTAX, with et; bits past the prefix must be 0. */
-MUST_CHECK enum err
-net_range_parse(struct slice s, struct net_range *out, struct errtext *et);
+MUST_CHECK enum err net_range_parse(struct slice s, struct net_range *out,
+    struct errtext *et);
 
 /* Is the address in a list such as mynetworks?  The first item that matches
  * decides, a negated one says no.  Linear in the list. */
-bool
-conf_list_has_addr(const struct conf_list *list, const struct net_addr *a);
+bool conf_list_has_addr(const struct conf_list *list, const struct net_addr *a);
 
 /* An item of smtp_listen. */
 struct net_listen {
@@ -55,12 +50,11 @@ struct net_listen {
 	struct slice path; /* unix:PATH; empty: not one.  Borrowed. */
 };
 
-MUST_CHECK enum err
-net_listen_parse(struct slice s, struct net_listen *out, struct errtext *et);
+MUST_CHECK enum err net_listen_parse(struct slice s, struct net_listen *out,
+    struct errtext *et);
 
 /* ADDRESS, ADDRESS:PORT or [IPv6]:PORT (resolver_addresses). */
-MUST_CHECK enum err
-net_addr_port_parse(struct slice s, uint16_t default_port,
+MUST_CHECK enum err net_addr_port_parse(struct slice s, uint16_t default_port,
     struct net_addr *addr_out, uint16_t *port_out, struct errtext *et);
 
 /* A next hop: "example.org", "[mail.example.org]:2525", "[192.0.2.1]",
@@ -73,8 +67,8 @@ struct net_nexthop {
 	struct slice path;    /* unix:PATH; then host is empty */
 };
 
-MUST_CHECK enum err
-net_nexthop_parse(struct slice s, struct net_nexthop *out, struct errtext *et);
+MUST_CHECK enum err net_nexthop_parse(struct slice s, struct net_nexthop *out,
+    struct errtext *et);
 
 /*
  * net_transport_split(s, transport_out, nexthop_out):
@@ -82,11 +76,9 @@ net_nexthop_parse(struct slice s, struct net_nexthop *out, struct errtext *et);
  * keeps the transport, "smtp:" keeps the next hop).  Borrowed from s.
  * ERR_SYNTAX: no colon.
  */
-MUST_CHECK enum err
-net_transport_split(struct slice s, struct slice *transport_out,
-    struct slice *nexthop_out, struct errtext *et);
+MUST_CHECK enum err net_transport_split(struct slice s,
+    struct slice *transport_out, struct slice *nexthop_out, struct errtext *et);
 
 /* A host or domain name: labels of letters, digits, hyphen and underscore,
  * octets above 127 (UTF-8); at most 255. */
-bool
-net_host_valid(struct slice s);
+bool net_host_valid(struct slice s);

@@ -26,24 +26,25 @@ enum conf_type {
 /* What a STR, or each item of a LIST, must be. */
 enum conf_check {
 	CONF_CHECK_NONE,
-	CONF_CHECK_TEXT,       /* one line of printable characters */
-	CONF_CHECK_WORD,       /* letters, digits, - _ . and / */
-	CONF_CHECK_WORDS,      /* one of the words in values */
-	CONF_CHECK_HOST,       /* host or domain name, or [address] */
-	CONF_CHECK_LOCALPART,  /* dot-atom */
-	CONF_CHECK_DELIMITER,  /* punctuation that may stand in a local part */
-	CONF_CHECK_PATH,       /* absolute, or empty */
-	CONF_CHECK_MAILBOX,    /* relative path without .., or empty */
-	CONF_CHECK_IP4,	       /* or empty */
-	CONF_CHECK_IP6,	       /* or empty */
-	CONF_CHECK_NETWORKS,   /* net_range */
-	CONF_CHECK_DOMAINS,    /* name, .suffix or table */
-	CONF_CHECK_TABLES,     /* type:path ... */
-	CONF_CHECK_LISTEN,     /* net_listen */
-	CONF_CHECK_RESOLVERS,  /* net_addr_port */
-	CONF_CHECK_NEXTHOP,    /* net_nexthop, or empty */
-	CONF_CHECK_TRANSPORTS, /* name of a transport */
-	CONF_CHECK_USERS,      /* user name */
+	CONF_CHECK_TEXT,      /* one line of printable characters */
+	CONF_CHECK_WORD,      /* letters, digits, - _ . and / */
+	CONF_CHECK_WORDS,     /* one of the words in values */
+	CONF_CHECK_HOST,      /* host or domain name, or [address] */
+	CONF_CHECK_LOCALPART, /* dot-atom */
+	CONF_CHECK_DELIMITER, /* punctuation that may stand in a local part */
+	CONF_CHECK_PATH,      /* absolute */
+	CONF_CHECK_PATH_OR_NONE, /* absolute, or empty */
+	CONF_CHECK_MAILBOX,	 /* relative path without .., or empty */
+	CONF_CHECK_IP4,		 /* or empty */
+	CONF_CHECK_IP6,		 /* or empty */
+	CONF_CHECK_NETWORKS,	 /* net_range */
+	CONF_CHECK_DOMAINS,	 /* name, .suffix or table */
+	CONF_CHECK_TABLES,	 /* type:path ... */
+	CONF_CHECK_LISTEN,	 /* net_listen */
+	CONF_CHECK_RESOLVERS,	 /* net_addr_port */
+	CONF_CHECK_NEXTHOP,	 /* net_nexthop, or empty */
+	CONF_CHECK_TRANSPORTS,	 /* name of a transport */
+	CONF_CHECK_USERS,	 /* user name */
 };
 
 enum conf_when { CONF_WHEN_RELOAD, CONF_WHEN_RESTART };
@@ -100,14 +101,11 @@ struct conf_param {
 /* In the order of params.def; index is enum conf_id. */
 extern const struct conf_param conf_params[CONF_ID_COUNT];
 
-const char *
-conf_group_title(enum conf_group g);
-const char *
-conf_type_name(enum conf_type t);
+const char *conf_group_title(enum conf_group g);
+const char *conf_type_name(enum conf_type t);
 
 /* Parameter of that name; NULL: there is none. */
-const struct conf_param *
-conf_param_find(struct slice name);
+const struct conf_param *conf_param_find(struct slice name);
 
 /*
  * conf_param_nearest(name):
@@ -115,8 +113,7 @@ conf_param_find(struct slice name);
  * distance (a transposition counts one); NULL when none is near enough for
  * the word to be a slip (a third of its length, at most 6).
  */
-const char *
-conf_param_nearest(struct slice name);
+const char *conf_param_nearest(struct slice name);
 
 /* qmail's control files that Weir honours, from control.def. */
 enum conf_control_kind {

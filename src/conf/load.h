@@ -1,0 +1,141 @@
+/*
+ * conf/load: what the files of conf/ share while a configuration is made.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+#include "conf/conf.h"
+#include "conf/param.h"
+
+/* Where a value comes from; a later kind beats an earlier one. */
+enum conf_origin {
+	CONF_ORIGIN_DEFAULT,
+	CONF_ORIGIN_QMAIL,	/* qmail's default, with control_directory */
+	CONF_ORIGIN_CONTROL,	/* a control file */
+	CONF_ORIGIN_FILE_ALIAS, /* weir.conf, by the name of a control file */
+	CONF_ORIGIN_FILE,
+	CONF_ORIGIN_OPTION_ALIAS, /* -o, likewise */
+	CONF_ORIGIN_OPTION,
+};
+
+struct conf_value {
+	struct slice raw;      /* as written, $names and all; terminated */
+	struct slice expanded; /* terminated */
+	enum conf_origin origin;
+	const char *file; /* NULL: of a default */
+	unsigned line;
+	bool changed; /* means something else than the built-in default */
+};
+
+/* A configuration with what the public part does not show. */
+struct conf_all {
+	struct conf conf;
+	struct acct *parent; /* charged for this struct */
+	struct acct acct;    /* for the rest */
+	struct arena arena;
+	struct conf_value values[CONF_ID_COUNT];
+};
+
+struct loader {
+	struct conf_all *all;
+	struct conf_report *report;
+	unsigned errors_before; /* those in report that are not ours */
+	bool look_at_files; /* tables must exist; control directory is read */
+	bool out_of_memory;
+};
+
+static inline const struct conf_all *
+conf_all_of(const struct conf *c)
+{
+	_Static_assert(offsetof(struct conf_all, conf) == 0, "it is first");
+	return (const struct conf_all *)(const void *)c;
+}
+
+static inline bool
+conf_loader_failed(const struct loader *l)
+{
+	return l->report->error_count > l->errors_before;
+}
+
+/* ---- report.c ---- */
+
+struct conf_place {
+	const char *file;
+	unsigned line;
+};
+
+/* Add one message; name and value are cut and escaped. */
+void conf_report_add(struct conf_report *r, bool is_error, struct conf_place at,
+    struct slice name, struct slice value, const char *fmt, ...) PRINTF(6, 7);
+
+/* ---- file.c ---- */
+
+/* Read fd from its beginning: at most CONF_FILE_BYTES_MAX, without NUL.
+ * Not terminated; freed with mem_free(a, (char *)out.data). */
+MUST_CHECK enum err conf_file_read_fd(struct acct *a, int fd, struct slice *out,
+    struct errtext *et);
+MUST_CHECK enum err conf_file_read(struct acct *a, const char *path,
+    struct slice *out, struct errtext *et);
+
+/* Take the next line from *text, without its end.  False at the end. */
+bool conf_file_line(struct slice *text, struct slice *line_out);
+
+/* ---- define.c ---- */
+
+/* Definitions of a text in the syntax of weir.conf. */
+void conf_define_text(struct loader *l, struct slice text, const char *file);
+/* "name=value", the n-th -o (from 1). */
+void conf_define_option(struct loader *l, struct slice option, unsigned n);
+/* Keep a value if its origin beats what is there. */
+void conf_define(struct loader *l, enum conf_id id, struct slice raw,
+    enum conf_origin origin, struct conf_place at);
+
+/* ---- control.c ---- */
+
+/* Read the control directory (an absolute path). */
+void conf_control_read(struct loader *l, const char *directory);
+
+/* ---- expand.c ---- */
+
+/* Append raw to out with $names replaced.  ERR_CONFIG, with et. */
+MUST_CHECK enum err conf_expand(const struct conf_all *all, struct slice raw,
+    struct buf *out, struct errtext *et);
+/* Append text to out so that conf_expand gives it back. */
+MUST_CHECK enum err conf_expand_quote(struct slice text, struct buf *out);
+
+/* ---- value.c ---- */
+
+/* A number with its suffix; ERR_SYNTAX, or ERR_TOOBIG past int64_t, with
+ * et.  Only TIME (ms), SIZE (bytes) and INT. */
+MUST_CHECK enum err conf_number_parse(const struct conf_param *p,
+    struct slice text, int64_t *out, struct errtext *et);
+/* The same, within least and most.  ERR_CONFIG. */
+MUST_CHECK enum err conf_number_check(const struct conf_param *p,
+    struct slice text, int64_t *out, struct errtext *et);
+/* Place of a word among p->values; ERR_CONFIG. */
+MUST_CHECK enum err conf_word_check(const struct conf_param *p,
+    struct slice text, int *out, struct errtext *et);
+MUST_CHECK enum err conf_bool_check(struct slice text, bool *out,
+    struct errtext *et);
+/* A STR, or one item of a LIST; look: tables must exist.  ERR_CONFIG. */
+MUST_CHECK enum err conf_item_check(const struct conf_param *p,
+    struct slice text, bool look, struct errtext *et);
+
+/* ---- list.c ---- */
+
+/* Take the next item of a list: separated by commas and white space, with
+ * { } kept together.  False at the end; ERR_CONFIG in *e_out for braces that
+ * do not match. */
+bool conf_list_next(struct slice *rest, struct slice *item_out,
+    enum err *e_out);
+
+/* ---- cross.c ---- */
+
+/* What can only be seen in several values together. */
+void conf_cross_check(struct loader *l);

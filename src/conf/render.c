@@ -1,0 +1,208 @@
+/*
+ * conf/render: a configuration as text, for people, programs and roles.
+ */
+#include <stdio.h>
+
+#include "conf/load.h"
+
+static enum err
+put(struct buf *out, const char *s)
+{
+	return buf_put(out, slice_str(s));
+}
+
+static const char *
+origin_word(enum conf_origin origin)
+{
+	switch (origin) {
+	case CONF_ORIGIN_DEFAULT: return "default";
+	case CONF_ORIGIN_QMAIL: return "qmail default";
+	case CONF_ORIGIN_CONTROL: return "control file";
+	case CONF_ORIGIN_FILE_ALIAS:
+	case CONF_ORIGIN_FILE: return "file";
+	case CONF_ORIGIN_OPTION_ALIAS:
+	case CONF_ORIGIN_OPTION: return "option";
+	}
+	return "";
+}
+
+static bool
+is_built_in(const struct conf_value *v)
+{
+	return v->origin <= CONF_ORIGIN_QMAIL;
+}
+
+/* "FILE:LINE", or which default. */
+static enum err
+put_source(const struct conf_value *v, struct buf *out)
+{
+	char line[16];
+	enum err e;
+
+	if (is_built_in(v))
+		return put(out, origin_word(v->origin));
+	(void)snprintf(line, sizeof(line), ":%u", v->line);
+	e = put(out, v->file);
+	return e == OK ? put(out, line) : e;
+}
+
+static enum err
+put_line(const struct conf_param *p, const struct conf_value *v, unsigned flags,
+    struct buf *out)
+{
+	struct slice value =
+	    flags & CONF_RENDER_EXPANDED ? v->expanded : v->raw;
+	enum err e = OK;
+
+	if (flags & CONF_RENDER_SOURCE) {
+		e = put_source(v, out);
+		if (e == OK)
+			e = put(out, ": ");
+	}
+	if (e == OK)
+		e = put(out, p->name);
+	if (e == OK)
+		e = put(out, value.len > 0 ? " = " : " =");
+	if (e == OK)
+		e = buf_put(out, value);
+	return e == OK ? put(out, "\n") : e;
+}
+
+static enum err
+put_json_string(struct slice s, struct buf *out)
+{
+	char escaped[256];
+	enum err e = put(out, "\"");
+
+	while (s.len > 0 && e == OK) {
+		size_t n = slice_json(&s, escaped, sizeof(escaped));
+
+		e = buf_put(out, slice_of(escaped, n));
+	}
+	return e == OK ? put(out, "\"") : e;
+}
+
+static enum err
+put_json_member(const char *lead, const char *key, struct slice value,
+    struct buf *out)
+{
+	enum err e = put(out, lead);
+
+	if (e == OK)
+		e = put(out, key);
+	return e == OK ? put_json_string(value, out) : e;
+}
+
+static enum err
+put_json(const struct conf_param *p, const struct conf_value *v, bool first,
+    struct buf *out)
+{
+	char line[32];
+	enum err e;
+
+	e = put_json_member(first ? "" : ",\n",
+	    "{\"name\": ", slice_str(p->name), out);
+	if (e == OK)
+		e = put_json_member(", ", "\"value\": ", v->raw, out);
+	if (e == OK)
+		e = put_json_member(", ", "\"expanded\": ", v->expanded, out);
+	if (e == OK)
+		e = put_json_member(", ", "\"default\": ", slice_str(p->def),
+		    out);
+	if (e == OK)
+		e = put_json_member(", ",
+		    "\"source\": ", slice_str(origin_word(v->origin)), out);
+	if (e == OK && !is_built_in(v)) {
+		(void)snprintf(line, sizeof(line), ", \"line\": %u", v->line);
+		e = put_json_member(", ", "\"file\": ", slice_str(v->file),
+		    out);
+		if (e == OK)
+			e = put(out, line);
+	}
+	return e == OK ? put(out, "}") : e;
+}
+
+static enum err
+render_one(const struct conf_all *all, size_t i, unsigned flags, bool *first,
+    struct buf *out)
+{
+	const struct conf_value *v = &all->values[i];
+	enum err e;
+
+	if ((flags & CONF_RENDER_CHANGED) && !v->changed)
+		return OK;
+	if (flags & CONF_RENDER_JSON)
+		e = put_json(&conf_params[i], v, *first, out);
+	else
+		e = put_line(&conf_params[i], v, flags, out);
+	*first = false;
+	return e;
+}
+
+/* A parameter, or the first that a control file of that name sets. */
+static const struct conf_param *
+find_any(struct slice name)
+{
+	const struct conf_param *p = conf_param_find(name);
+
+	for (size_t i = 0; i < conf_control_count && p == NULL; i++)
+		if (slice_eq(name, slice_str(conf_controls[i].file)))
+			p = &conf_params[conf_controls[i].id];
+	return p;
+}
+
+static enum err
+unknown(const char *name, struct errtext *et)
+{
+	const char *near = conf_param_nearest(slice_str(name));
+
+	if (near != NULL)
+		return err_set(et, ERR_NOTFOUND,
+		    "unknown parameter %s; did you mean %s?", name, near);
+	return err_set(et, ERR_NOTFOUND,
+	    "unknown parameter %s; weir.conf(5) lists those there are", name);
+}
+
+enum err
+conf_render(const struct conf *c, const char *const *names, size_t name_count,
+    unsigned flags, struct buf *out, struct errtext *et)
+{
+	const struct conf_all *all = conf_all_of(c);
+	size_t count = name_count > 0 ? name_count : CONF_ID_COUNT;
+	bool first = true;
+	enum err e = OK;
+
+	for (size_t i = 0; i < name_count; i++)
+		if (find_any(slice_str(names[i])) == NULL)
+			return unknown(names[i], et);
+	if (flags & CONF_RENDER_JSON)
+		e = put(out, "[");
+	for (size_t i = 0; i < count && e == OK; i++) {
+		size_t id = i;
+
+		if (name_count > 0)
+			id = (size_t)(find_any(slice_str(names[i])) -
+				      conf_params);
+		e = render_one(all, id, flags, &first, out);
+	}
+	if ((flags & CONF_RENDER_JSON) && e == OK)
+		e = put(out, "]\n");
+	if (e != OK)
+		return err_set(et, e, "no room to write the configuration");
+	return OK;
+}
+
+const char *
+conf_restart_needed(const struct conf *old, const struct conf *new, unsigned n)
+{
+	const struct conf_all *a = conf_all_of(old), *b = conf_all_of(new);
+
+	for (size_t i = 0; i < CONF_ID_COUNT; i++) {
+		if (conf_params[i].when != CONF_WHEN_RESTART ||
+		    slice_eq(a->values[i].expanded, b->values[i].expanded))
+			continue;
+		if (n-- == 0)
+			return conf_params[i].name;
+	}
+	return NULL;
+}

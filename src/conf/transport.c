@@ -1,0 +1,59 @@
+/*
+ * conf/transport: the built-in transports and their limits.
+ */
+#include "conf/conf.h"
+
+#define TRANSPORTS(X) \
+	X(local) X(virtual) X(smtp) X(lmtp) X(relay) X(error) X(discard)
+
+bool
+conf_transport_known(struct slice transport)
+{
+#define X(name)                                    \
+	if (slice_eq(transport, SLICE_LIT(#name))) \
+		return true;
+	TRANSPORTS(X)
+#undef X
+	return false;
+}
+
+int64_t
+conf_transport_limit(const struct conf *c, struct slice transport,
+    enum conf_transport_which which)
+{
+	int64_t limits[] = {
+		[CONF_TRANSPORT_CONCURRENCY] =
+		    c->default_destination_concurrency_limit,
+		[CONF_TRANSPORT_RECIPIENTS] =
+		    c->default_destination_recipient_limit,
+		[CONF_TRANSPORT_INITIAL] = c->initial_destination_concurrency,
+	};
+
+#define X(name)                                                \
+	if (slice_eq(transport, SLICE_LIT(#name))) {           \
+		limits[CONF_TRANSPORT_CONCURRENCY] =           \
+		    c->name##_destination_concurrency_limit;   \
+		limits[CONF_TRANSPORT_RECIPIENTS] =            \
+		    c->name##_destination_recipient_limit;     \
+		limits[CONF_TRANSPORT_INITIAL] =               \
+		    c->name##_initial_destination_concurrency; \
+	}
+	TRANSPORTS(X)
+#undef X
+	return limits[which];
+}
+
+unsigned
+conf_inet_protocols(const struct conf *c)
+{
+	const struct conf_list *list = &c->inet_protocols;
+	unsigned set = 0;
+
+	if (conf_list_has(list, SLICE_LIT("all")))
+		set = CONF_INET4 | CONF_INET6;
+	if (conf_list_has(list, SLICE_LIT("ipv4")))
+		set |= CONF_INET4;
+	if (conf_list_has(list, SLICE_LIT("ipv6")))
+		set |= CONF_INET6;
+	return set;
+}
