@@ -1,0 +1,153 @@
+/*
+ * weir: the light command.  It links libc, base, the frames and the
+ * configuration only; what needs more is a program of its own that it
+ * executes.  Called by a name that administrators know (mailq, postqueue,
+ * ...) it behaves as that, and `weir NAME` does the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "weir/cli.h"
+#include "weir/commands.h"
+
+const struct command commands[] = {
+	{ "run", "[-c FILE] [-o name=value]...",
+	    "run the server in the foreground", NULL, cmd_run },
+	{ "version", "", "print the version", NULL, cmd_version },
+	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
+	    cmd_help },
+	{ .name = NULL },
+};
+
+int
+cmd_version(struct cli *cli)
+{
+	int status = cli_parse(cli, NULL, 0);
+
+	if (status == CLI_GO) {
+		printf("weir %s\n", WEIR_VERSION);
+		status = EX_OK;
+	}
+	return status;
+}
+
+static int
+run_command(const struct command *c, const char *self, int argc, char **argv)
+{
+	static struct cli cli;
+	int status;
+
+	cli.command = c;
+	cli.self = self;
+	cli.argc = argc;
+	cli.argv = argv;
+	cli.conf_path = getenv("WEIR_CONF");
+	acct_init(&cli.acct, NULL, "command", 0, false, "");
+	status = c->run(&cli);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("weir: standard output");
+		return status == EX_OK ? EX_IOERR : status;
+	}
+	return status;
+}
+
+static void
+print_commands(FILE *to)
+{
+	fprintf(to, "usage: weir COMMAND [options]\n\n");
+	for (const struct command *c = commands; c->name != NULL; c++)
+		if (c->summary != NULL)
+			fprintf(to, "  %-8s %s\n", c->name, c->summary);
+	fprintf(to, "\nalso under their own names:");
+	for (const struct command *c = commands; c->name != NULL; c++)
+		if (c->summary == NULL)
+			fprintf(to, " %s", c->name);
+	fprintf(to, "\n\nweir COMMAND --help says more; so does weir(8).\n");
+}
+
+static int
+unknown(const char *name)
+{
+	const char *near = cli_nearest(name);
+	const struct cli cli = { .self = "weir" };
+
+	if (near != NULL)
+		cli_say(&cli, "unknown command \"%s\"; did you mean %s?", name,
+		    near);
+	else
+		cli_say(&cli, "unknown command \"%s\"; weir help lists them",
+		    name);
+	return EX_USAGE;
+}
+
+int
+cmd_help(struct cli *cli)
+{
+	static char help_option[] = "--help";
+	char *argv[1] = { help_option };
+	const struct command *c;
+	int status = cli_parse(cli, NULL, 0);
+
+	if (status != CLI_GO)
+		return status;
+	if (cli->argc == 0) {
+		print_commands(stdout);
+		return EX_OK;
+	}
+	c = cli_find(cli->argv[0]);
+	if (c == NULL)
+		return unknown(cli->argv[0]);
+	return run_command(c, c->summary == NULL ? c->name : "weir", 1, argv);
+}
+
+/* The first word that is not an option is the command; options before it
+ * belong to it as well. */
+static int
+by_word(int argc, char **argv)
+{
+	const struct command *c;
+	char *name;
+	int at = 1;
+
+	while (at + 1 < argc && argv[at][0] == '-' &&
+	       (argv[at][1] == 'c' || argv[at][1] == 'o') &&
+	       argv[at][2] == '\0')
+		at += 2;
+	if (at >= argc) {
+		print_commands(stderr);
+		return EX_USAGE;
+	}
+	name = argv[at];
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+		print_commands(stdout);
+		return EX_OK;
+	}
+	if (strcmp(name, "--version") == 0)
+		name = argv[at] + 2;
+	c = cli_find(name);
+	if (c == NULL)
+		return unknown(name);
+	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof(*argv));
+	return run_command(c, c->summary == NULL ? c->name : "weir", argc - 2,
+	    argv + 2);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct command *c;
+	const char *slash;
+	const char *self;
+
+	if (argc < 1)
+		return EX_USAGE;
+	slash = strrchr(argv[0], '/');
+	self = slash != NULL ? slash + 1 : argv[0];
+	c = cli_find(self);
+	/* Only known names of other systems are commands by themselves. */
+	if (c != NULL && c->summary == NULL)
+		return run_command(c, c->name, argc - 1, argv + 1);
+	return by_word(argc, argv);
+}
