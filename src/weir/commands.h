@@ -1,18 +1,11 @@
 /*
- * commands: the function of each command; files are named after them.  All
- * return the exit status.
+ * commands: the function of each command; one file each.  All return the exit
+ * status.
  */
 #pragma once
 
 struct cli;
 
 int cmd_run(struct cli *cli);
-int cmd_check(struct cli *cli);
-int cmd_config(struct cli *cli);
-int cmd_limits(struct cli *cli);
-int cmd_status(struct cli *cli);
-int cmd_top(struct cli *cli);
-int cmd_stop(struct cli *cli);
-int cmd_reload(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_version(struct cli *cli);

@@ -14,30 +14,7 @@
 
 const struct command commands[] = {
 	{ "run", "[-c FILE] [-o name=value]...",
-	    "run the server in the foreground",
-	    "  TERM stops it (a second one at once), HUP reloads, ALRM makes "
-	    "everything\n  deferred due now, USR1 reopens the log.\n",
-	    cmd_run },
-	{ "check", "", "look for errors in the configuration",
-	    "  Exit status 78 when there are any.\n", cmd_check },
-	{ "config", "[-n] [-s] [-x] [--json] [NAME...]",
-	    "print the configuration",
-	    "  -n      only what differs from the default\n"
-	    "  -s      with the source of each value\n"
-	    "  -x      with the $names replaced\n"
-	    "  --json  as JSON\n",
-	    cmd_config },
-	{ "limits", "[--json] [--plan]", "every limit, and how near it is",
-	    "  --json  as one JSON object\n"
-	    "  --plan  how memory_budget will be divided, without a server\n",
-	    cmd_limits },
-	{ "status", "[--json]", "the server on one screen",
-	    "  --json  as one JSON object\n", cmd_status },
-	{ "top", "[--every TIME]", "the same, again and again; q ends it",
-	    "  --every TIME  how often (2s)\n", cmd_top },
-	{ "stop", "", "finish what runs and stop", NULL, cmd_stop },
-	{ "reload", "", "check the configuration and use it", NULL,
-	    cmd_reload },
+	    "run the server in the foreground", NULL, cmd_run },
 	{ "version", "", "print the version", NULL, cmd_version },
 	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
 	    cmd_help },

@@ -1,0 +1,74 @@
+/*
+ * plan: how memory_budget is split between the roles.
+ *
+ * Each role gets its floor (what a process of it takes before it holds
+ * anything: data, stacks, libraries), what its pools need for the classic
+ * limits, and a share of the rest, on which work draws in stages.  What cannot
+ * fit is an error that names the parameter to lower.  concurrency_incoming is
+ * derived from the rest when it is 0.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ipc/chan.h"
+
+struct conf;
+
+/* What one object costs; the pools of the roles are held to them. */
+enum {
+	PLAN_SESSION_BYTES = 2048,	  /* idle, in smtpd */
+	PLAN_SOCKET_BYTES = 2048,	  /* in the kernel */
+	PLAN_ACTIVE_MESSAGE_BYTES = 192,  /* in queue */
+	PLAN_ACTIVE_RCPT_BYTES = 128,	  /* in queue */
+	PLAN_REMOTE_JOB_BYTES = 64 << 10, /* in smtp: job, buffers, socket */
+	PLAN_LOCAL_JOB_BYTES = 256 << 10, /* a worker of local */
+	PLAN_DNS_QUERY_BYTES = 33 << 10,  /* outstanding, in libunbound */
+	PLAN_DNS_QUERY_COUNT = 16,
+	PLAN_SESSIONS_MIN = 20, /* fewer are an error */
+	/* One process of smtpd and smtp at most for so much budget, where
+	 * their number is not set. */
+	PLAN_BUDGET_PER_PROCESS_BYTES = 16 << 20,
+};
+
+/* A role, each of its processes. */
+struct plan_part {
+	unsigned count;	      /* processes */
+	int64_t floor_bytes;  /* not in the account */
+	int64_t fixed_bytes;  /* pools, buffers, caches */
+	int64_t shared_bytes; /* drawn on in stages */
+};
+
+struct plan {
+	int64_t budget_bytes;
+	struct plan_part parts[ROLE_COUNT];
+	int64_t client_page_bytes;
+	int64_t socket_bytes;	      /* kernel memory of sessions */
+	int64_t concurrency_incoming; /* in force */
+	int64_t nofile_needed;	      /* descriptors, of an smtpd */
+	int64_t clamped_from;	      /* concurrency_incoming before descriptors
+					 clamped it; 0: they did not */
+};
+
+/*
+ * plan_make(conf, cpu_count, nofile_max, out, et):
+ * cpu_count   processes of smtpd and smtp where the parameter is 0.
+ * nofile_max  descriptors that a process may have (hard limit).
+ *
+ * ERR_CONFIG with a text that names the parameter to lower.
+ */
+MUST_CHECK enum err plan_make(const struct conf *conf, unsigned cpu_count,
+    int64_t nofile_max, struct plan *out, struct errtext *et);
+
+/* The account of one process of a role. */
+int64_t plan_account_bytes(const struct plan *p, enum role role);
+
+/* The plan for people, line by line. */
+typedef void plan_line_fn(void *arg, const char *line);
+void plan_print(const struct plan *p, plan_line_fn *fn, void *arg);
+
+/* Processors this process may use, at least 1. */
+unsigned plan_cpu_count(void);
+/* Hard limit of open descriptors. */
+int64_t plan_nofile_max(void);

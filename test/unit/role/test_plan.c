@@ -1,0 +1,225 @@
+/*
+ * The split of memory_budget: what fits, what does not and what is said then.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "role/plan.h"
+
+#define MIB ((int64_t)1 << 20)
+
+static struct acct mem;
+static const struct conf *defaults;
+
+static int
+setup(void **state)
+{
+	struct conf_report *report;
+	enum err e;
+
+	(void)state;
+	acct_init(&mem, NULL, "test", 16 * MIB, false, "");
+	report = conf_report_new(&mem);
+	e = conf_load_text(&mem, slice_str(""), "test", report, &defaults);
+	conf_report_free(&mem, report);
+	return e == OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	conf_free(defaults);
+	acct_fini(&mem);
+	return 0;
+}
+
+static int64_t
+sum(const struct plan *p)
+{
+	int64_t n = p->client_page_bytes + p->socket_bytes;
+
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		n += p->parts[r].count *
+		     (p->parts[r].floor_bytes + p->parts[r].fixed_bytes +
+			 p->parts[r].shared_bytes);
+	return n;
+}
+
+/* The classic limits fit into the default budget and into 32M, on any usual
+ * machine, and nothing is planned twice. */
+static void
+test_defaults_fit(void **state)
+{
+	static const int64_t budgets[] = { 32 * MIB, 64 * MIB, 128 * MIB,
+		4096 * MIB };
+
+	(void)state;
+	for (size_t b = 0; b < 4; b++) {
+		for (unsigned cpus = 1; cpus <= 4; cpus++) {
+			struct conf c = *defaults;
+			struct errtext et = { "" };
+			struct plan p;
+
+			c.memory_budget_bytes = budgets[b];
+			if (plan_make(&c, cpus, 1 << 20, &p, &et) != OK)
+				fail_msg("%s", et.text);
+			assert_true(sum(&p) <= budgets[b]);
+			assert_true(sum(&p) > budgets[b] * 9 / 10);
+			assert_true(
+			    p.concurrency_incoming >= PLAN_SESSIONS_MIN);
+			assert_int_equal(p.parts[ROLE_SMTPD].count,
+			    budgets[b] / (16 * MIB) < cpus
+				? budgets[b] / (16 * MIB)
+				: cpus);
+			assert_int_equal(p.parts[ROLE_QUEUE].count, 1);
+			assert_int_equal(p.clamped_from, 0);
+		}
+	}
+}
+
+static void
+test_default_budget_carries_thousands(void **state)
+{
+	struct errtext et;
+	struct plan p;
+
+	(void)state;
+	assert_int_equal(plan_make(defaults, 2, 1 << 20, &p, &et), OK);
+	assert_true(p.concurrency_incoming >= 3000);
+	assert_true(
+	    plan_account_bytes(&p, ROLE_QUEUE) >=
+	    20000 * (PLAN_ACTIVE_MESSAGE_BYTES + PLAN_ACTIVE_RCPT_BYTES));
+}
+
+/* What cannot fit is an error that names the parameter to lower. */
+static void
+test_errors(void **state)
+{
+	static const struct {
+		const char *parameter;
+		int64_t active, rcpts, local, remote, incoming;
+	} rows[] = {
+		{ "qmgr_message_active_limit", 10000000, 20000, 10, 20, 0 },
+		{ "qmgr_message_recipient_limit", 20000, 10000000, 10, 20, 0 },
+		{ "concurrency_local", 20000, 20000, 2000, 20, 0 },
+		{ "concurrency_remote", 20000, 20000, 10, 10000, 0 },
+		{ "concurrency_incoming", 20000, 20000, 10, 20, 100000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf c = *defaults;
+		struct errtext et = { "" };
+		struct plan p;
+
+		c.qmgr_message_active_limit = rows[i].active;
+		c.qmgr_message_recipient_limit = rows[i].rcpts;
+		c.concurrency_local = rows[i].local;
+		c.concurrency_remote = rows[i].remote;
+		c.concurrency_incoming = rows[i].incoming;
+		assert_int_equal(plan_make(&c, 2, 1 << 20, &p, &et),
+		    ERR_CONFIG);
+		if (strstr(et.text, rows[i].parameter) == NULL)
+			fail_msg("%s: %s", rows[i].parameter, et.text);
+	}
+}
+
+static void
+test_processes(void **state)
+{
+	struct conf c = *defaults;
+	struct errtext et;
+	struct plan p;
+
+	(void)state;
+	c.smtpd_processes = 3;
+	c.smtp_processes = 1;
+	assert_int_equal(plan_make(&c, 2, 1 << 20, &p, &et), OK);
+	assert_int_equal(p.parts[ROLE_SMTPD].count, 3);
+	assert_int_equal(p.parts[ROLE_SMTP].count, 1);
+	c.smtpd_processes = 64;
+	c.memory_budget_bytes = 32 * MIB;
+	assert_int_equal(plan_make(&c, 2, 1 << 20, &p, &et), ERR_CONFIG);
+	assert_non_null(strstr(et.text, "smtpd_processes"));
+}
+
+/* Descriptors are outside the operator's file: clamped, not an error. */
+static void
+test_descriptors(void **state)
+{
+	struct conf c = *defaults;
+	struct errtext et;
+	struct plan p;
+
+	(void)state;
+	c.concurrency_incoming = 2000;
+	assert_int_equal(plan_make(&c, 2, 1024, &p, &et), OK);
+	assert_int_equal(p.clamped_from, 2000);
+	assert_int_equal(p.concurrency_incoming, 960);
+	assert_int_equal(p.nofile_needed, 1024);
+	assert_int_equal(plan_make(&c, 2, 2064, &p, &et), OK);
+	assert_int_equal(p.clamped_from, 0);
+	assert_int_equal(p.concurrency_incoming, 2000);
+}
+
+/* A role that is given what was derived makes the same plan. */
+static void
+test_stable(void **state)
+{
+	struct conf c = *defaults;
+	struct errtext et;
+	struct plan p, q;
+
+	(void)state;
+	assert_int_equal(plan_make(&c, 2, 1 << 20, &p, &et), OK);
+	c.concurrency_incoming = p.concurrency_incoming;
+	c.smtpd_processes = c.smtp_processes = 2;
+	assert_int_equal(plan_make(&c, 7, 1 << 20, &q, &et), OK);
+	assert_memory_equal(&p, &q, sizeof(p));
+}
+
+static void
+on_line(void *arg, const char *line)
+{
+	unsigned *lines = arg;
+
+	assert_true(strlen(line) < 100);
+	++*lines;
+}
+
+static void
+test_print(void **state)
+{
+	struct errtext et;
+	unsigned lines = 0;
+	struct plan p;
+
+	(void)state;
+	assert_int_equal(plan_make(defaults, 2, 1 << 20, &p, &et), OK);
+	plan_print(&p, on_line, &lines);
+	assert_int_equal(lines, 2 + 9); /* head, nine roles, sockets */
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults_fit),
+		cmocka_unit_test(test_default_budget_carries_thousands),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_stable),
+		cmocka_unit_test(test_print),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
