@@ -95,7 +95,7 @@ die(const char *what)
 static void
 want(struct session *s, uint32_t events, int op)
 {
-	struct epoll_event e = {.events = events, .data.ptr = s};
+	struct epoll_event e = { .events = events, .data.ptr = s };
 
 	if (epoll_ctl(epoll_fd, op, s->fd, &e) < 0)
 		die("epoll_ctl");
@@ -206,8 +206,8 @@ next_message(struct session *s)
 		s->started_ns = now_ns();
 	s->sent_count++;
 	if (pipelining)
-		send_step(
-		    s, DATA, commands_all, commands_all_len, rcpt_count + 2);
+		send_step(s, DATA, commands_all, commands_all_len,
+		    rcpt_count + 2);
 	else
 		send_step(s, MAIL, commands_mail, strlen(commands_mail), 1);
 }
@@ -222,8 +222,8 @@ step_done(struct session *s)
 		break;
 	case EHLO: next_message(s); break;
 	case MAIL:
-		send_step(
-		    s, RCPT, commands_rcpt, commands_rcpt_len, rcpt_count);
+		send_step(s, RCPT, commands_rcpt, commands_rcpt_len,
+		    rcpt_count);
 		break;
 	case RCPT: send_step(s, DATA, "DATA\r\n", 6, 1); break;
 	case DATA:
@@ -254,8 +254,8 @@ on_line(struct session *s, const char *line, size_t len)
 	     (line[0] == '3' && s->step == DATA && s->replies_due == 1);
 	if (!ok) {
 		if (refused == 0)
-			fprintf(
-			    stderr, "load: refused: %.*s\n", (int)len, line);
+			fprintf(stderr, "load: refused: %.*s\n", (int)len,
+			    line);
 		session_lost(s, true);
 		return false;
 	}
@@ -327,8 +327,8 @@ make_texts(void)
 	size_t len = 0;
 	size_t size = body_bytes + 1024;
 
-	snprintf(
-	    commands_mail, sizeof(commands_mail), "MAIL FROM:<%s>\r\n", sender);
+	snprintf(commands_mail, sizeof(commands_mail), "MAIL FROM:<%s>\r\n",
+	    sender);
 	for (unsigned i = 0; i < rcpt_count; i++) {
 		char address[256];
 
@@ -391,7 +391,7 @@ usage(void)
 static void
 set_target(const char *host, const char *port)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *ai;
 
 	if (getaddrinfo(host, port, &hints, &ai) != 0) {
 		fprintf(stderr, "load: unknown address %s %s\n", host, port);

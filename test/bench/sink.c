@@ -206,7 +206,7 @@ on_accept(void)
 		int one = 1;
 		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK);
 		struct session *s;
-		struct epoll_event e = {.events = EPOLLIN};
+		struct epoll_event e = { .events = EPOLLIN };
 
 		if (fd < 0)
 			return;
@@ -230,8 +230,8 @@ on_accept(void)
 int
 main(int argc, char **argv)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET};
-	struct epoll_event e = {.events = EPOLLIN}, events[256];
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct epoll_event e = { .events = EPOLLIN }, events[256];
 	int one = 1, c;
 
 	while ((c = getopt(argc, argv, "n:")) != -1) {
