@@ -1,0 +1,44 @@
+/*
+ * batch: the deliveries that a worker does together.
+ *
+ * batch_deliver takes one message to the point where only syncing is left (a
+ * Maildir) or all the way (an mbox); batch_commit syncs and publishes
+ * everything and reports.  A message counts as delivered only in the report.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "local/request.h"
+
+struct batch;
+
+/* Where the body comes from and where results go; blocking. */
+struct batch_io {
+	/* At most size bytes of the body; 0: it ended too early. */
+	size_t (*read_body)(void *arg, char *buf, size_t size);
+	void (*report)(void *arg, struct slice results);
+	void *arg;
+};
+
+/* The worker's only batch, empty; static storage.  io is borrowed. */
+struct batch *batch_init(const struct batch_io *io);
+/* Not yet reported. */
+unsigned batch_count(const struct batch *b);
+/* All slots are used: commit before the next. */
+bool batch_full(const struct batch *b);
+
+/*
+ * batch_deliver(b, q):
+ * Read the body of q and deliver it.  The batch must not be full.  May commit
+ * what is in the batch first, so that it does not wait for a locked mbox.
+ * False when the body ended too early: weir-local is gone, abandon all.
+ */
+bool batch_deliver(struct batch *b, const struct request *q);
+/* Sync, publish, report; no-op when empty. */
+void batch_commit(struct batch *b);
+/* Nobody will hear of them: take back everything that is not published. */
+void batch_abandon(struct batch *b);

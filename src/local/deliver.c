@@ -1,0 +1,176 @@
+/*
+ * weir-deliver: a worker, which writes mailboxes as the recipient.
+ *
+ *	weir-deliver UID GID SPOOL_GID HOSTNAME
+ *
+ * It is executed by weir-local with the channel and the body's pipe as
+ * descriptors 0 and 1.  Executed by root it becomes UID and GID before it
+ * reads anything (so that it is not dumpable: the user cannot trace it and
+ * read what it reads); SPOOL_GID, when not GID, is added for the directory of
+ * mbox files.  User id 0 is refused.  Else it stays who it is.
+ *
+ * It blocks in its channel, its pipe and the disk, and nowhere longer than
+ * weir-local allows: a worker that hangs is killed.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "local/batch.h"
+#include "local/maildir.h"
+
+enum { DESCRIPTORS_MAX = 128 };
+
+_Noreturn static void
+die(const char *what)
+{
+	fprintf(stderr, "weir-deliver: %s: %s\n", what, strerror(errno));
+	exit(EXIT_FAILURE);
+}
+
+static unsigned
+id_of(const char *text)
+{
+	uint64_t id;
+
+	errno = EINVAL;
+	if (!slice_to_u64(slice_str(text), UINT32_MAX - 1, &id))
+		die("user or group id");
+	return (unsigned)id;
+}
+
+static void
+become(uid_t uid, gid_t gid, gid_t spool_gid)
+{
+	gid_t groups[2] = { gid, spool_gid };
+
+	errno = EPERM;
+	if (uid == 0)
+		die("delivery as root");
+	if (setgroups(gid == spool_gid ? 1 : 2, groups) < 0 ||
+	    setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		die("cannot become the recipient");
+	if (setuid(0) == 0)
+		die("still root");
+}
+
+static void
+set_limit(int resource, rlim_t value)
+{
+	struct rlimit limit = { value, value };
+
+	if (setrlimit(resource, &limit) < 0)
+		die("cannot set limit");
+}
+
+static void
+confine(void)
+{
+	/* ^C on the terminal of `weir try` is for the master alone. */
+	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+		SIGPIPE, SIGXFSZ, SIGUSR1, SIGALRM };
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	umask(077);
+	set_limit(RLIMIT_CORE, 0);
+	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		die("cannot confine");
+}
+
+static size_t
+read_body(void *arg, char *buf, size_t size)
+{
+	ssize_t n;
+
+	(void)arg;
+	do
+		n = read(WORKER_BODY_FD, buf, size);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void
+report(void *arg, struct slice results)
+{
+	ssize_t n;
+
+	(void)arg;
+	do
+		n = send(WORKER_CHANNEL_FD, results.data, results.len,
+		    MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	/* weir-local is gone: the next receive sees it too. */
+}
+
+/* The next request, waiting for it unless something is to be committed.
+ * Empty: none now; broken: weir-local is gone or sent nonsense. */
+static bool
+next_request(struct batch *b, struct request *q, bool *broken_out)
+{
+	static char packet[REQUEST_BYTES_MAX];
+	struct rd r;
+	ssize_t n;
+
+	do
+		n = recv(WORKER_CHANNEL_FD, packet, sizeof(packet),
+		    batch_count(b) > 0 ? MSG_DONTWAIT : 0);
+	while (n < 0 && errno == EINTR);
+	*broken_out = n == 0 || (n < 0 && errno != EAGAIN);
+	if (n <= 0)
+		return false;
+	r = rd_of(slice_of(packet, (size_t)n));
+	if (request_get(&r, q))
+		return true;
+	*broken_out = true;
+	return false;
+}
+
+static void
+serve(struct batch *b)
+{
+	struct request q;
+	bool broken = false;
+
+	while (!broken) {
+		if (batch_full(b) || !next_request(b, &q, &broken)) {
+			if (!broken)
+				batch_commit(b);
+			continue;
+		}
+		broken = !batch_deliver(b, &q);
+	}
+	batch_abandon(b);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct batch_io io = {
+		.read_body = read_body,
+		.report = report,
+	};
+
+	if (argc != 5) {
+		fprintf(stderr, "weir-deliver is executed by weir-local\n");
+		return 64;
+	}
+	if (geteuid() == 0)
+		become(id_of(argv[1]), id_of(argv[2]), id_of(argv[3]));
+	confine();
+	maildir_set_host(argv[4]);
+	serve(batch_init(&io));
+	return 0;
+}

@@ -1,0 +1,647 @@
+/*
+ * jobs: assembling jobs, and answering them.
+ *
+ * Happy path: extents and recipients are gathered in the job's arena; with
+ * JOB the targets are found and the deliveries submitted; with the last
+ * result JOB_RESULTS and JOB_DONE are sent and the job is freed.
+ *
+ * Failure modes: a frame that makes no sense closes the channel, the master
+ * restarts the queue, and everything is forgotten: no worker publishes what
+ * it has not yet, and the queue will ask again.  A full channel: the answers
+ * wait for room.  Memory refused: the job is answered with a deferral.
+ */
+#include "local/jobs.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "ev/loop.h"
+#include "ipc/frames.h"
+#include "ipc/job.h"
+#include "proto/envelope.h"
+
+enum {
+	CHUNK_BYTES = 16 * 1024,
+	QUEUE_BYTES_MAX = 1 << 20,
+	BUCKETS = 256,
+};
+
+/* Some of a job's extents, in the order in which they came. */
+struct piece {
+	struct piece *next;
+	uint32_t count;
+	struct extent *extents;
+};
+
+struct job_delivery {
+	struct delivery d;
+	struct job *job;
+	struct job_rcpt rcpt;
+};
+
+struct rcpt_piece {
+	struct rcpt_piece *next;
+	uint32_t count;
+	struct job_delivery *deliveries;
+};
+
+struct job {
+	struct hash_node hash;
+	struct list_node node;	 /* in jobs.all */
+	struct list_node answer; /* in jobs.answers when it is over */
+	struct jobs *jobs;
+	uint32_t tag;
+	bool begun; /* JOB came */
+	struct arena arena;
+	struct piece *extents, **extents_end;
+	struct rcpt_piece *rcpts, **rcpts_end;
+	uint32_t extent_count, rcpt_count;
+	uint32_t open_count;	    /* deliveries that are not over */
+	struct extent *all_extents; /* contiguous */
+	struct envelope envelope;
+	struct slice transport;
+	struct mono began;
+	/* How far the results were sent. */
+	struct rcpt_piece *answer_piece;
+	uint32_t answer_index;
+};
+
+struct jobs {
+	struct ev_loop *loop;
+	struct acct *acct;
+	const struct target_env *env;
+	struct chan *queue; /* NULL: none now */
+	struct segments segments;
+	struct workers *workers;
+	struct workers_events events;
+	struct pool pool;
+	struct hash by_tag;
+	struct list all, answers;
+	bool draining;
+	void (*on_idle)(void *arg);
+	void *idle_arg;
+	void (*on_bad)(void *arg, const char *why);
+	void *bad_arg;
+};
+
+/* ---- life of a job ---- */
+
+static struct job *
+find_job(struct jobs *js, uint32_t tag)
+{
+	uint64_t h = hash_u64(tag);
+	struct hash_node *n;
+
+	for (n = hash_first(&js->by_tag, h); n != NULL; n = hash_next(n))
+		if (CONTAINER(n, struct job, hash)->tag == tag)
+			return CONTAINER(n, struct job, hash);
+	return NULL;
+}
+
+static struct job *
+new_job(struct jobs *js, uint32_t tag)
+{
+	struct job *j = pool_get(&js->pool);
+
+	if (j == NULL)
+		return NULL;
+	j->jobs = js;
+	j->tag = tag;
+	j->extents_end = &j->extents;
+	j->rcpts_end = &j->rcpts;
+	arena_init(&j->arena, js->acct, CHUNK_BYTES, JOB_BYTES_MAX);
+	hash_add(&js->by_tag, &j->hash, hash_u64(tag));
+	list_push_back(&js->all, &j->node);
+	return j;
+}
+
+static void
+free_job(struct job *j)
+{
+	struct jobs *js = j->jobs;
+
+	list_remove(&j->node);
+	list_remove(&j->answer);
+	hash_remove(&js->by_tag, &j->hash);
+	arena_fini(&j->arena);
+	pool_put(&js->pool, j);
+}
+
+/* ---- answers ---- */
+
+static void
+result_of(const struct job *j, const struct job_delivery *jd,
+    struct job_result *r)
+{
+	*r = (struct job_result){
+		.index = jd->rcpt.index,
+		.status = (uint8_t)jd->d.outcome.status,
+		.dsn = slice_str(jd->d.outcome.dsn),
+		.relay = j->transport,
+		.text = slice_str(jd->d.outcome.text),
+	};
+}
+
+/* As many results as fit into one frame, from the job's mark on; moves the
+ * mark to piece_out and index_out. */
+static struct slice
+pack_results(const struct job *j, struct rcpt_piece **piece_out,
+    uint32_t *index_out)
+{
+	static unsigned char buffer[49152];
+	struct wr w = wr_of(buffer, sizeof(buffer));
+	struct rcpt_piece *p = j->answer_piece;
+	uint32_t i = j->answer_index;
+	struct job_result r;
+	size_t whole = 0;
+
+	while (p != NULL) {
+		if (i == p->count) {
+			p = p->next;
+			i = 0;
+			continue;
+		}
+		result_of(j, &p->deliveries[i], &r);
+		job_result_put(&w, &r);
+		if (w.full)
+			break;
+		whole = w.len;
+		i++;
+	}
+	*piece_out = p;
+	*index_out = i;
+	return slice_of(buffer, whole);
+}
+
+/* False when the channel is full: go on when it has room. */
+static bool
+answer(struct job *j)
+{
+	struct jobs *js = j->jobs;
+	struct fr_job_results results;
+	struct fr_job_done done = { .site = SITE_OK };
+	struct rcpt_piece *p;
+	uint32_t i;
+
+	while (j->answer_piece != NULL) {
+		results.results = pack_results(j, &p, &i);
+		if (results.results.len > 0 &&
+		    send_job_results(js->queue, j->tag, &results, -1) != OK)
+			return false;
+		j->answer_piece = p;
+		j->answer_index = i;
+	}
+	done.transfer_ms = (uint32_t)mono_sub(ev_now(js->loop), j->began);
+	done.text = SLICE_NONE;
+	return send_job_done(js->queue, j->tag, &done, -1) == OK;
+}
+
+static void
+check_idle(struct jobs *js)
+{
+	if (js->draining && js->on_idle != NULL && list_empty(&js->all))
+		js->on_idle(js->idle_arg);
+}
+
+static void
+answer_all(struct jobs *js)
+{
+	struct list_node *n;
+	struct job *j;
+
+	while ((n = list_first(&js->answers)) != NULL) {
+		j = CONTAINER(n, struct job, answer);
+		if (!answer(j))
+			return;
+		free_job(j);
+	}
+	check_idle(js);
+}
+
+static void
+job_over(struct job *j)
+{
+	j->answer_piece = j->rcpts;
+	j->answer_index = 0;
+	list_push_back(&j->jobs->answers, &j->answer);
+	answer_all(j->jobs);
+}
+
+static void
+on_done(void *arg, struct delivery *d)
+{
+	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
+
+	(void)arg;
+	ASSERT(j->open_count > 0);
+	if (--j->open_count == 0)
+		job_over(j);
+}
+
+/* ---- from job to deliveries ---- */
+
+static bool
+flatten_extents(struct job *j)
+{
+	struct piece *p;
+	uint32_t n = 0;
+
+	if (j->extents != NULL && j->extents->next == NULL) {
+		j->all_extents = j->extents->extents;
+		return true;
+	}
+	j->all_extents = arena_alloc(&j->arena,
+	    (j->extent_count + 1) * sizeof(*j->all_extents));
+	if (j->all_extents == NULL)
+		return false;
+	for (p = j->extents; p != NULL; p = p->next) {
+		memcpy(j->all_extents + n, p->extents,
+		    p->count * sizeof(*p->extents));
+		n += p->count;
+	}
+	return true;
+}
+
+static void
+set_locks(const struct conf *conf, struct lock_policy *locks)
+{
+	size_t i;
+
+	memset(locks->order, LOCK_NONE, sizeof(locks->order));
+	for (i = 0; i < conf->mailbox_delivery_lock.count && i < LOCK_ORDER_MAX;
+	     i++)
+		locks->order[i] =
+		    (uint8_t)lock_kind_of(conf->mailbox_delivery_lock.items[i]);
+	locks->attempts = (uint32_t)conf->deliver_lock_attempts;
+	locks->delay_ms = (uint32_t)conf->deliver_lock_delay_ms;
+	locks->stale_ms = (uint32_t)conf->stale_lock_time_ms;
+}
+
+/* False with the outcome set: the recipient has no usable mailbox. */
+static bool
+prepare(struct job *j, struct job_delivery *jd)
+{
+	const struct target_env *env = j->jobs->env;
+	struct request *q = &jd->d.request;
+	struct target t = { 0 };
+
+	if (!target_find(env, j->transport, &jd->rcpt, &j->arena, &t,
+		&jd->d.outcome))
+		return false;
+	jd->d.owner = t.owner;
+	jd->d.body = (struct body_source){
+		.segments = &j->jobs->segments,
+		.extents = j->all_extents,
+		.extent_count = j->extent_count,
+	};
+	q->kind = t.kind;
+	q->flags = t.flags;
+	q->base = t.base;
+	q->path = t.path;
+	q->sender = j->envelope.sender;
+	q->address = jd->rcpt.address;
+	q->original = jd->rcpt.original;
+	q->body_bytes = body_source_bytes(&jd->d.body);
+	q->size_limit_bytes = (uint64_t)env->conf->mailbox_size_limit_bytes;
+	set_locks(env->conf, &q->locks);
+	return true;
+}
+
+static void
+defer_all(struct job *j, const char *dsn, const char *why)
+{
+	struct rcpt_piece *p;
+	uint32_t i;
+
+	for (p = j->rcpts; p != NULL; p = p->next)
+		for (i = 0; i < p->count; i++)
+			outcome_set(&p->deliveries[i].d.outcome, JOB_DEFERRED,
+			    dsn, "%s", why);
+}
+
+/* open_count is held at one more until all are submitted. */
+static void
+begin(struct job *j)
+{
+	struct rcpt_piece *p;
+	uint32_t i;
+
+	j->began = ev_now(j->jobs->loop);
+	if (j->jobs->draining) {
+		defer_all(j, "4.3.2", "the system is shutting down");
+		job_over(j);
+		return;
+	}
+	if (!flatten_extents(j)) {
+		defer_all(j, "4.3.1", "out of memory");
+		job_over(j);
+		return;
+	}
+	j->open_count = 1;
+	for (p = j->rcpts; p != NULL; p = p->next) {
+		for (i = 0; i < p->count; i++) {
+			if (!prepare(j, &p->deliveries[i]))
+				continue;
+			j->open_count++;
+			workers_submit(j->jobs->workers, &p->deliveries[i].d);
+		}
+	}
+	if (--j->open_count == 0)
+		job_over(j);
+}
+
+/* ---- frames ---- */
+
+static struct job *
+arriving_job(struct jobs *js, struct chan *c, uint32_t tag)
+{
+	struct job *j = find_job(js, tag);
+
+	if (j == NULL)
+		j = new_job(js, tag);
+	if (j == NULL)
+		chan_bad(c, "more jobs than the limit");
+	else if (j->begun) {
+		chan_bad(c, "frame of a job that has begun");
+		return NULL;
+	}
+	return j;
+}
+
+static bool
+add_extents(struct job *j, struct slice blob)
+{
+	uint32_t count = (uint32_t)(blob.len / 16);
+	struct piece *p = arena_alloc(&j->arena, sizeof(*p));
+	struct rd r = rd_of(blob);
+	uint32_t i;
+
+	if (p == NULL || count == 0)
+		return false;
+	p->extents = arena_alloc(&j->arena, count * sizeof(*p->extents));
+	if (p->extents == NULL)
+		return false;
+	for (i = 0; i < count; i++)
+		if (!extent_get(&r, &p->extents[i]))
+			return false;
+	p->count = count;
+	*j->extents_end = p;
+	j->extents_end = &p->next;
+	j->extent_count += count;
+	return rd_done(&r);
+}
+
+static uint32_t
+count_rcpts(struct slice blob)
+{
+	struct rd r = rd_of(blob);
+	struct job_rcpt rcpt;
+	uint32_t n = 0;
+
+	while (r.left > 0 && job_rcpt_get(&r, &rcpt))
+		n++;
+	return r.bad ? 0 : n;
+}
+
+static bool
+keep(struct arena *a, struct slice *s)
+{
+	char *copy = arena_copy(a, s->data, s->len);
+
+	s->data = copy;
+	return copy != NULL;
+}
+
+static bool
+add_rcpts(struct job *j, struct slice blob)
+{
+	struct rcpt_piece *p = arena_alloc(&j->arena, sizeof(*p));
+	struct rd r = rd_of(blob);
+	struct job_rcpt *rcpt;
+	uint32_t i;
+
+	if (p == NULL)
+		return false;
+	p->count = count_rcpts(blob);
+	if (p->count == 0 || j->rcpt_count + p->count > JOB_RCPTS_MAX)
+		return false;
+	p->deliveries =
+	    arena_alloc(&j->arena, p->count * sizeof(*p->deliveries));
+	if (p->deliveries == NULL)
+		return false;
+	for (i = 0; i < p->count; i++) {
+		rcpt = &p->deliveries[i].rcpt;
+		p->deliveries[i].job = j;
+		if (!job_rcpt_get(&r, rcpt) ||
+		    !keep(&j->arena, &rcpt->address) ||
+		    !keep(&j->arena, &rcpt->original) ||
+		    !keep(&j->arena, &rcpt->mailbox) ||
+		    rcpt->address.len > ADDRESS_BYTES_MAX ||
+		    rcpt->original.len > ADDRESS_BYTES_MAX)
+			return false;
+	}
+	*j->rcpts_end = p;
+	j->rcpts_end = &p->next;
+	j->rcpt_count += p->count;
+	return true;
+}
+
+static bool
+set_job(struct job *j, const struct fr_job *f)
+{
+	struct slice blob = f->envelope;
+	struct rd r;
+
+	j->transport = f->transport;
+	if (!keep(&j->arena, &j->transport) || !keep(&j->arena, &blob))
+		return false;
+	r = rd_of(blob);
+	return envelope_get(&r, &j->envelope) && rd_done(&r) &&
+	       j->rcpt_count == f->rcpt_count &&
+	       j->extent_count == f->extent_count && j->rcpt_count > 0;
+}
+
+static void
+on_job(struct jobs *js, struct chan *c, struct frame *f)
+{
+	struct fr_job_extents extents;
+	struct fr_job_rcpts rcpts;
+	struct fr_job job;
+	struct job *j = arriving_job(js, c, f->tag);
+	bool good = false;
+
+	if (j == NULL)
+		return;
+	if (f->type == FRAME_JOB_EXTENTS)
+		good = get_job_extents(f, &extents) &&
+		       add_extents(j, extents.extents);
+	else if (f->type == FRAME_JOB_RCPTS)
+		good = get_job_rcpts(f, &rcpts) && add_rcpts(j, rcpts.rcpts);
+	else
+		good = get_job(f, &job) && set_job(j, &job);
+	if (!good) {
+		chan_bad(c, "job does not fit together");
+		return;
+	}
+	if (f->type == FRAME_JOB) {
+		j->begun = true;
+		begin(j);
+	}
+}
+
+static void
+on_segment(struct jobs *js, struct chan *c, struct frame *f)
+{
+	struct fr_segment segment;
+	int fd = f->fd;
+
+	if (!get_segment(f, &segment) || fd < 0) {
+		chan_bad(c, "segment without descriptor");
+		return;
+	}
+	f->fd = -1;
+	if (segments_add(&js->segments, segment.number, fd) != OK)
+		chan_bad(c, "more segments than the limit");
+}
+
+static void
+on_frame(void *arg, struct chan *c, struct frame *f)
+{
+	struct jobs *js = arg;
+	struct fr_segment_drop drop;
+
+	switch (f->type) {
+	case FRAME_SEGMENT: on_segment(js, c, f); break;
+	case FRAME_SEGMENT_DROP:
+		if (get_segment_drop(f, &drop))
+			segments_drop(&js->segments, drop.number);
+		else
+			chan_bad(c, "malformed SEGMENT_DROP");
+		break;
+	case FRAME_JOB_EXTENTS:
+	case FRAME_JOB_RCPTS:
+	case FRAME_JOB: on_job(js, c, f); break;
+	default: chan_bad(c, "frame that is not for local");
+	}
+}
+
+static void
+forget_all(struct jobs *js)
+{
+	struct list_node *n;
+
+	workers_abandon(js->workers);
+	while ((n = list_first(&js->all)) != NULL)
+		free_job(CONTAINER(n, struct job, node));
+	segments_clear(&js->segments);
+	if (js->queue != NULL)
+		chan_close(js->queue);
+	js->queue = NULL;
+	check_idle(js);
+}
+
+static void
+on_closed(void *arg, struct chan *c, bool bad, const char *why)
+{
+	struct jobs *js = arg;
+
+	(void)c;
+	forget_all(js);
+	if (bad && js->on_bad != NULL)
+		js->on_bad(js->bad_arg, why);
+}
+
+static void
+on_room(void *arg, struct chan *c)
+{
+	(void)c;
+	answer_all(arg);
+}
+
+/* ---- all of it ---- */
+
+enum err
+jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
+    const char *program, struct jobs **out)
+{
+	struct jobs *js = mem_alloc(a, sizeof(*js));
+	enum err e;
+
+	if (js == NULL)
+		return ERR_FULL;
+	js->loop = loop;
+	js->acct = a;
+	js->env = env;
+	list_init(&js->all);
+	list_init(&js->answers);
+	segments_init(&js->segments, a);
+	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
+	js->events = (struct workers_events){ on_done, js };
+	e = hash_init(&js->by_tag, a, BUCKETS);
+	if (e == OK)
+		e = workers_new(loop, a, program,
+		    (unsigned)env->conf->concurrency_local, &js->events,
+		    &js->workers);
+	*out = js;
+	return e;
+}
+
+enum err
+jobs_set_queue(struct jobs *js, int fd, unsigned index)
+{
+	static const struct chan_events events = { on_frame, on_closed,
+		on_room };
+
+	forget_all(js);
+	return chan_open(js->loop, js->acct, fd, ROLE_LOCAL, ROLE_QUEUE, index,
+	    &events, js, QUEUE_BYTES_MAX, &js->queue);
+}
+
+void
+jobs_reload(struct jobs *js)
+{
+	workers_set_limit(js->workers,
+	    (unsigned)js->env->conf->concurrency_local);
+}
+
+void
+jobs_drain(struct jobs *js, void (*on_idle)(void *arg), void *arg)
+{
+	js->draining = true;
+	js->on_idle = on_idle;
+	js->idle_arg = arg;
+	check_idle(js);
+}
+
+void
+jobs_on_bad(struct jobs *js, void (*on_bad)(void *arg, const char *why),
+    void *arg)
+{
+	js->on_bad = on_bad;
+	js->bad_arg = arg;
+}
+
+void
+jobs_reap(struct jobs *js)
+{
+	workers_reap(js->workers);
+}
+
+void
+jobs_free(struct jobs *js)
+{
+	if (js == NULL)
+		return;
+	js->draining = false;
+	forget_all(js);
+	workers_free(js->workers);
+	pool_fini(&js->segments.pool);
+	pool_fini(&js->pool);
+	hash_fini(&js->by_tag);
+	mem_free(js->acct, js);
+}

@@ -1,0 +1,50 @@
+/*
+ * target: whose mailbox a recipient means, and where it lies.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+#include "ipc/job.h"
+#include "local/outcome.h"
+
+struct conf;
+
+/* As whom a worker runs. */
+struct owner {
+	uid_t uid;
+	gid_t gid;
+	gid_t
+	    spool_gid; /* of a group-writable mail_spool_directory; else gid */
+};
+
+struct target {
+	struct owner owner;
+	uint8_t kind;	   /* enum mailbox_kind */
+	uint8_t flags;	   /* enum request_flag */
+	struct slice base; /* in the arena, or static */
+	struct slice path;
+};
+
+/* What does not change while the role runs. */
+struct target_env {
+	const struct conf *conf; /* the one in force */
+	bool is_root;		 /* else everything belongs to own */
+	struct owner own;	 /* of mail without a user: Weir's own */
+};
+
+/*
+ * target_find(env, transport, rcpt, arena, out, o):
+ * transport is "local" (rcpt->mailbox is a user's name, asked of the system;
+ * "postmaster" without such a user is postmaster_mailbox) or "virtual"
+ * (rcpt->mailbox is a path below virtual_mailbox_base).  May block in the
+ * system's user database.  False, with o set: there is no such mailbox
+ * (failed 5.1.1), or it cannot be used now (deferred).
+ */
+bool target_find(const struct target_env *env, struct slice transport,
+    const struct job_rcpt *rcpt, struct arena *arena, struct target *out,
+    struct outcome *o);

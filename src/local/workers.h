@@ -1,0 +1,66 @@
+/*
+ * workers: the processes that write mailboxes, one for each owner.
+ *
+ * A worker is started when a delivery for its owner comes, gets up to
+ * WORKER_REQUESTS_MAX deliveries at once (which it then syncs together), and
+ * is kept for WORKER_IDLE_MS after its last one.  There are never more than
+ * concurrency_local of them; further identities wait.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "local/request.h"
+#include "local/segments.h"
+#include "local/target.h"
+
+struct acct;
+struct ev_loop;
+struct workers;
+
+enum {
+	WORKER_IDLE_MS = 5000,
+	/* Without any progress for so long a worker is killed; the time that
+	 * mbox locks may take is added. */
+	WORKER_TIMEOUT_MS = 300 * 1000,
+};
+
+/* One recipient of a job on its way through a worker.  Embedded by who
+ * made it and not touched by him between workers_submit and on_done. */
+struct delivery {
+	struct list_node node;
+	struct owner owner;
+	struct request request; /* slices live until on_done */
+	struct body_source body;
+	struct outcome outcome; /* set when on_done is called */
+};
+
+struct workers_events {
+	/* d is over, d->outcome says how.  Called from a task of the loop. */
+	void (*on_done)(void *arg, struct delivery *d);
+	void *arg;
+};
+
+/*
+ * workers_new(loop, a, program, limit, events, out):
+ * program is the path of weir-deliver; borrowed, as events is.
+ */
+MUST_CHECK enum err workers_new(struct ev_loop *loop, struct acct *a,
+    const char *program, unsigned limit, const struct workers_events *events,
+    struct workers **out);
+/* concurrency_local after a reload; takes effect as workers leave. */
+void workers_set_limit(struct workers *w, unsigned limit);
+void workers_submit(struct workers *w, struct delivery *d);
+/* Let go of every worker and every delivery: what no worker has published is
+ * not delivered, on_done is not called any more for any of them. */
+void workers_abandon(struct workers *w);
+/* Deliveries that are not over. */
+unsigned workers_busy(const struct workers *w);
+/* SIGCHLD came: take in the workers that have exited.  No other child of
+ * this process is known. */
+void workers_reap(struct workers *w);
+/* Also the processes: they exit when their channels close. */
+void workers_free(struct workers *w);
