@@ -29,6 +29,7 @@ enum {
 	CHUNK_BYTES = 16 * 1024,
 	QUEUE_BYTES_MAX = 1 << 20,
 	BUCKETS = 256,
+	JOB_EXTENT_BYTES = 16, /* encoded */
 };
 
 /* Some of a job's extents, in the order in which they came. */
@@ -56,7 +57,8 @@ struct job {
 	struct list_node answer; /* in jobs.answers when it is over */
 	struct jobs *jobs;
 	uint32_t tag;
-	bool begun; /* JOB came */
+	bool refused; /* memory was: forget what comes, then defer */
+	bool begun;   /* JOB came */
 	struct arena arena;
 	struct piece *extents, **extents_end;
 	struct rcpt_piece *rcpts, **rcpts_end;
@@ -83,6 +85,9 @@ struct jobs {
 	struct hash by_tag;
 	struct list all, answers;
 	bool draining;
+	/* Frames of a job were dropped, for there was no memory even to
+	 * remember it: a job that does not fit together is no fault now. */
+	bool dropped;
 	void (*on_idle)(void *arg);
 	void *idle_arg;
 	void (*on_bad)(void *arg, const char *why);
@@ -197,7 +202,8 @@ answer(struct job *j)
 		j->answer_index = i;
 	}
 	done.transfer_ms = (uint32_t)mono_sub(ev_now(js->loop), j->began);
-	done.text = SLICE_NONE;
+	if (j->refused)
+		done.text = SLICE_LIT("out of memory");
 	return send_job_done(js->queue, j->tag, &done, -1) == OK;
 }
 
@@ -331,7 +337,6 @@ begin(struct job *j)
 	struct rcpt_piece *p;
 	uint32_t i;
 
-	j->began = ev_now(j->jobs->loop);
 	if (j->jobs->draining) {
 		defer_all(j, "4.3.2", "the system is shutting down");
 		job_over(j);
@@ -357,45 +362,32 @@ begin(struct job *j)
 
 /* ---- frames ---- */
 
-static struct job *
-arriving_job(struct jobs *js, struct chan *c, uint32_t tag)
-{
-	struct job *j = find_job(js, tag);
-
-	if (j == NULL)
-		j = new_job(js, tag);
-	if (j == NULL)
-		chan_bad(c, "more jobs than the limit");
-	else if (j->begun) {
-		chan_bad(c, "frame of a job that has begun");
-		return NULL;
-	}
-	return j;
-}
-
-static bool
+static enum err
 add_extents(struct job *j, struct slice blob)
 {
-	uint32_t count = (uint32_t)(blob.len / 16);
+	uint32_t count = (uint32_t)(blob.len / JOB_EXTENT_BYTES);
 	struct piece *p = arena_alloc(&j->arena, sizeof(*p));
 	struct rd r = rd_of(blob);
 	uint32_t i;
 
-	if (p == NULL || count == 0)
-		return false;
+	if (count == 0)
+		return ERR_PROTOCOL;
+	if (p == NULL)
+		return ERR_FULL;
 	p->extents = arena_alloc(&j->arena, count * sizeof(*p->extents));
 	if (p->extents == NULL)
-		return false;
+		return ERR_FULL;
 	for (i = 0; i < count; i++)
 		if (!extent_get(&r, &p->extents[i]))
-			return false;
+			return ERR_PROTOCOL;
 	p->count = count;
 	*j->extents_end = p;
 	j->extents_end = &p->next;
 	j->extent_count += count;
-	return rd_done(&r);
+	return rd_done(&r) ? OK : ERR_PROTOCOL;
 }
 
+/* 0 when malformed. */
 static uint32_t
 count_rcpts(struct slice blob)
 {
@@ -403,8 +395,12 @@ count_rcpts(struct slice blob)
 	struct job_rcpt rcpt;
 	uint32_t n = 0;
 
-	while (r.left > 0 && job_rcpt_get(&r, &rcpt))
+	while (r.left > 0 && job_rcpt_get(&r, &rcpt)) {
+		if (rcpt.address.len > ADDRESS_BYTES_MAX ||
+		    rcpt.original.len > ADDRESS_BYTES_MAX)
+			return 0;
 		n++;
+	}
 	return r.bad ? 0 : n;
 }
 
@@ -417,41 +413,39 @@ keep(struct arena *a, struct slice *s)
 	return copy != NULL;
 }
 
-static bool
+static enum err
 add_rcpts(struct job *j, struct slice blob)
 {
 	struct rcpt_piece *p = arena_alloc(&j->arena, sizeof(*p));
+	uint32_t count = count_rcpts(blob), i;
 	struct rd r = rd_of(blob);
 	struct job_rcpt *rcpt;
-	uint32_t i;
 
+	if (count == 0 || j->rcpt_count + count > JOB_RCPTS_MAX)
+		return ERR_PROTOCOL;
 	if (p == NULL)
-		return false;
-	p->count = count_rcpts(blob);
-	if (p->count == 0 || j->rcpt_count + p->count > JOB_RCPTS_MAX)
-		return false;
-	p->deliveries =
-	    arena_alloc(&j->arena, p->count * sizeof(*p->deliveries));
+		return ERR_FULL;
+	p->count = count;
+	p->deliveries = arena_alloc(&j->arena, count * sizeof(*p->deliveries));
 	if (p->deliveries == NULL)
-		return false;
-	for (i = 0; i < p->count; i++) {
+		return ERR_FULL;
+	for (i = 0; i < count; i++) {
 		rcpt = &p->deliveries[i].rcpt;
 		p->deliveries[i].job = j;
-		if (!job_rcpt_get(&r, rcpt) ||
-		    !keep(&j->arena, &rcpt->address) ||
+		if (!job_rcpt_get(&r, rcpt))
+			return ERR_PROTOCOL;
+		if (!keep(&j->arena, &rcpt->address) ||
 		    !keep(&j->arena, &rcpt->original) ||
-		    !keep(&j->arena, &rcpt->mailbox) ||
-		    rcpt->address.len > ADDRESS_BYTES_MAX ||
-		    rcpt->original.len > ADDRESS_BYTES_MAX)
-			return false;
+		    !keep(&j->arena, &rcpt->mailbox))
+			return ERR_FULL;
 	}
 	*j->rcpts_end = p;
 	j->rcpts_end = &p->next;
-	j->rcpt_count += p->count;
-	return true;
+	j->rcpt_count += count;
+	return OK;
 }
 
-static bool
+static enum err
 set_job(struct job *j, const struct fr_job *f)
 {
 	struct slice blob = f->envelope;
@@ -459,39 +453,84 @@ set_job(struct job *j, const struct fr_job *f)
 
 	j->transport = f->transport;
 	if (!keep(&j->arena, &j->transport) || !keep(&j->arena, &blob))
-		return false;
+		return ERR_FULL;
 	r = rd_of(blob);
-	return envelope_get(&r, &j->envelope) && rd_done(&r) &&
-	       j->rcpt_count == f->rcpt_count &&
-	       j->extent_count == f->extent_count && j->rcpt_count > 0;
+	if (!envelope_get(&r, &j->envelope) || !rd_done(&r))
+		return ERR_PROTOCOL;
+	if (j->rcpt_count != f->rcpt_count ||
+	    j->extent_count != f->extent_count || j->rcpt_count == 0)
+		return j->jobs->dropped ? ERR_FULL : ERR_PROTOCOL;
+	return OK;
+}
+
+static enum err
+add_frame(struct job *j, struct frame *f)
+{
+	struct fr_job_extents extents;
+	struct fr_job_rcpts rcpts;
+	struct fr_job job;
+
+	if (j->refused)
+		return OK;
+	if (f->type == FRAME_JOB_EXTENTS)
+		return get_job_extents(f, &extents)
+			   ? add_extents(j, extents.extents)
+			   : ERR_PROTOCOL;
+	if (f->type == FRAME_JOB_RCPTS)
+		return get_job_rcpts(f, &rcpts) ? add_rcpts(j, rcpts.rcpts)
+						: ERR_PROTOCOL;
+	return get_job(f, &job) ? set_job(j, &job) : ERR_PROTOCOL;
+}
+
+/* No memory for the job, or what came of it. */
+static void
+refuse(struct job *j)
+{
+	j->refused = true;
+	j->extents = NULL;
+	j->rcpts = NULL;
+	arena_reset(&j->arena);
+}
+
+/* Not even for remembering it. */
+static void
+refuse_unknown(struct jobs *js, struct chan *c, struct frame *f)
+{
+	struct fr_job_done done = { .site = SITE_NEUTRAL,
+		.text = SLICE_LIT("out of memory") };
+
+	js->dropped = true;
+	if (f->type == FRAME_JOB && send_job_done(c, f->tag, &done, -1) != OK)
+		chan_bad(c, "more jobs than can be answered");
 }
 
 static void
 on_job(struct jobs *js, struct chan *c, struct frame *f)
 {
-	struct fr_job_extents extents;
-	struct fr_job_rcpts rcpts;
-	struct fr_job job;
-	struct job *j = arriving_job(js, c, f->tag);
-	bool good = false;
+	struct job *j = find_job(js, f->tag);
+	enum err e;
 
 	if (j == NULL)
+		j = new_job(js, f->tag);
+	if (j == NULL) {
+		refuse_unknown(js, c, f);
 		return;
-	if (f->type == FRAME_JOB_EXTENTS)
-		good = get_job_extents(f, &extents) &&
-		       add_extents(j, extents.extents);
-	else if (f->type == FRAME_JOB_RCPTS)
-		good = get_job_rcpts(f, &rcpts) && add_rcpts(j, rcpts.rcpts);
-	else
-		good = get_job(f, &job) && set_job(j, &job);
-	if (!good) {
+	}
+	e = j->begun ? ERR_PROTOCOL : add_frame(j, f);
+	if (e == ERR_PROTOCOL) {
 		chan_bad(c, "job does not fit together");
 		return;
 	}
-	if (f->type == FRAME_JOB) {
-		j->begun = true;
+	if (e != OK)
+		refuse(j);
+	if (f->type != FRAME_JOB)
+		return;
+	j->begun = true;
+	j->began = ev_now(js->loop);
+	if (j->refused)
+		job_over(j);
+	else
 		begin(j);
-	}
 }
 
 static void

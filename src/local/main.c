@@ -14,7 +14,6 @@
 #include "conf/conf.h"
 #include "ev/loop.h"
 #include "local/jobs.h"
-#include "role/identity.h"
 #include "role/role.h"
 
 enum { PROGRAM_BYTES_MAX = 4096 };
@@ -64,11 +63,8 @@ on_child(void *arg, int signum)
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
-	struct identity id;
-	enum err e = identity_find(self->conf, ROLE_LOCAL, &id, et);
+	enum err e = find_program(et);
 
-	if (e == OK)
-		e = find_program(et);
 	if (e != OK)
 		return e;
 	signal(SIGPIPE, SIG_IGN);
@@ -76,7 +72,7 @@ on_start(struct role_self *self, struct errtext *et)
 	local.env = (struct target_env){
 		.conf = self->conf,
 		.is_root = geteuid() == 0,
-		.own = { id.uid, id.gid, id.gid },
+		.own = { self->uid, self->gid, self->gid },
 	};
 	e = jobs_new(self->loop, self->acct, &local.env, local.program,
 	    &local.jobs);

@@ -391,7 +391,8 @@ workers_that_fail(void **state)
 		const char *program, *text;
 	} rows[] = {
 		{ "/nonexistent/weir-deliver", "cannot start" },
-		{ "/bin/false", "died" }, { "/bin/true", "died" },
+		{ "/bin/false", "died" },
+		{ "/bin/true", "died" },
 	};
 	struct tmpdir *t = *state;
 	size_t i;
@@ -465,6 +466,31 @@ jobs_that_do_not_fit_together(void **state)
 	send_simple(1, "virtual", "joe/", 11);
 	run(1);
 	assert_int_equal(fake.results[1].status, JOB_SENT);
+}
+
+/* Every allocation fails once: the job is deferred or done, nothing dies. */
+static void
+memory_is_refused(void **state)
+{
+	struct tmpdir *t = *state;
+	unsigned n, refused_count = 0;
+
+	start(deliver_program);
+	give_segment(t, 1, "A: b\r\n\r\nx\r\n");
+	send_simple(1, "virtual", "joe/", 11);
+	run(1);
+	for (n = 1; n < 40; n++) {
+		fake.done_count = fake.result_count = 0;
+		send_simple(2, "virtual", "joe/", 11);
+		mem_fail_after(n);
+		run(1);
+		mem_fail_after(0);
+		assert_false(fake.closed);
+		if (fake.result_count == 0 ||
+		    fake.results[2].status == JOB_DEFERRED)
+			refused_count++;
+	}
+	assert_true(refused_count > 0 && refused_count < 39);
 }
 
 static void
@@ -559,6 +585,7 @@ main(int argc, char **argv)
 		T(damaged_segments),
 		T(unknown_segment),
 		T(jobs_that_do_not_fit_together),
+		T(memory_is_refused),
 		T(the_queue_is_lost),
 		T(drained),
 		T(owners_take_turns),
