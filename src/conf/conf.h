@@ -151,6 +151,15 @@ MUST_CHECK enum err conf_render(const struct conf *c, const char *const *names,
 const char *conf_restart_needed(const struct conf *old, const struct conf *new,
     unsigned n);
 
+/*
+ * conf_source(c, name, buf):
+ * Where the value of a parameter stands: "FILE:LINE", or "default".  In a
+ * configuration of conf_load_fd the file is "configuration".
+ */
+enum { CONF_SOURCE_BYTES = 256 };
+void conf_source(const struct conf *c, const char *name,
+    char buf[CONF_SOURCE_BYTES]);
+
 enum conf_transport_which {
 	CONF_TRANSPORT_CONCURRENCY,
 	CONF_TRANSPORT_RECIPIENTS,

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "conf/load.h"
 
 static enum err
@@ -205,4 +206,20 @@ conf_restart_needed(const struct conf *old, const struct conf *new, unsigned n)
 			return conf_params[i].name;
 	}
 	return NULL;
+}
+
+void
+conf_source(const struct conf *c, const char *name, char buf[CONF_SOURCE_BYTES])
+{
+	const struct conf_param *p = conf_param_find(slice_str(name));
+	const struct conf_value *v;
+
+	ASSERT(p != NULL);
+	v = &conf_all_of(c)->values[p - conf_params];
+	if (is_built_in(v))
+		(void)snprintf(buf, CONF_SOURCE_BYTES, "%s",
+		    origin_word(v->origin));
+	else
+		(void)snprintf(buf, CONF_SOURCE_BYTES, "%s:%u", v->file,
+		    v->line);
 }

@@ -1,0 +1,14 @@
+/*
+ * lookup/explain: how an address would be routed, step by step, for people.
+ */
+#pragma once
+
+/*
+ * explain_main(argc, argv):
+ * weir-lookup --explain [--json] [-c FILE] [-o NAME=VALUE]... ADDRESS
+ *
+ * One line for each step, "PLACE: TEXT", and one for the result; or one JSON
+ * object.  Exit status: 0 deliverable, 67 refused for good, 75 refused for
+ * now, 64 wrong usage, 78 wrong configuration.
+ */
+int explain_main(int argc, char **argv);

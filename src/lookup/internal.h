@@ -1,0 +1,53 @@
+/*
+ * lookup/internal: between the files that resolve an address.
+ */
+#pragma once
+
+#include "lookup/resolve.h"
+
+enum resolve_class {
+	CLASS_LOCAL,
+	CLASS_VIRTUAL,
+	CLASS_RELAY,
+	CLASS_REMOTE,
+};
+
+/* A step at a place, for whoever wants to know. */
+void resolve_say(struct resolver *r, const char *place, const char *fmt, ...)
+    PRINTF(3, 4);
+/* A step that follows from a parameter. */
+void resolve_say_param(struct resolver *r, const char *parameter,
+    const char *fmt, ...) PRINTF(3, 4);
+/* A step that follows from a table. */
+void resolve_say_table(struct resolver *r, const char *parameter,
+    const struct table_answer *a);
+
+/* Refuse: "<address>: Recipient address rejected: TEXT" unless code is 501,
+ * which gets the text alone. */
+void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
+    const char *status, const char *fmt, ...) PRINTF(5, 6);
+/* Temporary: why is logged, the client reads that a lookup failed. */
+void resolve_fail(struct resolver *r, struct fr_resolved *out,
+    const struct errtext *et);
+
+/* ---- mailbox.c: does the recipient exist, and where is its mailbox?
+ * False when out says why it is refused. ---- */
+
+bool resolve_local_user(struct resolver *r, struct fr_resolved *out);
+bool resolve_virtual_mailbox(struct resolver *r, struct fr_resolved *out);
+/* mailbox is the user postmaster. */
+void resolve_postmaster(struct resolver *r, struct fr_resolved *out);
+
+/* ---- mailpath.c ---- */
+
+/*
+ * mailpath_make(value, keys, buf, size, len_out):
+ * value of virtual_mailbox_maps with %u %d %s %% replaced, as a path below
+ * the base: relative, no piece empty, "." or "..".  What comes from the
+ * address is let in only as one harmless piece of a name: printable ASCII
+ * without slash, backslash and blank, not beginning with a dot.
+ * ERR_NOTFOUND: the address has no place in a path; ERR_CONFIG: value itself
+ * is no such path (a leading slash is dropped).
+ */
+MUST_CHECK enum err mailpath_make(struct slice value,
+    const struct table_address *keys, char *buf, size_t size, size_t *len_out);

@@ -1,0 +1,99 @@
+/*
+ * resolve: whose mail an address is, and where it goes.
+ *
+ * Every address belongs to one class, found by its domain:
+ *
+ *   local     mydestination, an address of this machine in brackets, or
+ *             postmaster without a domain: users of the system
+ *   virtual   virtual_mailbox_domains: mailboxes in tables
+ *   relay     relay_domains: another server's, for anybody
+ *   remote    anything else: another server's, for those who may relay
+ *
+ * The class says whether the recipient exists; transport_maps may say
+ * otherwise how its mail travels.  What only looks like routing (percent
+ * signs, exclamation marks, source routes) means nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "conf/net.h"
+#include "ipc/frames.h"
+#include "proto/address.h"
+#include "table/table.h"
+
+struct acct;
+
+/* What the system knows. */
+struct resolve_system {
+	/* OK with *uid_out; ERR_NOTFOUND: no such user; ERR_LOOKUP: cannot
+	 * be known now.  Blocks. */
+	enum err (*user)(void *arg, const char *name, uint32_t *uid_out,
+	    struct errtext *et);
+	/* Is this an address of this machine? */
+	bool (*is_own)(void *arg, const struct net_addr *a);
+	void *arg;
+};
+
+/* One step for `weir explain`; both strings are printable ASCII as far as
+ * the configuration and the address are.  place: "FILE:LINE", a table with
+ * its line, "system", "default", or "". */
+typedef void resolve_step_fn(void *arg, const char *place, const char *text);
+
+enum { RESOLVE_USER_TRIES_MAX = 8 }; /* splits of user-with-extensions */
+
+/* Large (about 10 KiB): not for the stack.  conf and sys stay the
+ * caller's and must outlive it. */
+struct resolver {
+	struct acct *acct;
+	const struct conf *conf;
+	const struct resolve_system *sys;
+	struct tables local_domains;   /* tables in mydestination */
+	struct tables virtual_domains; /* in virtual_mailbox_domains */
+	struct tables relay_domains;
+	struct tables mailboxes;
+	struct tables uids;
+	struct tables gids;
+	struct tables transports;
+
+	/* of the address being resolved */
+	resolve_step_fn *step; /* NULL: nobody wants to know */
+	void *step_arg;
+	struct address address; /* in text */
+	struct table_address keys;
+	char text[ADDRESS_BYTES_MAX];
+	char local[LOCAL_PART_BYTES_MAX]; /* unquoted */
+
+	/* what the answer borrows */
+	char status[13];
+	char reply[401];
+	char transport[33];
+	char nexthop[301];
+	char mailbox[1025];
+};
+
+/* ERR_CONFIG for a table that cannot be one, ERR_NOMEM; with et.  On error
+ * there is nothing to close. */
+MUST_CHECK enum err resolver_open(struct resolver *r, struct acct *a,
+    const struct conf *c, const struct resolve_system *sys, struct errtext *et);
+void resolver_close(struct resolver *r);
+
+/*
+ * resolve(r, address, out):
+ * address: as proto/address.h makes it, or at least without control
+ * characters, else it is refused.  Always answers; a lookup that fails is
+ * RESOLVE_REFUSE with a code of 4xx.  May block on files and the user
+ * database.
+ *
+ * out: transport and nexthop of what can be delivered; for local mailbox is
+ * the user's name ("postmaster" also without such a user), for virtual a
+ * path below virtual_mailbox_base, with uid and gid of its owner (0 and 0:
+ * Weir's own).  Borrowed until the next call.
+ */
+void resolve(struct resolver *r, struct slice address, struct fr_resolved *out);
+
+/* The same, telling each step. */
+void resolve_explain(struct resolver *r, struct slice address,
+    struct fr_resolved *out, resolve_step_fn *step, void *arg);

@@ -1,0 +1,189 @@
+/*
+ * table/text: text and inline tables as keys and values, in place.
+ */
+#include <string.h>
+
+#include "table/impl.h"
+
+void
+lower(char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (data[i] >= 'A' && data[i] <= 'Z')
+			data[i] = (char)(data[i] - 'A' + 'a');
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* A whole entry; false if it is none. */
+static bool
+split(char *data, size_t len, char separator, struct slice *key,
+    struct slice *value)
+{
+	size_t k = 0;
+
+	while (k < len &&
+	       (separator == ' ' ? !is_blank(data[k]) : data[k] != separator))
+		k++;
+	*value = slice_trim(slice_sub(slice_of(data, len), k + 1, len));
+	*key = slice_trim(slice_of(data, k));
+	if (key->len == 0 || key->len > TABLE_KEY_BYTES_MAX ||
+	    value->len == 0 || value->len > TABLE_VALUE_BYTES_MAX)
+		return false;
+	lower(data, k);
+	return true;
+}
+
+/* Joins lines that continue one another: the pieces are moved together,
+ * which never needs more room than they had. */
+struct join {
+	char *data;
+	size_t from; /* of the entry in data */
+	size_t len;
+	uint32_t line; /* 0: nothing begun */
+};
+
+static enum err
+join_end(struct join *j, struct map *m, uint32_t *bad_line)
+{
+	struct slice key, value;
+	uint32_t line = j->line;
+
+	j->line = 0;
+	if (line == 0)
+		return OK;
+	if (!split(j->data + j->from, j->len, ' ', &key, &value)) {
+		if (*bad_line == 0)
+			*bad_line = line;
+		return OK;
+	}
+	return map_add(m, key, value, line);
+}
+
+static void
+join_add(struct join *j, size_t at, size_t len)
+{
+	j->data[j->from + j->len++] = ' ';
+	memmove(j->data + j->from + j->len, j->data + at, len);
+	j->len += len;
+}
+
+/* Lines that begin an entry. */
+static size_t
+count_entries(const char *data, size_t len)
+{
+	size_t count = 0;
+
+	for (size_t at = 0; at < len; at++) {
+		if (!is_blank(data[at]) && data[at] != '#' && data[at] != '\n')
+			count++;
+		at += slice_find(slice_of(data + at, len - at), '\n');
+	}
+	return count;
+}
+
+enum err
+text_parse(struct map *m, char *data, size_t len, uint32_t *bad_line_out)
+{
+	struct join j = { .data = data };
+	uint32_t line = 0;
+	size_t next;
+	enum err e;
+
+	*bad_line_out = 0;
+	e = map_reserve(m, count_entries(data, len));
+	for (size_t at = 0; at < len && e == OK; at = next) {
+		size_t end =
+		    at + slice_find(slice_of(data + at, len - at), '\n');
+		bool continues = is_blank(data[at]);
+
+		next = end + 1;
+		line++;
+		while (at < end && is_blank(data[at]))
+			at++;
+		while (end > at && is_blank(data[end - 1]))
+			end--;
+		if (at == end || data[at] == '#')
+			continue;
+		if (continues && j.line != 0) {
+			join_add(&j, at, end - at);
+			continue;
+		}
+		e = join_end(&j, m, bad_line_out);
+		if (continues && *bad_line_out == 0)
+			*bad_line_out = line; /* it continues nothing */
+		if (!continues)
+			j = (struct join){ data, at, end - at, line };
+	}
+	if (e == OK)
+		e = join_end(&j, m, bad_line_out);
+	map_sort(m);
+	return e;
+}
+
+static bool
+is_separator(char c)
+{
+	return is_blank(c) || c == ',' || c == '\n';
+}
+
+/* Length of the entry at the start: to the comma, or to the brace that
+ * closes it. */
+static size_t
+entry_length(const char *data, size_t len)
+{
+	size_t depth = 0, i;
+
+	for (i = 0; i < len; i++) {
+		if (data[i] == '{')
+			depth++;
+		else if (data[i] == '}' && depth > 0 && --depth == 0)
+			return i + 1;
+		else if (data[i] == ',' && depth == 0)
+			return i;
+	}
+	return len;
+}
+
+enum err
+inline_parse(struct map *m, char *data, size_t len, struct errtext *et)
+{
+	struct slice key, value;
+	uint32_t number = 0;
+	size_t n;
+	enum err e;
+
+	if (len < 2 || data[0] != '{' || data[len - 1] != '}')
+		return err_set(et, ERR_CONFIG,
+		    "no braces; write inline:{ key = value, ... }");
+	data++;
+	len -= 2;
+	for (;; data += n, len -= n) {
+		while (len > 0 && is_separator(*data)) {
+			data++;
+			len--;
+		}
+		if (len == 0)
+			break;
+		n = entry_length(data, len);
+		number++;
+		if (data[0] == '{' && n >= 2 && data[n - 1] == '}')
+			e = split(data + 1, n - 2, '=', &key, &value)
+				? OK
+				: ERR_CONFIG;
+		else
+			e = split(data, n, '=', &key, &value) ? OK : ERR_CONFIG;
+		if (e != OK)
+			return err_set(et, e, "entry %u is not key = value",
+			    number);
+		e = map_add(m, key, value, number);
+		if (e != OK)
+			return err_set(et, e, "no room for its entries");
+	}
+	map_sort(m);
+	return OK;
+}
