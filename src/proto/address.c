@@ -69,17 +69,13 @@ copy_utf8(struct parse *p)
 	return OK;
 }
 
-/* Atoms with single dots between them.  Dots elsewhere (first, last, two in
- * a row) are not in the grammar, yet mailboxes of large providers have them:
- * their address is quoted in canonical form. */
+/* Atoms with single dots between them. */
 static enum err
-dot_string(struct parse *p, bool *quote_out)
+dot_string(struct parse *p)
 {
-	size_t start = p->len;
 	bool after_dot = true;
 	enum err e;
 
-	*quote_out = false;
 	while (p->in.len > 0) {
 		unsigned char c = (unsigned char)*p->in.data;
 
@@ -92,17 +88,13 @@ dot_string(struct parse *p, bool *quote_out)
 		if (c != '.' && !is_atext(c))
 			break;
 		if (c == '.' && after_dot)
-			*quote_out = true;
+			return ERR_SYNTAX;
 		after_dot = c == '.';
 		if ((e = put(p, p->in.data, 1)) != OK)
 			return e;
 		skip(&p->in, 1);
 	}
-	if (p->len == start)
-		return ERR_SYNTAX;
-	if (after_dot)
-		*quote_out = true;
-	return OK;
+	return after_dot ? ERR_SYNTAX : OK;
 }
 
 /* A quoted string, its meaning copied without quotes and backslashes. */
@@ -192,13 +184,12 @@ address_local_unquote(struct slice local, char buf[static LOCAL_PART_BYTES_MAX],
 {
 	char text[ADDRESS_BYTES_MAX];
 	struct parse p = { .in = local, .allow = ADDRESS_UTF8, .out = text };
-	bool quote = false;
 	enum err e;
 
 	if (local.len == 0)
 		return false;
-	e = local.data[0] == '"' ? quoted_string(&p) : dot_string(&p, &quote);
-	if (e != OK || p.in.len != 0 || p.len == 0 || quote ||
+	e = local.data[0] == '"' ? quoted_string(&p) : dot_string(&p);
+	if (e != OK || p.in.len != 0 || p.len == 0 ||
 	    p.len > LOCAL_PART_BYTES_MAX)
 		return false;
 	memcpy(buf, text, p.len);
@@ -212,13 +203,12 @@ local_part(struct parse *p)
 {
 	char quoted[LOCAL_PART_BYTES_MAX];
 	size_t start = p->len, len;
-	bool odd = false;
 	enum err e;
 
 	if (p->in.len > 0 && *p->in.data == '"')
 		e = quoted_string(p);
 	else
-		e = dot_string(p, &odd);
+		e = dot_string(p);
 	if (e != OK)
 		return e;
 	if (p->len == start)

@@ -56,8 +56,7 @@ struct address {
  * OK; ERR_SYNTAX; ERR_TOOBIG past the bounds above; ERR_UNSUPPORTED when
  * it holds UTF-8 and ADDRESS_UTF8 was not given (5.6.7).
  */
-MUST_CHECK enum err
-address_parse(struct slice in, unsigned allow,
+MUST_CHECK enum err address_parse(struct slice in, unsigned allow,
     char buf[static ADDRESS_BYTES_MAX], struct address *out);
 
 /*
@@ -68,8 +67,7 @@ address_parse(struct slice in, unsigned allow,
  * Errors as address_parse; also ERR_SYNTAX when something other than a blank
  * follows the path.
  */
-MUST_CHECK enum err
-address_parse_path(struct slice in, unsigned allow,
+MUST_CHECK enum err address_parse_path(struct slice in, unsigned allow,
     char buf[static ADDRESS_BYTES_MAX], struct address *out,
     struct slice *rest_out);
 
@@ -78,39 +76,32 @@ address_parse_path(struct slice in, unsigned allow,
  * Take a canonical address apart, borrowed.  Never fails: without an @
  * outside quotes everything is the local part.
  */
-void
-address_split(struct slice text, struct address *out);
+void address_split(struct slice text, struct address *out);
 
 /*
  * address_local_unquote(local, buf, len_out):
  * The meaning of a local part: quotes and backslashes removed (mailbox
  * names, table keys).  False if local is not a local part in canonical form.
  */
-bool
-address_local_unquote(
-    struct slice local, char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out);
+bool address_local_unquote(struct slice local,
+    char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out);
 
 /*
  * address_local_quote(raw, buf, len_out):
  * The reverse: canonical form of the local part that means raw.  False if
  * raw is empty, holds control characters or its form is too long.
  */
-bool
-address_local_quote(
-    struct slice raw, char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out);
+bool address_local_quote(struct slice raw,
+    char buf[static LOCAL_PART_BYTES_MAX], size_t *len_out);
 
 /* A domain name in the syntax of RFC 5321 4.1.2 (underscores are let pass, as
  * they are in use); no dot at the end, no literal. */
-bool
-domain_valid(struct slice domain, bool allow_utf8);
+bool domain_valid(struct slice domain, bool allow_utf8);
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]": RFC 5321 4.1.3. */
-bool
-address_literal_valid(struct slice literal);
+bool address_literal_valid(struct slice literal);
 
 /* Strict UTF-8, RFC 3629: no overlong form, no surrogate, at most U+10FFFF.
  * Length in bytes of the character at the front of s; 0: it is not one. */
-size_t
-utf8_char(struct slice s);
-bool
-utf8_valid(struct slice s);
+size_t utf8_char(struct slice s);
+bool utf8_valid(struct slice s);
