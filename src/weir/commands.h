@@ -1,11 +1,26 @@
 /*
- * commands: the function of each command; one file each.  All return the exit
- * status.
+ * commands: the function of each command; files are named after them.  All
+ * return the exit status.
  */
 #pragma once
 
 struct cli;
 
 int cmd_run(struct cli *cli);
+int cmd_check(struct cli *cli);
+int cmd_config(struct cli *cli);
+int cmd_limits(struct cli *cli);
+int cmd_status(struct cli *cli);
+int cmd_top(struct cli *cli);
+int cmd_stop(struct cli *cli);
+int cmd_reload(struct cli *cli);
+int cmd_queue(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_version(struct cli *cli);
+
+/* Known names of other mail systems. */
+int cmd_mailq(struct cli *cli);
+int cmd_postqueue(struct cli *cli);
+int cmd_postsuper(struct cli *cli);
+int cmd_postcat(struct cli *cli);
+int cmd_postconf(struct cli *cli);

@@ -14,10 +14,69 @@
 
 const struct command commands[] = {
 	{ "run", "[-c FILE] [-o name=value]...",
-	    "run the server in the foreground", NULL, cmd_run },
+	    "run the server in the foreground",
+	    "  TERM stops it (a second one at once), HUP reloads, ALRM makes "
+	    "everything\n  deferred due now, USR1 reopens the log.\n",
+	    cmd_run },
+	{ "check", "", "look for errors in the configuration",
+	    "  Exit status 78 when there are any.\n", cmd_check },
+	{ "config", "[-n] [-s] [-x] [--json] [NAME...]",
+	    "print the configuration",
+	    "  -n      only what differs from the default\n"
+	    "  -s      with the source of each value\n"
+	    "  -x      with the $names replaced\n"
+	    "  --json  as JSON\n",
+	    cmd_config },
+	{ "limits", "[--json] [--plan]", "every limit, and how near it is",
+	    "  --json  as one JSON object\n"
+	    "  --plan  how memory_budget will be divided, without a server\n",
+	    cmd_limits },
+	{ "status", "[--json]", "the server on one screen",
+	    "  --json  as one JSON object\n", cmd_status },
+	{ "top", "[--every TIME]", "the same, again and again; q ends it",
+	    "  --every TIME  how often (2s)\n", cmd_top },
+	{ "stop", "", "finish what runs and stop", NULL, cmd_stop },
+	{ "reload", "", "check the configuration and use it", NULL,
+	    cmd_reload },
+	{ "queue", "VERB [ID...] [filters] [--json]", "the messages that wait",
+	    "  list           one line each\n"
+	    "  show ID        envelope and state\n"
+	    "  cat ID         the message; --raw with its CRLF\n"
+	    "  hold, release, retry, delete, fail ID...|-|filters\n"
+	    "                 fail tells the sender, delete does not; filters "
+	    "need --yes,\n                 and --yes alone means all; - reads "
+	    "ids from standard input\n"
+	    "  export DIR     every message as one file, also of a stopped "
+	    "server\n"
+	    "filters: --from=ADDRESS --to=ADDRESS --domain=DOMAIN --age=TIME\n"
+	    "  --status=incoming,active,deferred,hold --limit=COUNT\n"
+	    "  --json         objects in place of text\n",
+	    cmd_queue },
 	{ "version", "", "print the version", NULL, cmd_version },
 	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
 	    cmd_help },
+	{ "mailq", "", NULL, "  The queue, as postqueue -p prints it.\n",
+	    cmd_mailq },
+	{ "postqueue", "-p | -j | -f | -i ID", NULL,
+	    "  -p     the queue\n"
+	    "  -j     as JSON, an object a line\n"
+	    "  -f     everything deferred is due now\n"
+	    "  -i ID  that message is due now\n",
+	    cmd_postqueue },
+	{ "postsuper", "[-d ID] [-h ID] [-H ID] [-r ID] [QUEUE...]", NULL,
+	    "  -d  delete   -h  put on hold   -H  release   -r  try again now\n"
+	    "  ID is a message, ALL, or - for ids from standard input; QUEUE "
+	    "(incoming,\n  active, deferred, hold) bounds ALL.\n",
+	    cmd_postsuper },
+	{ "postcat", "-q [-beh] ID...", NULL,
+	    "  -e  envelope   -h  header   -b  body   (all, if none is "
+	    "given)\n",
+	    cmd_postcat },
+	{ "postconf", "[-n | -d] [-x] [NAME...]", NULL,
+	    "  -n  only what differs from the default\n"
+	    "  -d  the defaults\n"
+	    "  -x  with the $names replaced\n",
+	    cmd_postconf },
 	{ .name = NULL },
 };
 

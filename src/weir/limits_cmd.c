@@ -1,0 +1,162 @@
+/*
+ * limits: every limit of the running server.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "conf/conf.h"
+#include "weir/cli.h"
+#include "weir/commands.h"
+#include "weir/format.h"
+#include "weir/json.h"
+#include "weir/master_args.h"
+#include "weir/pages.h"
+#include "weir/rows.h"
+#include "weir/table.h"
+
+/* A figure of a row in its unit. */
+static void
+figure(const struct row *r, int64_t v, char buf[static FORMAT_BYTES])
+{
+	if (r->kind == LIMIT_ACCOUNT || r->kind == LIMIT_QUOTA)
+		format_bytes(v, buf);
+	else if (r->kind == LIMIT_DEADLINE)
+		format_span(v, buf);
+	else
+		snprintf(buf, FORMAT_BYTES, "%" PRId64, v);
+}
+
+static void
+add_row(struct table *t, const struct row *r)
+{
+	char limit[FORMAT_BYTES] = "none";
+	char object[FORMAT_BYTES] = "";
+	char in_use[FORMAT_BYTES];
+	char high[FORMAT_BYTES];
+
+	if (r->object_bytes > 0)
+		format_bytes(r->object_bytes, object);
+	if (r->limit != 0 || r->kind == LIMIT_GATE)
+		figure(r, r->limit, limit);
+	if (r->kind == LIMIT_GAUGE)
+		limit[0] = '\0';
+	/* A deadline's in_use is how many run, not a time. */
+	if (r->kind == LIMIT_DEADLINE) {
+		snprintf(in_use, sizeof(in_use), "%" PRId64, r->in_use);
+		snprintf(high, sizeof(high), "%" PRId64, r->high_water);
+	} else {
+		figure(r, r->in_use, in_use);
+		figure(r, r->high_water, high);
+	}
+	if (r->kind == LIMIT_SIZE || r->kind == LIMIT_COUNT) {
+		if (r->in_use == 0 && r->high_water == 0)
+			in_use[0] = high[0] = '\0';
+	}
+	table_rowf(t,
+	    "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%" PRId64 "\t%" PRId64 "\t%s", r->role,
+	    r->name, limit_kind_name((enum limit_kind)r->kind), object, limit,
+	    in_use, high, r->refused, r->waited, r->parameter);
+}
+
+static void
+print_people(struct cli *cli, const struct conf *conf, const struct pages *p)
+{
+	char used[FORMAT_BYTES];
+	char budget[FORMAT_BYTES];
+	struct table t;
+
+	table_init(&t, &cli->acct, "lllrrrrrrl");
+	table_rowf(&t, "ROLE\tNAME\tKIND\tOBJECT\tLIMIT\tIN USE\tHIGH\tREFUSED"
+		       "\tWAITED\tPARAMETER");
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t n = page_row_count(p->page[i]);
+
+		for (uint32_t k = 0; k < n; k++) {
+			struct row r = page_row(p->page[i], k);
+
+			add_row(&t, &r);
+		}
+	}
+	table_print(&t, stdout);
+	table_fini(&t);
+	format_bytes(pages_memory(p, false), used);
+	format_bytes(conf->memory_budget_bytes, budget);
+	printf("\nmemory: %s in use of %s (memory_budget)\n", used, budget);
+}
+
+static void
+print_json(const struct conf *conf, const struct pages *p)
+{
+	struct json j = json_to(stdout);
+
+	json_open(&j, NULL, '{');
+	json_number(&j, "memory_budget", conf->memory_budget_bytes);
+	json_number(&j, "memory_in_use", pages_memory(p, false));
+	json_number(&j, "memory_high_water", pages_memory(p, true));
+	json_open(&j, "limits", '[');
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t n = page_row_count(p->page[i]);
+
+		for (uint32_t k = 0; k < n; k++) {
+			struct row r = page_row(p->page[i], k);
+
+			json_open(&j, NULL, '{');
+			row_json(&j, &r);
+			json_close(&j, '}');
+		}
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+}
+
+/* The plan needs what the roles know: the master prints it. */
+static int
+exec_plan(struct cli *cli, bool json)
+{
+	static char plan_option[] = "--plan";
+	static char json_option[] = "--json";
+	struct master_args m;
+
+	master_args(cli, &m);
+	m.argv[m.count++] = plan_option;
+	if (json)
+		m.argv[m.count++] = json_option;
+	m.argv[m.count] = NULL;
+	return cli_exec(cli, "master", m.argv);
+}
+
+int
+cmd_limits(struct cli *cli)
+{
+	bool json = false;
+	bool plan = false;
+	const struct cli_option options[] = {
+		{ .name = "json", .flag = &json },
+		{ .name = "plan", .flag = &plan },
+	};
+	const struct conf *conf;
+	struct pages pages;
+	int status = cli_parse(cli, options, ARRAY_LEN(options));
+
+	if (status != CLI_GO)
+		return status;
+	if (cli->argc > 0)
+		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
+	if (plan)
+		return exec_plan(cli, json);
+	conf = cli_conf(cli);
+	if (conf == NULL)
+		return EX_CONFIG;
+	status = pages_open(cli, conf, &pages);
+	if (status == EX_OK) {
+		if (json)
+			print_json(conf, &pages);
+		else
+			print_people(cli, conf, &pages);
+		pages_close(&pages);
+	}
+	conf_free(conf);
+	return status;
+}
