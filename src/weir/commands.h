@@ -7,7 +7,6 @@
 struct cli;
 
 int cmd_run(struct cli *cli);
-int cmd_try(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_limits(struct cli *cli);
@@ -16,9 +15,6 @@ int cmd_top(struct cli *cli);
 int cmd_stop(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_queue(struct cli *cli);
-int cmd_send(struct cli *cli);
-int cmd_explain(struct cli *cli);
-int cmd_fsck(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_version(struct cli *cli);
 
