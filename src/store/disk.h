@@ -37,8 +37,8 @@ struct disk;
 struct disk_ops {
 	int (*open)(struct disk *, const char *path, unsigned flags);
 	void (*close)(struct disk *, int fd);
-	ssize_t (*pread)(
-	    struct disk *, int fd, void *buf, size_t len, uint64_t offset);
+	ssize_t (*pread)(struct disk *, int fd, void *buf, size_t len,
+	    uint64_t offset);
 	ssize_t (*pwritev)(struct disk *, int fd, const struct iovec *iov,
 	    int iov_count, uint64_t offset);
 	int (*datasync)(struct disk *, int fd);
@@ -73,20 +73,17 @@ struct disk_posix {
 	int root_fd;
 };
 
-MUST_CHECK enum err
-disk_posix_open(struct disk_posix *d, const char *root, struct errtext *et);
-void
-disk_posix_close(struct disk_posix *d);
+MUST_CHECK enum err disk_posix_open(struct disk_posix *d, const char *root,
+    struct errtext *et);
+void disk_posix_close(struct disk_posix *d);
 
 /*
  * disk_read_all(d, fd, buf, len, offset):
  * pread until len bytes came.  ERR_CORRUPT at the end of the file, else the
  * class of the failed call.
  */
-MUST_CHECK enum err
-disk_read_all(struct disk *d, int fd, void *buf, size_t len, uint64_t offset,
-    struct errtext *et);
-/* pwrite until all of it is written. */
-MUST_CHECK enum err
-disk_write_all(struct disk *d, int fd, const void *buf, size_t len,
+MUST_CHECK enum err disk_read_all(struct disk *d, int fd, void *buf, size_t len,
     uint64_t offset, struct errtext *et);
+/* pwrite until all of it is written. */
+MUST_CHECK enum err disk_write_all(struct disk *d, int fd, const void *buf,
+    size_t len, uint64_t offset, struct errtext *et);

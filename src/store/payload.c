@@ -21,8 +21,8 @@ pos_get(struct rd *r)
 	p.length = rd_u32(r);
 	if (p.segment != 0 &&
 	    (p.offset < SEGMENT_HEADER_BYTES ||
-		p.length < RECORD_HEADER_BYTES ||
-		p.length > RECORD_BYTES_MAX || p.offset % 8 != 0))
+		p.length < RECORD_HEADER_BYTES || p.length > RECORD_BYTES_MAX ||
+		p.offset % 8 != 0))
 		r->bad = true;
 	return p;
 }
@@ -43,15 +43,14 @@ extent_list_get(struct rd *r, struct store_extent *e)
 	e->segment = rd_u64(r);
 	e->offset = rd_u32(r);
 	e->length = rd_u32(r);
-	if (e->segment == 0 || e->length == 0 ||
-	    e->length > RECORD_BYTES_MAX ||
+	if (e->segment == 0 || e->length == 0 || e->length > RECORD_BYTES_MAX ||
 	    e->offset < SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES)
 		r->bad = true;
 	return !r->bad;
 }
 
 void
-rec_envelope_put(struct wr *w, const struct rec_envelope *e)
+rec_envelope_head_put(struct wr *w, const struct rec_envelope *e)
 {
 	wr_u64(w, (uint64_t)e->due_ms);
 	wr_u32(w, e->flags);
@@ -63,8 +62,11 @@ rec_envelope_put(struct wr *w, const struct rec_envelope *e)
 	wr_u32(w, e->rcpt_total);
 	wr_u32(w, e->extent_count);
 	wr_u32(w, e->rcpt_extent_count);
-	wr_raw(w, e->extents);
-	wr_raw(w, e->rcpt_extents);
+}
+
+void
+rec_envelope_tail_put(struct wr *w, const struct rec_envelope *e)
+{
 	wr_blob(w, e->envelope, RECORD_BYTES_MAX);
 	wr_u32(w, (uint32_t)e->rcpts.len);
 }

@@ -32,8 +32,8 @@ uint32_t
 record_crc_pad(uint32_t crc, uint32_t payload_bytes)
 {
 	static const unsigned char zeros[8];
-	size_t pad = record_bytes(payload_bytes) - RECORD_HEADER_BYTES -
-	    payload_bytes;
+	size_t pad =
+	    record_bytes(payload_bytes) - RECORD_HEADER_BYTES - payload_bytes;
 
 	return crc32c(crc, zeros, pad);
 }
@@ -84,8 +84,8 @@ record_peek(struct slice data, struct record *r)
 	zero = rd_u32(&rd);
 	r->id = rd_u64(&rd);
 	return magic == RECORD_MAGIC && zero == 0 && r->type != RECORD_NONE &&
-	    r->type < RECORD_TYPE_COUNT && !(r->flags & ~RECORD_FLAG_MASK) &&
-	    r->payload_bytes <= RECORD_BYTES_MAX - RECORD_HEADER_BYTES - 8;
+	       r->type < RECORD_TYPE_COUNT && !(r->flags & ~RECORD_FLAG_MASK) &&
+	       r->payload_bytes <= RECORD_BYTES_MAX - RECORD_HEADER_BYTES - 8;
 }
 
 bool

@@ -36,17 +36,17 @@ enum {
 
 enum record_type {
 	RECORD_NONE,
-	RECORD_BODY,       /* octets of a body */
-	RECORD_RCPTS,      /* encoded recipients */
-	RECORD_STATE,      /* like RESULT; counts only if an ENVELOPE says so */
-	RECORD_ENVELOPE,   /* the message exists */
-	RECORD_RESULT,     /* state of recipients, next due time, end */
+	RECORD_BODY,	 /* octets of a body */
+	RECORD_RCPTS,	 /* encoded recipients */
+	RECORD_STATE,	 /* like RESULT; counts only if an ENVELOPE says so */
+	RECORD_ENVELOPE, /* the message exists */
+	RECORD_RESULT,	 /* state of recipients, next due time, end */
 	RECORD_HOLD,
 	RECORD_RELEASE,
-	RECORD_REMOVE,     /* the message ends */
+	RECORD_REMOVE,	   /* the message ends */
 	RECORD_CHECKPOINT, /* first of each batch: what is proven durable */
-	RECORD_TABLE,      /* what recovery must know of the records before */
-	RECORD_END,        /* last of a closed segment, at its very end */
+	RECORD_TABLE,	   /* what recovery must know of the records before */
+	RECORD_END,	   /* last of a closed segment, at its very end */
 	RECORD_TYPE_COUNT
 };
 
@@ -135,14 +135,16 @@ struct rec_envelope {
 	struct store_pos state; /* last STATE record; segment 0: none */
 	uint32_t extent_count;
 	uint32_t rcpt_extent_count;
-	struct slice extents;      /* encoded */
+	struct slice extents;	   /* encoded */
 	struct slice rcpt_extents; /* encoded */
 	struct slice envelope;
 	struct slice rcpts;
 };
 
-/* The payload's part before the recipients, which follow raw. */
-void rec_envelope_put(struct wr *w, const struct rec_envelope *e);
+/* The payload: head, the two lists by extent_list_put, tail, and then the
+ * recipients raw. */
+void rec_envelope_head_put(struct wr *w, const struct rec_envelope *e);
+void rec_envelope_tail_put(struct wr *w, const struct rec_envelope *e);
 bool rec_envelope_get(struct slice payload, struct rec_envelope *e);
 
 /* RESULT and STATE: the head; results follow, each by rec_result_get. */
@@ -163,9 +165,9 @@ bool rec_result_get(struct rd *r, struct store_result *out);
 struct rec_checkpoint {
 	uint64_t durable_segment; /* everything before was synced when */
 	uint32_t durable_offset;  /* this batch was written */
-	uint8_t clean;            /* the log ends here on purpose */
-	uint64_t next_id;         /* with clean: first id not given out */
-	uint64_t id_ceiling;      /* ids below may have been given out */
+	uint8_t clean;		  /* the log ends here on purpose */
+	uint64_t next_id;	  /* with clean: first id not given out */
+	uint64_t id_ceiling;	  /* ids below may have been given out */
 	int64_t wall_ms;
 };
 
@@ -174,7 +176,7 @@ bool rec_checkpoint_get(struct slice payload, struct rec_checkpoint *c);
 
 struct rec_end {
 	uint32_t last_table; /* offset; 0: none */
-	uint32_t end;        /* offset after the last record */
+	uint32_t end;	     /* offset after the last record */
 	uint32_t table_count;
 	uint64_t id_ceiling;
 };

@@ -113,6 +113,7 @@ struct store_row {
 	int64_t due_ms;		 /* wall clock: next attempt */
 	uint32_t flags;		 /* enum store_flag */
 	bool held;		 /* in the caller's active set */
+	uint64_t stamp;		 /* of the answer; a row grows stale */
 };
 
 /*
@@ -132,7 +133,8 @@ struct store_msg {
 	struct store_extent *rcpt_extents; /* before the commit only */
 	uint32_t rcpt_extent_count;
 	bool committed;
-	bool over; /* its last update ended it */
+	bool damaged; /* its data went bad before the commit */
+	bool over;    /* its last update ended it */
 	uint64_t reserved_bytes;
 	uint64_t stored_bytes; /* body and recipients so far */
 	uint64_t pin_first;    /* segments pinned; 0: none */
@@ -244,11 +246,9 @@ struct store_conf {
 };
 
 /* Defaults for everything but disk, index_dir, acct, events and arg. */
-void
-store_conf_default(struct store_conf *c);
+void store_conf_default(struct store_conf *c);
 /* Bytes that a store with c charges to its account, for the plan. */
-size_t
-store_cost(const struct store_conf *c);
+size_t store_cost(const struct store_conf *c);
 
 /*
  * store_open(c, out, et):
@@ -259,8 +259,8 @@ store_cost(const struct store_conf *c);
  * it.  ERR_NOSPACE, ERR_IO, ERR_SYS, ERR_NOMEM: nothing was lost; try again
  * later.  Damage is no error: on_damage tells.
  */
-MUST_CHECK enum err
-store_open(const struct store_conf *c, struct store **out, struct errtext *et);
+MUST_CHECK enum err store_open(const struct store_conf *c, struct store **out,
+    struct errtext *et);
 
 /*
  * store_close(s):
@@ -269,22 +269,22 @@ store_open(const struct store_conf *c, struct store **out, struct errtext *et);
  * are dropped without answer.  Blocks.  NULL is allowed.  A poisoned log:
  * the error that poisoned it.
  */
-enum err
-store_close(struct store *s);
+enum err store_close(struct store *s);
+
+/* Free everything and write nothing more, as if the process had died: for
+ * tests, and for a process that exits after poisoning.  NULL is allowed. */
+void store_abandon(struct store *s);
 
 /* Take over what may change in a running store: commit_delay_ms, the three
  * quotas, spare_count. */
-void
-store_reconf(struct store *s, const struct store_conf *c);
+void store_reconf(struct store *s, const struct store_conf *c);
 
 /* Readable when store_poll has something to do (eventfd); -1 without
  * threads. */
-int
-store_fd(const struct store *s);
+int store_fd(const struct store *s);
 /* Take completions and call back.  Without threads: do one unit of pending
  * work first; false when there was nothing to do. */
-bool
-store_poll(struct store *s);
+bool store_poll(struct store *s);
 
 /*
  * store_turn(s, ending_count):
@@ -296,16 +296,12 @@ store_poll(struct store *s);
  *               two (the body's end is on its way); while it is not 0, a
  *               commit waits up to commit_delay_ms for company.
  */
-int64_t
-store_turn(struct store *s, unsigned ending_count);
+int64_t store_turn(struct store *s, unsigned ending_count);
 /* The batch is written as soon as the disk is free, whatever is in it. */
-void
-store_hurry(struct store *s);
+void store_hurry(struct store *s);
 
-bool
-store_durable(const struct store *s, struct store_ticket t);
-bool
-store_poisoned(const struct store *s);
+bool store_durable(const struct store *s, struct store_ticket t);
+bool store_poisoned(const struct store *s);
 
 /* ---- messages ---- */
 
@@ -315,18 +311,17 @@ store_poisoned(const struct store *s);
  * ERR_FULL: held_max, or queue_message_limit (as ERR_NOSPACE).  ERR_AGAIN:
  * no reserved id is durable yet (on_room follows).
  */
-MUST_CHECK enum err
-store_msg_open(struct store *s, struct store_msg *m);
+MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
 
 /*
  * store_reserve(s, m, bytes):
  * Reserve disk space for the message so that bytes in all are reserved (0:
- * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE: queue_minfree,
- * inodes or queue_size_limit.  What is reserved goes back at the commit or
- * close.
+ * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE:
+ * queue_minfree, inodes or queue_size_limit.  What is reserved goes back at the
+ * commit or close.
  */
-MUST_CHECK enum err
-store_reserve(struct store *s, struct store_msg *m, uint64_t bytes);
+MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
+    uint64_t bytes);
 
 /*
  * store_body_append(s, m, data):
@@ -335,12 +330,12 @@ store_reserve(struct store *s, struct store_msg *m, uint64_t bytes);
  * STORE_EXTENTS_MAX.  ERR_NOSPACE: more than was reserved, and there is no
  * more.  ERR_IO: poisoned.
  */
-MUST_CHECK enum err
-store_body_append(struct store *s, struct store_msg *m, struct slice data);
+MUST_CHECK enum err store_body_append(struct store *s, struct store_msg *m,
+    struct slice data);
 /* A run of encoded recipients that would be too much to keep in memory until
  * the commit.  Errors likewise. */
-MUST_CHECK enum err
-store_rcpts_append(struct store *s, struct store_msg *m, struct slice rcpts);
+MUST_CHECK enum err store_rcpts_append(struct store *s, struct store_msg *m,
+    struct slice rcpts);
 
 /* Everything about a message that begins to exist. */
 struct store_commit {
@@ -363,9 +358,8 @@ struct store_commit {
  * on.  ERR_AGAIN, ERR_IO as above; ERR_TOOBIG for a caller that exceeds a
  * limit above.
  */
-MUST_CHECK enum err
-store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
-    struct store_ticket *ticket_out);
+MUST_CHECK enum err store_commit(struct store *s, struct store_msg *m,
+    const struct store_commit *c, struct store_ticket *ticket_out);
 
 /*
  * store_result_append(s, m, u, ticket_out):
@@ -373,8 +367,7 @@ store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
  * next commit, at the latest after 100 ms (store_turn).  With u->over the
  * message ends: after it only store_msg_close.  ticket_out may be NULL.
  */
-MUST_CHECK enum err
-store_result_append(struct store *s, struct store_msg *m,
+MUST_CHECK enum err store_result_append(struct store *s, struct store_msg *m,
     const struct store_update *u, struct store_ticket *ticket_out);
 
 /*
@@ -382,66 +375,60 @@ store_result_append(struct store *s, struct store_msg *m,
  * No longer held: an uncommitted message is forgotten, a committed one waits
  * on disk until row.due_ms.  Never fails; no-op on a zeroed m.
  */
-void
-store_msg_close(struct store *s, struct store_msg *m);
+void store_msg_close(struct store *s, struct store_msg *m);
 
 /*
  * store_load(s, row, m, ar, rcpt_from, rcpt_max, out, et):
- * Take a message (a row of a query, in the same callback or later) into the
- * active set, read its envelope and the unfinished recipients from index
- * rcpt_from on, at most rcpt_max.  m is zeroed here; if m is held already
- * (m->store == s) only the reading is done, for the next recipients.
+ * Take a message (a row of a query) into the active set, read its envelope
+ * and the unfinished recipients from index rcpt_from on, at most rcpt_max.
+ * m was zeroed by the caller; if m is held already (m->store == s) row is
+ * not used and only the reading is done, for the next recipients.
  * Reads from the disk, usually from the cache.
  *
- * ERR_NOTFOUND: it is finished or held by another m.  ERR_CORRUPT: it does
+ * ERR_NOTFOUND: it is finished or held by another m.  ERR_AGAIN: the row is
+ * too old (use it in the callback that gave it: then it never is), or the
+ * changes since the last index flush are too many.  ERR_CORRUPT: it does
  * not verify (store_set_aside is the way out).  ERR_FULL, ERR_NOMEM: arena
  * or held_max.  ERR_IO, ERR_SYS.  On error m is not held, unless it was.
  */
-MUST_CHECK enum err
-store_load(struct store *s, const struct store_row *row, struct store_msg *m,
-    struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
-    struct store_message *out, struct errtext *et);
+MUST_CHECK enum err store_load(struct store *s, const struct store_row *row,
+    struct store_msg *m, struct arena *ar, uint32_t rcpt_from,
+    uint32_t rcpt_max, struct store_message *out, struct errtext *et);
 
 /* Like store_load, but the message is only looked at: nothing is held, and
  * its extents are given in the arena. */
-MUST_CHECK enum err
-store_peek(struct store *s, const struct store_row *row, struct arena *ar,
-    uint32_t rcpt_from, uint32_t rcpt_max, struct store_message *out,
-    struct store_extent **extents_out, uint32_t *extent_count_out,
-    struct errtext *et);
+MUST_CHECK enum err store_peek(struct store *s, const struct store_row *row,
+    struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
+    struct store_message *out, struct store_extent **extents_out,
+    uint32_t *extent_count_out, struct errtext *et);
 
 /*
  * store_set_aside(s, row, et):
  * Copy what can be read of a damaged message into damaged/ID.* (synced) and
  * take it out of the queue.  Blocks.  Not of a held message.
  */
-MUST_CHECK enum err
-store_set_aside(
-    struct store *s, const struct store_row *row, struct errtext *et);
+MUST_CHECK enum err store_set_aside(struct store *s,
+    const struct store_row *row, struct errtext *et);
 
 /*
  * Changes by id, of any living message, held or not; the caller has a row
  * (store_find) and so knows that it exists.  A held message's flags change
  * too (m->row.flags).  Errors as store_body_append.
  */
-MUST_CHECK enum err
-store_hold_append(
-    struct store *s, uint64_t id, bool hold, struct store_ticket *ticket_out);
+MUST_CHECK enum err store_hold_append(struct store *s, uint64_t id, bool hold,
+    struct store_ticket *ticket_out);
 /* The message ends, whatever its recipients' state; a held one is over. */
-MUST_CHECK enum err
-store_remove_append(
-    struct store *s, uint64_t id, struct store_ticket *ticket_out);
+MUST_CHECK enum err store_remove_append(struct store *s, uint64_t id,
+    struct store_ticket *ticket_out);
 
 /* The held message with this id; NULL: none. */
-struct store_msg *
-store_held(struct store *s, uint64_t id);
+struct store_msg *store_held(struct store *s, uint64_t id);
 
 /*
  * Read-only descriptor of a segment, for agents; owned by the store, valid
  * until on_segment_drop.  -1: no such segment.
  */
-int
-store_segment_fd(struct store *s, uint64_t number);
+int store_segment_fd(struct store *s, uint64_t number);
 
 /* ---- queries of the index: asynchronous, answered from store_poll ----
  *
@@ -452,43 +439,36 @@ store_segment_fd(struct store *s, uint64_t number);
 
 /* e != OK: no answer (the index is being rebuilt; ask again).  rows are
  * valid during the call. */
-typedef void
-store_rows_fn(
-    void *arg, enum err e, const struct store_row *rows, unsigned row_count);
+typedef void store_rows_fn(void *arg, enum err e, const struct store_row *rows,
+    unsigned row_count);
 
 /* Not active, not on hold, due at or before now; earliest first; at most
  * limit (<= STORE_ROWS_MAX).  fresh: only those that were never tried (without
  * STORE_TRIED), so that new mail does not stand behind deferred mail. */
-MUST_CHECK enum err
-store_due(struct store *s, struct wall now, bool fresh, unsigned limit,
-    store_rows_fn *fn, void *arg);
+MUST_CHECK enum err store_due(struct store *s, struct wall now, bool fresh,
+    unsigned limit, store_rows_fn *fn, void *arg);
 /* One message; no row: it does not exist. */
-MUST_CHECK enum err
-store_find(struct store *s, uint64_t id, store_rows_fn *fn, void *arg);
-/* All messages with an id above after_id, by id; held ones too.  Fewer than
- * limit rows: the end. */
-MUST_CHECK enum err
-store_list(struct store *s, uint64_t after_id, unsigned limit,
-    store_rows_fn *fn, void *arg);
+MUST_CHECK enum err store_find(struct store *s, uint64_t id, store_rows_fn *fn,
+    void *arg);
+/* Messages with an id above after_id, by id; active ones too.  Go on with the
+ * last id until no row comes. */
+MUST_CHECK enum err store_list(struct store *s, uint64_t after_id,
+    unsigned limit, store_rows_fn *fn, void *arg);
 
-typedef void
-store_counts_fn(void *arg, enum err e, const struct store_counts *c);
-MUST_CHECK enum err
-store_count(struct store *s, store_counts_fn *fn, void *arg);
+typedef void store_counts_fn(void *arg, enum err e,
+    const struct store_counts *c);
+MUST_CHECK enum err store_count(struct store *s, store_counts_fn *fn,
+    void *arg);
 
 /* Everything not active is due at now (ALRM), or one message is.  Kept in
  * the index only.  Errors: ERR_AGAIN. */
-MUST_CHECK enum err
-store_due_all(struct store *s, struct wall now);
-MUST_CHECK enum err
-store_due_set(struct store *s, uint64_t id, struct wall due);
+MUST_CHECK enum err store_due_all(struct store *s, struct wall now);
+MUST_CHECK enum err store_due_set(struct store *s, uint64_t id,
+    struct wall due);
 
 /* A stable key of a destination ("smtp:example.com"), case folded. */
-uint64_t
-store_dest_key(struct slice name);
+uint64_t store_dest_key(struct slice name);
 
 /* Living messages now (transactions not counted), and bytes of them. */
-uint64_t
-store_message_count(const struct store *s);
-uint64_t
-store_bytes(const struct store *s);
+uint64_t store_message_count(const struct store *s);
+uint64_t store_bytes(const struct store *s);

@@ -1,0 +1,102 @@
+/*
+ * index: where the living messages are and when they are due.  Disposable.
+ *
+ * SQLite, used by LANE_INDEX only (by the caller's thread while that lane is
+ * idle: open, close, rebuild).  Any error makes it broken; index_turn then
+ * discards it and builds it again from the log, which is the truth.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/time.h"
+#include "store/store.h"
+#include "store/work.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+struct store;
+
+enum index_sql {
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_PUT,
+	SQL_RESULT,
+	SQL_FLAGS,
+	SQL_DUE,
+	SQL_DELETE,
+	SQL_REACHED,
+	SQL_MIN_FIRST,
+	SQL_Q_DUE,
+	SQL_Q_FRESH,
+	SQL_Q_FIND,
+	SQL_Q_LIST,
+	SQL_Q_OLD,
+	SQL_Q_COUNT,
+	SQL_DUE_ALL,
+	SQL_RELEASE,
+	SQL_SUM,
+	SQL_COUNT
+};
+
+enum {
+	INDEX_FLUSH_MS = 1000,
+	INDEX_RETRY_MS = 10000, /* after a rebuild that failed */
+	INDEX_PATH_BYTES = 4096,
+};
+
+struct index {
+	struct sqlite3 *db; /* NULL: there is none now */
+	struct sqlite3_stmt *sql[SQL_COUNT];
+	struct store_pos reached; /* everything before is in the index */
+	uint64_t flush_count;	  /* completed ones */
+	uint64_t min_first;	  /* oldest segment in use; UINT64_MAX: none */
+	bool want_flush;
+	_Atomic bool broken; /* set in the lane */
+	_Atomic bool full;   /* broken for want of disk space */
+	bool empty;	     /* just made: nothing in it */
+	bool was_empty;	     /* when the replay began */
+	struct mono flush_at;
+	struct mono retry_at;
+
+	/* The flush that runs. */
+	struct job job;
+	struct store *store;
+	struct store_pos job_reached;
+	uint64_t job_min_first;
+	uint64_t job_gone_bytes;
+	struct list *job_list;
+};
+
+struct store_row;
+
+/*
+ * Open or make it.  After it, index.reached is what it reflects (segment 0:
+ * nothing, replay everything).  Never fails for a damaged file: that is
+ * discarded.  ERR_NOMEM, ERR_NOSPACE, ERR_IO: not even a new one works.
+ */
+MUST_CHECK enum err index_open(struct store *s, struct errtext *et);
+void index_close(struct store *s);
+/* Throw it away and make an empty one. */
+MUST_CHECK enum err index_reset(struct store *s, struct errtext *et);
+/* Flush here and now; the lane is idle. */
+MUST_CHECK enum err index_flush_now(struct store *s, bool all);
+/* After replay at open: nothing is held; count and bytes of what lives. */
+MUST_CHECK enum err index_settle(struct store *s);
+/* Start a flush when it is time; ms until the next. */
+int64_t index_turn(struct store *s);
+/* In recover.c: build it anew from the log when it is time. */
+int64_t index_rebuild_turn(struct store *s);
+/* Is a flush or query under way? */
+bool index_busy(const struct store *s);
+
+/* ---- in the lane ---- */
+
+/* Run one of the row queries; rows have room for limit. */
+MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,
+    unsigned limit, struct store_row *rows, unsigned *count_out);
+MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
+MUST_CHECK enum err index_due_all(struct index *ix, int64_t due_ms);

@@ -1,0 +1,106 @@
+/*
+ * index_query: what is read from the index.
+ */
+#include <sqlite3.h>
+
+#include "store/index_sql.h"
+#include "store/store_int.h"
+
+static void
+row_of(sqlite3_stmt *st, struct store_row *r)
+{
+	int64_t v[12];
+
+	for (int i = 0; i < 12; i++)
+		v[i] = sqlite3_column_int64(st, i);
+	*r = (struct store_row){
+		.id = (uint64_t)v[0],
+		.envelope = { (uint64_t)v[1], (uint32_t)v[2], (uint32_t)v[3] },
+		.result = { (uint64_t)v[4], (uint32_t)v[5], (uint32_t)v[6] },
+		.first_segment = (uint64_t)v[7],
+		.dest = (uint64_t)v[8],
+		.bytes = (uint64_t)v[9],
+		.due_ms = v[10],
+		.flags = (uint32_t)v[11] & STORE_FLAG_MASK,
+	};
+}
+
+enum err
+index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
+    struct store_row *rows, unsigned *count_out)
+{
+	sqlite3_stmt *st;
+	unsigned n = 0;
+	bool more;
+	enum err e;
+
+	*count_out = 0;
+	if (ix->db == NULL || ix->broken)
+		return ERR_AGAIN;
+	st = index_bind(ix, q, (int64_t[]){ a, limit }, 2);
+	while ((e = index_step(ix, st, &more)) == OK && more && n < limit)
+		row_of(st, &rows[n++]);
+	if (st != NULL)
+		sqlite3_reset(st);
+	*count_out = n;
+	return e;
+}
+
+enum err
+index_counts(struct index *ix, struct store_counts *c)
+{
+	sqlite3_stmt *st;
+	bool more;
+	enum err e;
+
+	*c = (struct store_counts){ .next_due_ms = INT64_MAX };
+	if (ix->db == NULL || ix->broken)
+		return ERR_AGAIN;
+	st = index_bind(ix, SQL_Q_COUNT, NULL, 0);
+	while ((e = index_step(ix, st, &more)) == OK && more) {
+		int64_t state = sqlite3_column_int64(st, 0);
+		uint64_t n = (uint64_t)sqlite3_column_int64(st, 2);
+		int64_t due = sqlite3_column_int64(st, 3);
+
+		if (state == 1)
+			c->held_count += n;
+		else if (state == 2)
+			c->hold_count += n;
+		else if (sqlite3_column_int64(st, 1))
+			c->deferred_count += n;
+		else
+			c->waiting_count += n;
+		if (state == 0 && due < c->next_due_ms)
+			c->next_due_ms = due;
+	}
+	return e;
+}
+
+enum err
+index_due_all(struct index *ix, int64_t due_ms)
+{
+	if (ix->db == NULL || ix->broken)
+		return ERR_AGAIN;
+	return index_run(ix, SQL_DUE_ALL, &due_ms, 1);
+}
+
+enum err
+index_settle(struct store *s)
+{
+	struct index *ix = &s->index;
+	sqlite3_stmt *st;
+	bool row;
+	enum err e;
+
+	e = index_run(ix, SQL_RELEASE, NULL, 0);
+	if (e != OK)
+		return e;
+	st = index_bind(ix, SQL_SUM, NULL, 0);
+	e = index_step(ix, st, &row);
+	if (e != OK || !row)
+		return e;
+	s->track.count = (uint64_t)sqlite3_column_int64(st, 0);
+	s->track.bytes = (uint64_t)sqlite3_column_int64(st, 1);
+	sqlite3_reset(st);
+	return OK;
+}

@@ -1,0 +1,229 @@
+/*
+ * log_commit: writing and syncing batches.
+ *
+ * A batch with a commit is written at once when the disk is free, or after
+ * commit_delay_ms while others are near their end.  What arrives while the
+ * disk is busy goes with the next batch.  Body data alone is written without
+ * a sync; the sync of a later batch of the same segment covers it, and a
+ * segment is never left without one.
+ */
+#include "store/log_commit.h"
+
+#include <errno.h>
+
+#include "base/assert.h"
+#include "store/store_int.h"
+
+static void
+run_batch(struct job *j)
+{
+	struct batch *b = CONTAINER(j, struct batch, job);
+	struct disk *d = b->store->disk;
+
+	b->err = disk_write_all(d, b->fd, b->buf, b->used, b->base, &b->et);
+	if (b->err == OK && b->closing)
+		b->err = disk_write_all(d, b->fd, b->end, END_BYTES,
+		    b->segment->bytes - END_BYTES, &b->et);
+	if (b->err == OK && b->sync && d->ops->datasync(d, b->fd) < 0)
+		b->err = err_sys(&b->et, errno, "fdatasync");
+}
+
+static void
+on_batch_done(struct job *j)
+{
+	struct batch *b = CONTAINER(j, struct batch, job);
+	struct store *s = b->store;
+	struct log *l = &s->log;
+	const struct store_events *ev = s->conf.events;
+
+	ASSERT(l->flight == b);
+	l->flight = NULL;
+	if (b->err != OK) {
+		log_poison(s, b->err, b->et.text);
+		return;
+	}
+	if (b->sync) {
+		l->durable_serial = b->serial;
+		l->durable_segment = b->segment->number;
+		l->durable_offset = b->base + (uint32_t)b->used;
+		s->id_ceiling = b->id_ceiling;
+	}
+	if (b->closing)
+		segment_end_write(s, b->segment);
+	b->used = 0;
+	if (b->sync && ev != NULL && ev->on_durable != NULL)
+		ev->on_durable(s->conf.arg);
+	if (s->want_room)
+		store_room(s);
+}
+
+void
+log_poison(struct store *s, enum err e, const char *why)
+{
+	struct log *l = &s->log;
+
+	if (l->poisoned)
+		return;
+	l->poisoned = true;
+	l->poison = e;
+	if (s->conf.events != NULL && s->conf.events->on_poisoned != NULL)
+		s->conf.events->on_poisoned(s->conf.arg, e, why);
+}
+
+/* END of the head, to be written with the batch. */
+static void
+seal_end(struct store *s)
+{
+	struct log *l = &s->log;
+	struct batch *b = l->fill;
+	unsigned char *payload = b->end + RECORD_HEADER_BYTES;
+	struct wr w = wr_of(payload, END_BYTES - RECORD_HEADER_BYTES);
+	struct rec_end end = {
+		.last_table = l->last_table,
+		.end = b->base + (uint32_t)b->used,
+		.table_count = l->table_void ? UINT32_MAX : l->table_count,
+		.id_ceiling = s->id_ceiling_next,
+	};
+
+	rec_end_put(&w, &end);
+	ASSERT(!w.full && w.len == END_BYTES - RECORD_HEADER_BYTES);
+	record_seal(b->end, b->segment->number, RECORD_END, 0, 0,
+	    END_BYTES - RECORD_HEADER_BYTES,
+	    crc32c(0, payload, END_BYTES - RECORD_HEADER_BYTES));
+}
+
+static void
+next_head(struct store *s)
+{
+	struct log *l = &s->log;
+
+	l->head = segments_take_next(s);
+	l->offset = SEGMENT_HEADER_BYTES;
+	log_table_reset(s);
+	l->want_close = false;
+}
+
+enum err
+log_submit(struct store *s)
+{
+	struct log *l = &s->log;
+	struct batch *b = l->fill;
+	struct segment *old = l->head;
+
+	ASSERT(l->flight == NULL && b->used > 0 && !l->poisoned);
+	b->fd = segment_write_fd(s, b->segment);
+	if (b->fd < 0)
+		return err_from_errno(errno);
+	/* Room in the list of segments first: next_head must not fail. */
+	b->closing = l->want_close && segments_can_take_next(s);
+	if (l->want_close && !b->closing)
+		return ERR_AGAIN;
+	log_seal(s);
+	if (b->closing)
+		seal_end(s);
+	b->sync =
+	    b->closing || b->has[LOG_COMMIT] || b->has[LOG_RESULT] || l->hurry;
+	b->job.run = run_batch;
+	b->job.done = on_batch_done;
+	l->flight = b;
+	l->hurry = false;
+	l->batch_count++;
+	l->sync_count += b->sync;
+	l->offset = b->base + (uint32_t)b->used;
+	l->fill = b == &l->batches[0] ? &l->batches[1] : &l->batches[0];
+	ASSERT(l->fill->used == 0);
+	if (b->closing)
+		next_head(s);
+	else if (l->offset > old->bytes / 2 && s->segments.next == NULL)
+		segments_want_next(s);
+	work_post(s->work, LANE_LOG, &b->job);
+	return OK;
+}
+
+/* ms until this part of the batch must be written; 0: now. */
+static int64_t
+wait_of(struct store *s, enum log_urgency u, int64_t delay_ms)
+{
+	struct batch *b = s->log.fill;
+	int64_t left;
+
+	if (!b->has[u])
+		return INT64_MAX;
+	left = delay_ms - mono_sub(store_now(s), b->since[u]);
+	return left > 0 ? left : 0;
+}
+
+int64_t
+log_turn(struct store *s, unsigned ending_count)
+{
+	struct log *l = &s->log;
+	int64_t wait, w;
+
+	if (l->poisoned || l->flight != NULL || l->fill->used == 0)
+		return INT64_MAX;
+	wait = wait_of(s, LOG_COMMIT,
+	    ending_count > 0 ? s->conf.commit_delay_ms : 0);
+	w = wait_of(s, LOG_RESULT, LOG_RESULT_DELAY_MS);
+	wait = w < wait ? w : wait;
+	w = wait_of(s, LOG_BODY, LOG_BODY_DELAY_MS);
+	wait = w < wait ? w : wait;
+	if (l->hurry || l->want_close ||
+	    l->fill->used > s->conf.batch_bytes / 2)
+		wait = 0;
+	if (wait > 0)
+		return wait;
+	/* An error here is no loss: the batch stays, and is tried again. */
+	if (log_submit(s) != OK)
+		return LOG_RESULT_DELAY_MS;
+	return INT64_MAX;
+}
+
+enum err
+log_sync(struct store *s)
+{
+	struct log *l = &s->log;
+	uint64_t serial = l->serial_last;
+	enum err e;
+
+	while (!l->poisoned && l->durable_serial < serial) {
+		if (l->flight != NULL) {
+			work_wait(s->work, &l->flight->job);
+			continue;
+		}
+		if (l->fill->used == 0)
+			break; /* body data only, written already */
+		l->hurry = true;
+		if (l->want_close && s->segments.next == NULL) {
+			segments_want_next(s);
+			if (s->segments.op == FILES_NONE)
+				return ERR_NOSPACE;
+			work_wait(s->work, &s->segments.job);
+			continue;
+		}
+		e = log_submit(s);
+		if (e != OK)
+			return e;
+	}
+	return l->poisoned ? l->poison : OK;
+}
+
+enum err
+log_finish(struct store *s)
+{
+	enum err e;
+
+	e = log_sync(s);
+	if (e != OK)
+		return e;
+	/* An empty batch: its checkpoint covers all before it. */
+	s->log.want_close = false;
+	if (s->log.offset + 2 * CHECKPOINT_BYTES + TABLE_BYTES_MAX + END_BYTES >
+	    s->log.head->bytes)
+		return OK; /* no room: recovered like any other end */
+	e = log_room(s, 0, 0);
+	if (e != OK)
+		return e;
+	s->log.finishing = true;
+	s->log.hurry = true;
+	return log_sync(s);
+}

@@ -1,0 +1,48 @@
+/*
+ * query: questions to the index, answered from store_poll.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "store/index.h"
+#include "store/store.h"
+#include "store/work.h"
+
+enum query_kind {
+	QUERY_NONE,
+	QUERY_ROWS,
+	QUERY_COUNTS,
+	QUERY_DUE_ALL,
+};
+
+enum { QUERY_AGAIN_MAX = 8 };
+
+struct query {
+	struct job job;
+	struct store *store;
+	enum query_kind kind;
+	bool silent;
+	enum index_sql sql;
+	int64_t value;
+	unsigned limit;
+	struct store_row *rows;
+	unsigned row_count;
+	unsigned again_count;
+	struct store_counts counts;
+	enum err err;
+	store_rows_fn *rows_fn;
+	store_counts_fn *counts_fn;
+	void *arg;
+};
+
+struct queries {
+	struct query slots[STORE_QUERIES_MAX];
+	unsigned busy_count;
+};
+
+/* The store closes: do not call back. */
+void query_silence(struct query *q);
+/* Rows with first_segment <= segment, for the mover; as store_list. */
+MUST_CHECK enum err query_old(struct store *s, uint64_t segment, unsigned limit,
+    store_rows_fn *fn, void *arg);

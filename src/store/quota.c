@@ -1,0 +1,146 @@
+/*
+ * quota: reservations of disk space.
+ */
+#include "store/quota.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "store/store_int.h"
+
+void
+quota_init(struct store *s)
+{
+	struct quota *q = &s->quota;
+
+	q->row_size = limits_row(LIMIT_QUOTA, "queue bytes", "queue_size_limit",
+	    1, s->conf.size_limit_bytes);
+	q->row_messages = limits_row(LIMIT_QUOTA, "queue messages",
+	    "queue_message_limit", 0, s->conf.message_limit);
+	q->row_free =
+	    limits_row(LIMIT_GAUGE, "queue bytes free", "queue_minfree", 1, 0);
+}
+
+static void
+refresh(struct store *s)
+{
+	struct quota *q = &s->quota;
+	struct mono now = store_now(s);
+
+	if (q->known && mono_sub(q->refresh_at, now) > 0)
+		return;
+	if (s->disk->ops->space(s->disk, &q->space) < 0) {
+		/* Not to know is to have none. */
+		q->space = (struct disk_space){ 0 };
+	}
+	q->known = true;
+	q->refresh_at = mono_add(now, QUOTA_REFRESH_MS);
+}
+
+/* Free bytes above queue_minfree. */
+static uint64_t
+free_above(const struct store *s)
+{
+	uint64_t free = s->quota.space.free_bytes;
+	uint64_t keep = (uint64_t)s->conf.minfree_bytes;
+
+	return free > keep ? free - keep : 0;
+}
+
+static uint64_t
+capacity(struct store *s)
+{
+	const struct log *l = &s->log;
+	uint64_t seg = s->conf.segment_bytes, n;
+	uint64_t used = l->offset + l->fill->used + TABLE_BYTES_MAX;
+
+	n = l->head->bytes > used ? l->head->bytes - used : 0;
+	if (s->segments.next != NULL)
+		n += seg;
+	n += segments_spare_free(s) * seg;
+	n += free_above(s) / seg * seg;
+	return n;
+}
+
+enum err
+quota_take(struct store *s, uint64_t bytes)
+{
+	struct quota *q = &s->quota;
+	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
+
+	refresh(s);
+	if (s->conf.minfree_bytes > 0 && free_above(s) == 0)
+		return ERR_NOSPACE;
+	if (q->space.free_inodes < QUOTA_INODES_MIN)
+		return ERR_NOSPACE;
+	if (limit > 0 && s->track.bytes + q->reserved_bytes + bytes > limit) {
+		limit_refused(q->row_size);
+		return ERR_NOSPACE;
+	}
+	if (q->reserved_bytes + bytes + QUOTA_MESSAGE_BYTES > capacity(s))
+		return ERR_NOSPACE;
+	q->reserved_bytes += bytes;
+	return OK;
+}
+
+void
+quota_give(struct store *s, uint64_t bytes)
+{
+	ASSERT(s->quota.reserved_bytes >= bytes);
+	s->quota.reserved_bytes -= bytes;
+}
+
+enum err
+quota_open(struct store *s)
+{
+	struct quota *q = &s->quota;
+	uint64_t limit = (uint64_t)s->conf.message_limit;
+
+	if (limit > 0 && s->track.count + q->transactions >= limit) {
+		limit_refused(q->row_messages);
+		return ERR_NOSPACE;
+	}
+	q->transactions++;
+	return OK;
+}
+
+void
+quota_close(struct store *s)
+{
+	ASSERT(s->quota.transactions > 0);
+	s->quota.transactions--;
+}
+
+bool
+quota_may_grow(struct store *s)
+{
+	uint64_t seg = s->conf.segment_bytes;
+
+	refresh(s);
+	if (s->quota.space.free_inodes < 2)
+		return false;
+	/* The reserve may go below queue_minfree, the rest may not. */
+	if (s->segments.spare_count < s->conf.spare_count ||
+	    s->segments.want_next)
+		return s->quota.space.free_bytes >= seg;
+	return free_above(s) >= seg;
+}
+
+bool
+quota_short(struct store *s)
+{
+	refresh(s);
+	return free_above(s) < 2 * s->conf.segment_bytes &&
+	       segments_spare_free(s) == 0;
+}
+
+void
+quota_show(struct store *s)
+{
+	struct quota *q = &s->quota;
+
+	limit_set_in_use(q->row_size, (int64_t)s->track.bytes);
+	limit_set_in_use(q->row_messages, (int64_t)s->track.count);
+	limit_set_in_use(q->row_free, (int64_t)q->space.free_bytes);
+	limit_set_limit(q->row_size, s->conf.size_limit_bytes);
+	limit_set_limit(q->row_messages, s->conf.message_limit);
+}

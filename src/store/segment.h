@@ -1,0 +1,136 @@
+/*
+ * segment: the files of the log: those in use, the next one, the spares.
+ *
+ *   log/NNNNNNNNNN.seg    in use; numbers rise, with gaps
+ *   log/NNNNNNNNNN.spare  pre-written, to be used under a new number
+ *   log/NNNNNNNNNN.new    being pre-written; removed at open
+ *
+ * Life of a file: new > spare > next (header written, renamed, directory
+ * synced) > head > closed > retired (renamed to a spare; descriptors stay
+ * good) > spare when nobody reads it any more.
+ *
+ * Failure modes: no spare can be made (disk full): segments_next stays NULL
+ * and last_error tells; a spare that cannot be written is left alone and
+ * another one taken.  One operation runs at a time, in LANE_FILES.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/time.h"
+#include "store/disk.h"
+#include "store/record.h"
+#include "store/work.h"
+
+enum {
+	SEGMENT_PATH_BYTES = 32,
+	SEGMENT_SPARES_MAX = 16,
+	SEGMENT_FDS_MAX = 128, /* open at once, besides pinned ones */
+	SEGMENT_SLICE_BYTES = 1 << 20,
+};
+
+enum segment_kind { SEGMENT_LOG, SEGMENT_SPARE, SEGMENT_NEW };
+
+struct segment {
+	uint64_t number;
+	uint64_t prev;
+	uint64_t bytes;
+	int fd;		       /* for reading; -1: not open now */
+	int write_fd;	       /* of the head; -1: none */
+	uint32_t pins;	       /* held messages with extents here */
+	uint32_t open_pins;    /* of pins: not yet committed */
+	bool retired;	       /* no longer part of the log */
+	uint64_t spare_number; /* retired: name of the file now */
+};
+
+struct spare {
+	uint64_t number;
+	bool busy;  /* a retired segment that is still read */
+	bool unfit; /* another size than queue_segment_size: to be removed */
+};
+
+enum files_op {
+	FILES_NONE,
+	FILES_CREATE,
+	FILES_ACTIVATE,
+	FILES_RETIRE,
+	FILES_UNLINK
+};
+
+struct segments {
+	struct segment **list; /* by number, retired ones too */
+	uint32_t count;
+	uint32_t size;
+	uint32_t fd_count;
+	uint64_t number_last; /* highest number ever seen */
+	struct segment *next; /* ready to become the head; not in list */
+	bool want_next;
+	struct spare spares[SEGMENT_SPARES_MAX];
+	unsigned spare_count;
+
+	/* The operation that runs. */
+	struct job job;
+	enum files_op op;
+	enum err op_err;
+	int op_errno;
+	uint64_t op_from, op_to;
+	struct segment *op_segment;
+	struct segment_header op_header;
+	int op_fd;
+	uint64_t op_bytes; /* CREATE: written so far */
+	struct disk *disk;
+	unsigned char *op_buf; /* SEGMENT_SLICE_BYTES of zeros, while needed */
+
+	enum err last_error; /* of CREATE or ACTIVATE; OK after a success */
+	struct mono retry_at;
+};
+
+struct store;
+
+/* "log/NNNNNNNNNN.seg" and its like. */
+void segment_path(char path[static SEGMENT_PATH_BYTES], enum segment_kind kind,
+    uint64_t number);
+/* The reverse, of a name in log/; false: another file. */
+bool segment_parse(const char *name, enum segment_kind *kind_out,
+    uint64_t *number_out);
+
+MUST_CHECK enum err segments_init(struct store *s);
+void segments_fini(struct store *s);
+/* Segment by number; NULL: none.  Retired ones too. */
+struct segment *segment_find(struct store *s, uint64_t number);
+/* Oldest and newest of the log (retired ones left out); NULL: none. */
+struct segment *segment_oldest(struct store *s);
+uint32_t segments_live_count(const struct store *s);
+MUST_CHECK enum err segment_add(struct store *s, uint64_t number, uint64_t prev,
+    uint64_t bytes);
+/* Forget a segment that was found unused. */
+void segment_remove(struct store *s, struct segment *g);
+/* Read-only descriptor, opened when needed; -1 with errno. */
+int segment_fd(struct store *s, struct segment *g);
+/* Close it: the file was replaced. */
+void segment_forget_fd(struct store *s, struct segment *g);
+/* The same for writing, of the head; until segment_end_write. */
+int segment_write_fd(struct store *s, struct segment *g);
+void segment_end_write(struct store *s, struct segment *g);
+
+void segment_pin(struct store *s, uint64_t first, uint64_t last, bool open);
+void segment_unpin(struct store *s, uint64_t first, uint64_t last, bool open);
+
+/* The log wants a next segment soon. */
+void segments_want_next(struct store *s);
+/* It is ready, and the list has room for it. */
+bool segments_can_take_next(struct store *s);
+/* Take it as the head: it is in the list from now on.  NULL: not ready. */
+struct segment *segments_take_next(struct store *s);
+/* Start what is to be done; called each turn and after each operation. */
+void segments_turn(struct store *s);
+/* The oldest segment holds nothing that lives: begin to retire it.  False:
+ * an operation runs; try again. */
+bool segment_retire(struct store *s, struct segment *g);
+/* Spares that a new message may use up. */
+unsigned segments_spare_free(const struct store *s);
+/* Give one spare's space back to the file system (for the index on a full
+ * disk).  Blocks.  False: none left. */
+bool segments_drop_spare(struct store *s);

@@ -1,0 +1,376 @@
+/*
+ * segment_files: making, activating, retiring and removing segment files,
+ * one operation at a time in LANE_FILES.
+ *
+ * A spare is made of zeros in slices and synced once at its end, so that
+ * later batches overwrite allocated blocks and a sync of one need not write
+ * metadata.  Each rename is followed by a sync of the directory before what
+ * depends on it happens.
+ */
+#include <errno.h>
+
+#include "base/assert.h"
+#include "store/store_int.h"
+
+enum { FILES_RETRY_MS = 1000 };
+
+static void on_files_done(struct job *j);
+
+static enum err
+fail(struct segments *g)
+{
+	g->op_errno = errno;
+	return err_from_errno(errno);
+}
+
+static void
+op_close(struct segments *g)
+{
+	if (g->op_fd >= 0)
+		g->disk->ops->close(g->disk, g->op_fd);
+	g->op_fd = -1;
+}
+
+/* One slice of zeros; the last one ends the operation. */
+static void
+run_create(struct job *j)
+{
+	struct segments *g = CONTAINER(j, struct segments, job);
+	struct disk *d = g->disk;
+	char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+	uint64_t left = g->op_header.segment_bytes - g->op_bytes;
+	size_t len =
+	    left < SEGMENT_SLICE_BYTES ? (size_t)left : SEGMENT_SLICE_BYTES;
+
+	segment_path(from, SEGMENT_NEW, g->op_to);
+	segment_path(to, SEGMENT_SPARE, g->op_to);
+	if (g->op_fd < 0)
+		g->op_fd = d->ops->open(d, from, DISK_CREATE);
+	if (g->op_fd < 0) {
+		g->op_err = fail(g);
+		return;
+	}
+	g->op_err =
+	    disk_write_all(d, g->op_fd, g->op_buf, len, g->op_bytes, NULL);
+	if (g->op_err == OK) {
+		g->op_bytes += len;
+		if (g->op_bytes < g->op_header.segment_bytes)
+			return;
+		if (d->ops->datasync(d, g->op_fd) < 0 ||
+		    d->ops->rename(d, from, to) < 0 ||
+		    d->ops->dirsync(d, "log") < 0)
+			g->op_err = fail(g);
+	}
+	op_close(g);
+	if (g->op_err != OK)
+		(void)d->ops->unlink(d, from);
+}
+
+static void
+run_activate(struct job *j)
+{
+	struct segments *g = CONTAINER(j, struct segments, job);
+	struct disk *d = g->disk;
+	char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+	unsigned char header[SEGMENT_HEADER_BYTES];
+
+	segment_path(from, SEGMENT_SPARE, g->op_from);
+	segment_path(to, SEGMENT_LOG, g->op_to);
+	segment_header_put(&g->op_header, header);
+	g->op_fd = d->ops->open(d, from, 0);
+	if (g->op_fd < 0) {
+		g->op_err = fail(g);
+		return;
+	}
+	g->op_err =
+	    disk_write_all(d, g->op_fd, header, sizeof(header), 0, NULL);
+	if (g->op_err == OK && (d->ops->datasync(d, g->op_fd) < 0 ||
+				   d->ops->rename(d, from, to) < 0 ||
+				   d->ops->dirsync(d, "log") < 0))
+		g->op_err = fail(g);
+	if (g->op_err != OK)
+		op_close(g);
+}
+
+static void
+run_retire(struct job *j)
+{
+	struct segments *g = CONTAINER(j, struct segments, job);
+	struct disk *d = g->disk;
+	char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+
+	segment_path(from, SEGMENT_LOG, g->op_from);
+	segment_path(to, SEGMENT_SPARE, g->op_to);
+	if (d->ops->rename(d, from, to) < 0 || d->ops->dirsync(d, "log") < 0)
+		g->op_err = fail(g);
+}
+
+static void
+run_unlink(struct job *j)
+{
+	struct segments *g = CONTAINER(j, struct segments, job);
+	char path[SEGMENT_PATH_BYTES];
+
+	segment_path(path, SEGMENT_SPARE, g->op_from);
+	if (g->disk->ops->unlink(g->disk, path) < 0)
+		g->op_err = fail(g);
+}
+
+static void
+start(struct store *s, enum files_op op)
+{
+	static void (*const run[])(struct job *) = {
+		[FILES_CREATE] = run_create,
+		[FILES_ACTIVATE] = run_activate,
+		[FILES_RETIRE] = run_retire,
+		[FILES_UNLINK] = run_unlink,
+	};
+	struct segments *g = &s->segments;
+
+	g->op = op;
+	g->op_err = OK;
+	g->job.run = run[op];
+	g->job.done = on_files_done;
+	work_post(s->work, LANE_FILES, &g->job);
+}
+
+static void
+drop_spare_at(struct segments *g, unsigned i)
+{
+	g->spares[i] = g->spares[--g->spare_count];
+}
+
+static void
+add_spare(struct segments *g, uint64_t number, bool busy, bool unfit)
+{
+	ASSERT(g->spare_count < SEGMENT_SPARES_MAX);
+	g->spares[g->spare_count++] = (struct spare){ number, busy, unfit };
+}
+
+static int
+free_spare(const struct segments *g)
+{
+	for (unsigned i = 0; i < g->spare_count; i++)
+		if (!g->spares[i].busy && !g->spares[i].unfit)
+			return (int)i;
+	return -1;
+}
+
+/* How many files may wait: the reserve, one to come, and some that were
+ * retired in a burst. */
+static unsigned
+spare_goal(const struct store *s)
+{
+	return s->conf.spare_count + 1;
+}
+
+/* One to be removed: of another size, or more than are wanted. */
+static int
+surplus_spare(const struct store *s)
+{
+	const struct segments *g = &s->segments;
+
+	for (unsigned i = 0; i < g->spare_count; i++)
+		if (!g->spares[i].busy && g->spares[i].unfit)
+			return (int)i;
+	if (g->spare_count > spare_goal(s) + 2)
+		return free_spare(g);
+	return -1;
+}
+
+static unsigned
+free_spare_count(const struct segments *g)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->spare_count; i++)
+		n += !g->spares[i].busy && !g->spares[i].unfit;
+	return n;
+}
+
+unsigned
+segments_spare_free(const struct store *s)
+{
+	unsigned n = free_spare_count(&s->segments);
+
+	return n > s->conf.spare_count ? n - s->conf.spare_count : 0;
+}
+
+static void
+begin_activate(struct store *s, unsigned spare)
+{
+	struct segments *g = &s->segments;
+	struct clock *clock = s->conf.clock;
+	struct segment *n = mem_alloc(s->acct, sizeof(*n));
+
+	if (n == NULL) {
+		g->last_error = ERR_NOMEM;
+		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
+		return;
+	}
+	g->op_segment = n;
+	g->op_from = g->spares[spare].number;
+	g->op_to = ++g->number_last;
+	g->op_header = (struct segment_header){
+		.version = SEGMENT_VERSION,
+		.number = g->op_to,
+		.prev = s->log.head == NULL ? 0 : s->log.head->number,
+		.segment_bytes = s->conf.segment_bytes,
+		.created_ms = clock->wall(clock).ms,
+		.spool_id = s->spool_id,
+		.id_floor = s->id_ceiling,
+	};
+	/* Whatever becomes of it, this file is no spare any more. */
+	drop_spare_at(g, spare);
+	start(s, FILES_ACTIVATE);
+}
+
+static void
+begin_create(struct store *s)
+{
+	struct segments *g = &s->segments;
+
+	if (g->op_buf == NULL)
+		g->op_buf = mem_alloc(s->acct, SEGMENT_SLICE_BYTES);
+	if (g->op_buf == NULL) {
+		g->last_error = ERR_NOMEM;
+		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
+		return;
+	}
+	g->op_to = ++g->number_last;
+	g->op_bytes = 0;
+	g->op_header.segment_bytes = s->conf.segment_bytes;
+	start(s, FILES_CREATE);
+}
+
+void
+segments_turn(struct store *s)
+{
+	struct segments *g = &s->segments;
+	int spare = free_spare(g), surplus;
+
+	if (g->op != FILES_NONE || s->log.poisoned)
+		return;
+	if (mono_sub(g->retry_at, store_now(s)) > 0)
+		return;
+	if (g->want_next && g->next == NULL && spare >= 0) {
+		begin_activate(s, (unsigned)spare);
+		return;
+	}
+	surplus = surplus_spare(s);
+	if (surplus >= 0) {
+		g->op_from = g->spares[surplus].number;
+		drop_spare_at(g, (unsigned)surplus);
+		start(s, FILES_UNLINK);
+		return;
+	}
+	if (free_spare_count(g) < spare_goal(s) &&
+	    g->spare_count < SEGMENT_SPARES_MAX - 1 && quota_may_grow(s))
+		begin_create(s);
+}
+
+bool
+segment_retire(struct store *s, struct segment *n)
+{
+	struct segments *g = &s->segments;
+
+	if (g->op != FILES_NONE || g->spare_count >= SEGMENT_SPARES_MAX - 1 ||
+	    s->log.poisoned)
+		return false;
+	ASSERT(n != s->log.head && !n->retired);
+	g->op_segment = n;
+	g->op_from = n->number;
+	g->op_to = ++g->number_last;
+	start(s, FILES_RETIRE);
+	return true;
+}
+
+static void
+activated(struct store *s)
+{
+	struct segments *g = &s->segments;
+	struct segment *n = g->op_segment;
+
+	if (g->op_err != OK) {
+		mem_free(s->acct, n);
+		return;
+	}
+	*n = (struct segment){ .number = g->op_to,
+		.prev = g->op_header.prev,
+		.bytes = g->op_header.segment_bytes,
+		.fd = -1,
+		.write_fd = g->op_fd };
+	g->op_fd = -1;
+	g->next = n;
+	store_room(s);
+}
+
+static void
+retired(struct store *s)
+{
+	struct segments *g = &s->segments;
+	struct segment *n = g->op_segment;
+
+	if (g->op_err != OK)
+		return;
+	n->retired = true;
+	n->spare_number = g->op_to;
+	add_spare(g, g->op_to, true, n->bytes != s->conf.segment_bytes);
+	/* Nobody may hold it; then it goes at once. */
+	segment_pin(s, n->number, n->number, false);
+	segment_unpin(s, n->number, n->number, false);
+	store_room(s);
+}
+
+static void
+on_files_done(struct job *j)
+{
+	struct segments *g = CONTAINER(j, struct segments, job);
+	struct store *s = CONTAINER(g, struct store, segments);
+	enum files_op op = g->op;
+
+	if (op == FILES_CREATE && g->op_err == OK &&
+	    g->op_bytes < g->op_header.segment_bytes) {
+		work_post(s->work, LANE_FILES, &g->job);
+		return;
+	}
+	g->op = FILES_NONE;
+	if (op == FILES_CREATE) {
+		mem_free(s->acct, g->op_buf);
+		g->op_buf = NULL;
+		if (g->op_err == OK)
+			add_spare(g, g->op_to, false, false);
+	} else if (op == FILES_ACTIVATE) {
+		activated(s);
+	} else if (op == FILES_RETIRE) {
+		retired(s);
+	}
+	g->op_segment = NULL;
+	g->last_error = g->op_err;
+	if (g->op_err != OK)
+		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
+	if (g->op_err != OK && s->want_room)
+		store_room(s);
+	segments_turn(s);
+}
+
+void
+segments_want_next(struct store *s)
+{
+	s->segments.want_next = true;
+	segments_turn(s);
+}
+
+bool
+segments_drop_spare(struct store *s)
+{
+	struct segments *g = &s->segments;
+	char path[SEGMENT_PATH_BYTES];
+	int i = free_spare(g);
+
+	if (i < 0)
+		return false;
+	segment_path(path, SEGMENT_SPARE, g->spares[i].number);
+	drop_spare_at(g, (unsigned)i);
+	return s->disk->ops->unlink(s->disk, path) == 0;
+}

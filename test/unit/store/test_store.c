@@ -1,0 +1,293 @@
+/*
+ * The store from outside, on a real directory: what goes in comes out, also
+ * after a kill, and what ended is gone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/envelope.h"
+#include "spool.h"
+
+/* Everything runs in both ways. */
+static void
+setup(struct spool *sp, void **state)
+{
+	spool_init(sp, *state != NULL);
+	spool_open(sp);
+}
+
+static void
+load_check(struct spool *sp, uint64_t id, unsigned rcpt_count, size_t body)
+{
+	struct store_message out;
+	struct store_msg m = { 0 };
+	struct store_row row;
+	struct errtext et = { "" };
+	struct arena ar;
+	enum err e;
+
+	arena_init(&ar, &sp->acct, 65536, 64 << 20);
+	assert_true(spool_find(sp, id, &row));
+	e = store_load(sp->store, &row, &m, &ar, 0, UINT32_MAX, &out, &et);
+	if (e != OK)
+		fail_msg("load %llu: %s %s", (unsigned long long)id,
+		    err_name(e), et.text);
+	assert_int_equal(out.rcpt_count, rcpt_count);
+	spool_check_body(sp, id, m.extents, m.extent_count, body);
+	store_msg_close(sp->store, &m);
+	arena_fini(&ar);
+}
+
+static void
+test_round_trip(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	struct store_ticket t;
+	uint64_t id;
+
+	setup(&sp, state);
+	t = spool_add(&sp, &m, 3, 10000, 5);
+	assert_false(store_durable(sp.store, t));
+	spool_wait(&sp, t);
+	id = m.id;
+	spool_check_body(&sp, id, m.extents, m.extent_count, 10000);
+	assert_int_equal(m.extent_count, 1);
+	store_msg_close(sp.store, &m);
+	load_check(&sp, id, 3, 10000);
+	spool_close(&sp);
+	spool_open(&sp);
+	assert_int_equal(sp.damage_count, 0);
+	assert_int_equal(store_message_count(sp.store), 1);
+	load_check(&sp, id, 3, 10000);
+	spool_fini(&sp);
+}
+
+static void
+test_kill(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	uint64_t ids[20];
+
+	setup(&sp, state);
+	for (unsigned i = 0; i < 20; i++) {
+		struct store_ticket t = spool_add(&sp, &m, 1 + i, 1000 * i, 5);
+
+		ids[i] = m.id;
+		spool_wait(&sp, t);
+		store_msg_close(sp.store, &m);
+	}
+	for (unsigned round = 0; round < 3; round++) {
+		spool_kill(&sp);
+		spool_open(&sp);
+		assert_int_equal(store_message_count(sp.store), 20);
+		for (unsigned i = 0; i < 20; i++)
+			load_check(&sp, ids[i], 1 + i, 1000 * i);
+	}
+	spool_fini(&sp);
+}
+
+static struct store_result
+result(uint32_t index, uint8_t status, uint16_t attempts, const char *text)
+{
+	return (struct store_result){ .index = index,
+		.status = status,
+		.attempts = attempts,
+		.dsn = SLICE_LIT("4.4.1"),
+		.relay = SLICE_LIT("none"),
+		.text = slice_str(text) };
+}
+
+static void
+test_results(void **state)
+{
+	struct spool sp;
+	struct store_msg m, again = { 0 };
+	struct store_message out;
+	struct store_row row;
+	struct arena ar;
+	struct store_result r1[] = { result(0, STORE_DONE, 1, ""),
+		result(2, STORE_WAITING, 1, "first try") };
+	struct store_result r2[] = { result(2, STORE_WAITING, 2, "second") };
+	struct store_update u = { r1, 2, 77, STORE_TRIED, 9, false };
+	struct store_ticket t;
+	uint64_t id;
+
+	setup(&sp, state);
+	arena_init(&ar, &sp.acct, 4096, 1 << 20);
+	(void)spool_add(&sp, &m, 3, 100, 5);
+	id = m.id;
+	assert_int_equal(store_result_append(sp.store, &m, &u, NULL), OK);
+	u.results = r2;
+	u.result_count = 1;
+	u.due_ms = 88;
+	assert_int_equal(store_result_append(sp.store, &m, &u, &t), OK);
+	spool_wait(&sp, t);
+	spool_kill(&sp);
+	memset(&m, 0, sizeof(m));
+	spool_open(&sp);
+	assert_true(spool_find(&sp, id, &row));
+	assert_int_equal(row.due_ms, 88);
+	assert_int_equal(row.flags, STORE_TRIED);
+	assert_int_equal(
+	    store_load(sp.store, &row, &again, &ar, 0, 100, &out, NULL), OK);
+	assert_int_equal(out.rcpt_count, 2);
+	assert_int_equal(out.rcpts[0].index, 1);
+	assert_int_equal(out.rcpts[0].attempts, 0);
+	assert_int_equal(out.rcpts[1].index, 2);
+	assert_int_equal(out.rcpts[1].attempts, 2);
+	assert_true(slice_eq(out.rcpts[1].text, SLICE_LIT("second")));
+	/* One more recipient at a time. */
+	assert_int_equal(
+	    store_load(sp.store, &row, &again, &ar, 0, 1, &out, NULL), OK);
+	assert_int_equal(out.rcpt_count, 1);
+	assert_int_equal(out.next_index, 1 + 1);
+	u.over = true;
+	u.result_count = 0;
+	assert_int_equal(store_result_append(sp.store, &again, &u, &t), OK);
+	spool_wait(&sp, t);
+	store_msg_close(sp.store, &again);
+	assert_false(spool_find(&sp, id, &row));
+	spool_kill(&sp);
+	spool_open(&sp);
+	assert_false(spool_find(&sp, id, &row));
+	assert_int_equal(store_message_count(sp.store), 0);
+	arena_fini(&ar);
+	spool_fini(&sp);
+}
+
+/* Many messages, most of which end: the log is reused, not grown. */
+static void
+test_churn(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	struct store_update over = { .over = true };
+	uint64_t keep[64];
+	unsigned kept = 0;
+
+	setup(&sp, state);
+	for (unsigned i = 0; i < 2000; i++) {
+		struct store_ticket t = spool_add(&sp, &m, 2, 5000, 5);
+		enum err e;
+
+		if (i % 50 == 0) {
+			keep[kept++] = m.id;
+		} else {
+			while ((e = store_result_append(sp.store, &m, &over,
+				    &t)) == ERR_AGAIN)
+				store_poll(sp.store);
+			assert_int_equal(e, OK);
+		}
+		store_msg_close(sp.store, &m);
+		if (i % 10 == 0)
+			spool_wait(&sp, t);
+		if (i % 100 == 0)
+			spool_settle(&sp);
+	}
+	spool_settle(&sp);
+	assert_int_equal(store_message_count(sp.store), kept);
+	for (unsigned i = 0; i < kept; i++)
+		load_check(&sp, keep[i], 2, 5000);
+	spool_kill(&sp);
+	spool_open(&sp);
+	assert_int_equal(store_message_count(sp.store), kept);
+	assert_int_equal(spool_list(&sp), kept);
+	for (unsigned i = 0; i < kept; i++)
+		load_check(&sp, keep[i], 2, 5000);
+	assert_int_equal(sp.damage_count, 0);
+	spool_fini(&sp);
+}
+
+static void
+test_ids(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	uint64_t last = 0;
+
+	setup(&sp, state);
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < 3000; i++) {
+			enum err e;
+
+			while (
+			    (e = store_msg_open(sp.store, &m)) == ERR_AGAIN) {
+				store_turn(sp.store, 0);
+				store_poll(sp.store);
+			}
+			assert_int_equal(e, OK);
+			assert_true(m.id > last);
+			last = m.id;
+			store_msg_close(sp.store, &m);
+		}
+		if (round % 2)
+			spool_kill(&sp);
+		else
+			spool_close(&sp);
+		spool_open(&sp);
+	}
+	spool_fini(&sp);
+}
+
+static void
+test_due(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	uint64_t ids[10];
+
+	setup(&sp, state);
+	for (unsigned i = 0; i < 10; i++) {
+		(void)spool_add(&sp, &m, 1, 10, 1000 - i * 100);
+		ids[i] = m.id;
+		store_msg_close(sp.store, &m);
+	}
+	assert_int_equal(store_hold_append(sp.store, ids[9], true, NULL), OK);
+	spool_settle(&sp);
+	sp.conf.clock = &clock_system;
+	spool_close(&sp);
+	spool_open(&sp);
+	assert_int_equal(store_due(sp.store, (struct wall){ 500 }, false, 3,
+			     spool_on_rows, &sp),
+	    OK);
+	spool_answer(&sp);
+	assert_int_equal(sp.row_count, 3);
+	assert_int_equal(sp.rows[0].id, ids[8]);
+	assert_int_equal(sp.rows[2].id, ids[6]);
+	assert_int_equal(store_count(sp.store, spool_on_counts, &sp), OK);
+	spool_answer(&sp);
+	assert_int_equal(sp.counts.message_count, 10);
+	assert_int_equal(sp.counts.hold_count, 1);
+	assert_int_equal(sp.counts.waiting_count, 9);
+	assert_int_equal(sp.counts.next_due_ms, 200);
+	spool_fini(&sp);
+}
+
+int
+main(void)
+{
+	static int threads;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test_prestate(test_round_trip, &threads),
+		cmocka_unit_test(test_kill),
+		cmocka_unit_test_prestate(test_kill, &threads),
+		cmocka_unit_test(test_results),
+		cmocka_unit_test_prestate(test_results, &threads),
+		cmocka_unit_test(test_churn),
+		cmocka_unit_test_prestate(test_churn, &threads),
+		cmocka_unit_test(test_ids),
+		cmocka_unit_test_prestate(test_ids, &threads),
+		cmocka_unit_test(test_due),
+		cmocka_unit_test_prestate(test_due, &threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
