@@ -34,26 +34,6 @@ enum {
 	SNDBUF_BYTES_MIN = 32 * 1024,
 };
 
-static const char *const role_names[ROLE_COUNT] = {
-	[ROLE_MASTER] = "master",
-	[ROLE_SMTPD] = "smtpd",
-	[ROLE_QUEUE] = "queue",
-	[ROLE_SMTP] = "smtp",
-	[ROLE_DNS] = "dns",
-	[ROLE_LOOKUP] = "lookup",
-	[ROLE_LOCAL] = "local",
-	[ROLE_BOUNCE] = "bounce",
-	[ROLE_PICKUP] = "pickup",
-	[ROLE_COMMAND] = "command",
-};
-
-const char *
-role_name(enum role r)
-{
-	ASSERT(r < ROLE_COUNT);
-	return role_names[r];
-}
-
 /* ---- sending ---- */
 
 /* A message of a batch, with the room for its descriptor. */

@@ -264,6 +264,35 @@ plan_print(const struct plan *p, plan_line_fn *fn, void *arg)
 	fn(arg, line);
 }
 
+void
+plan_print_json(const struct plan *p, plan_line_fn *fn, void *arg)
+{
+	char text[4096];
+	size_t n;
+
+	n = (size_t)snprintf(text, sizeof(text),
+	    "{\"memory_budget\":%" PRId64 ",\"planned\":%" PRId64
+	    ",\"concurrency_incoming\":%" PRId64 ",\"sockets\":%" PRId64
+	    ",\"client_page\":%" PRId64 ",\"roles\":[",
+	    p->budget_bytes, total_bytes(p), p->concurrency_incoming,
+	    p->socket_bytes, p->client_page_bytes);
+	for (unsigned r = 0; r < ROLE_COUNT; r++) {
+		const struct plan_part *part = &p->parts[r];
+
+		if (part->count == 0)
+			continue;
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+		    "%s{\"role\":\"%s\",\"processes\":%u,\"process\":%" PRId64
+		    ",\"pools\":%" PRId64 ",\"shared\":%" PRId64 "}",
+		    r == ROLE_MASTER ? "" : ",", role_name((enum role)r),
+		    part->count, part->floor_bytes, part->fixed_bytes,
+		    part->shared_bytes);
+		ASSERT(n < sizeof(text) - 4);
+	}
+	snprintf(text + n, sizeof(text) - n, "]}");
+	fn(arg, text);
+}
+
 unsigned
 plan_cpu_count(void)
 {

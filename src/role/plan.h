@@ -67,6 +67,8 @@ int64_t plan_account_bytes(const struct plan *p, enum role role);
 /* The plan for people, line by line. */
 typedef void plan_line_fn(void *arg, const char *line);
 void plan_print(const struct plan *p, plan_line_fn *fn, void *arg);
+/* The same for programs: one object in one line, sizes in bytes. */
+void plan_print_json(const struct plan *p, plan_line_fn *fn, void *arg);
 
 /* Processors this process may use, at least 1. */
 unsigned plan_cpu_count(void);

@@ -35,8 +35,9 @@ struct command {
 /* One invocation of a command. */
 struct cli {
 	const struct command *command;
-	const char *self; /* how messages begin: "weir" or "postqueue" */
-	int argc;	  /* words in argv; after cli_parse without options */
+	const char *self;    /* how messages begin: "weir" or "postqueue" */
+	const char *program; /* argv[0] */
+	int argc; /* words in argv; after cli_parse without options */
 	char **argv;
 	const char *conf_path; /* -c, $WEIR_CONF; NULL: the default */
 	const char *overrides[CLI_OVERRIDE_COUNT_MAX]; /* -o */

@@ -7,6 +7,7 @@
 struct cli;
 
 int cmd_run(struct cli *cli);
+int cmd_try(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_limits(struct cli *cli);
@@ -15,10 +16,14 @@ int cmd_top(struct cli *cli);
 int cmd_stop(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_queue(struct cli *cli);
+int cmd_send(struct cli *cli);
+int cmd_explain(struct cli *cli);
+int cmd_fsck(struct cli *cli);
 int cmd_help(struct cli *cli);
 int cmd_version(struct cli *cli);
 
 /* Known names of other mail systems. */
+int cmd_sendmail(struct cli *cli);
 int cmd_mailq(struct cli *cli);
 int cmd_postqueue(struct cli *cli);
 int cmd_postsuper(struct cli *cli);

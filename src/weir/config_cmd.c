@@ -6,11 +6,26 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "role/plan.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
 #include "weir/render.h"
 
 enum { RENDER_BYTES_MAX = 4 << 20 };
+
+/* What loads may still not fit into memory_budget. */
+static int
+check_plan(const struct conf *conf)
+{
+	struct errtext et = { "" };
+	struct plan plan;
+
+	if (plan_make(conf, plan_cpu_count(), plan_nofile_max(), &plan, &et) ==
+	    OK)
+		return EX_OK;
+	fprintf(stderr, "%s\n", et.text);
+	return EX_CONFIG;
+}
 
 int
 cmd_check(struct cli *cli)
@@ -31,8 +46,9 @@ cmd_check(struct cli *cli)
 	report = conf_report_new(&cli->acct);
 	if (report == NULL)
 		return EX_TEMPFAIL;
-	status =
-	    conf_load(&cli->acct, &in, report, &conf) == OK ? EX_OK : EX_CONFIG;
+	status = conf_load(&cli->acct, &in, report, &conf) == OK
+		     ? check_plan(conf)
+		     : EX_CONFIG;
 	for (unsigned i = 0; i < report->count; i++)
 		fprintf(stderr, "%s%s\n",
 		    report->messages[i].is_error ? "" : "warning: ",

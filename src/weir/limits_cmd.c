@@ -7,11 +7,11 @@
 #include <sysexits.h>
 
 #include "conf/conf.h"
+#include "role/plan.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
 #include "weir/format.h"
 #include "weir/json.h"
-#include "weir/master_args.h"
 #include "weir/pages.h"
 #include "weir/rows.h"
 #include "weir/table.h"
@@ -111,20 +111,58 @@ print_json(const struct conf *conf, const struct pages *p)
 	json_close(&j, '}');
 }
 
-/* The plan needs what the roles know: the master prints it. */
-static int
-exec_plan(struct cli *cli, bool json)
+static void
+print_line(void *arg, const char *line)
 {
-	static char plan_option[] = "--plan";
-	static char json_option[] = "--json";
-	struct master_args m;
+	fprintf(arg, "%s\n", line);
+}
 
-	master_args(cli, &m);
-	m.argv[m.count++] = plan_option;
+static void
+plan_json(const struct plan *p)
+{
+	struct json j = json_to(stdout);
+
+	json_open(&j, NULL, '{');
+	json_number(&j, "memory_budget", p->budget_bytes);
+	json_number(&j, "concurrency_incoming", p->concurrency_incoming);
+	json_number(&j, "client_page_bytes", p->client_page_bytes);
+	json_number(&j, "socket_bytes", p->socket_bytes);
+	json_number(&j, "nofile_needed", p->nofile_needed);
+	json_open(&j, "roles", '[');
+	for (unsigned i = 0; i < ROLE_COUNT; i++) {
+		const struct plan_part *part = &p->parts[i];
+
+		if (part->count == 0)
+			continue;
+		json_open(&j, NULL, '{');
+		json_string(&j, "role", slice_str(role_name((enum role)i)));
+		json_number(&j, "processes", part->count);
+		json_number(&j, "floor_bytes", part->floor_bytes);
+		json_number(&j, "fixed_bytes", part->fixed_bytes);
+		json_number(&j, "shared_bytes", part->shared_bytes);
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+}
+
+static int
+print_plan(struct cli *cli, const struct conf *conf, bool json)
+{
+	struct errtext et = { "" };
+	struct plan plan;
+	enum err e =
+	    plan_make(conf, plan_cpu_count(), plan_nofile_max(), &plan, &et);
+
+	if (e != OK) {
+		cli_say(cli, "%s", et.text);
+		return EX_CONFIG;
+	}
 	if (json)
-		m.argv[m.count++] = json_option;
-	m.argv[m.count] = NULL;
-	return cli_exec(cli, "master", m.argv);
+		plan_json(&plan);
+	else
+		plan_print(&plan, print_line, stdout);
+	return EX_OK;
 }
 
 int
@@ -144,13 +182,12 @@ cmd_limits(struct cli *cli)
 		return status;
 	if (cli->argc > 0)
 		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
-	if (plan)
-		return exec_plan(cli, json);
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
-	status = pages_open(cli, conf, &pages);
-	if (status == EX_OK) {
+	status =
+	    plan ? print_plan(cli, conf, json) : pages_open(cli, conf, &pages);
+	if (status == EX_OK && !plan) {
 		if (json)
 			print_json(conf, &pages);
 		else

@@ -18,6 +18,10 @@ const struct command commands[] = {
 	    "  TERM stops it (a second one at once), HUP reloads, ALRM makes "
 	    "everything\n  deferred due now, USR1 reopens the log.\n",
 	    cmd_run },
+	{ "try", "[DIR] [-o name=value]...", "a mail server for this machine",
+	    "  All of it lies below DIR (./weir-try): weir.conf, the queue, "
+	    "mail/USER/Maildir.\n  SMTP on 127.0.0.1:2525; ^C stops it.\n",
+	    cmd_try },
 	{ "check", "", "look for errors in the configuration",
 	    "  Exit status 78 when there are any.\n", cmd_check },
 	{ "config", "[-n] [-s] [-x] [--json] [NAME...]",
@@ -52,9 +56,21 @@ const struct command commands[] = {
 	    "  --status=incoming,active,deferred,hold --limit=COUNT\n"
 	    "  --json         objects in place of text\n",
 	    cmd_queue },
+	{ "send", "TO... [-f FROM] [-s SUBJECT]", "send a test message",
+	    "  The body is read from standard input unless that is a "
+	    "terminal.\n",
+	    cmd_send },
+	{ "explain", "[--json] ADDRESS", "how mail to ADDRESS would be routed",
+	    NULL, cmd_explain },
+	{ "fsck", "[DIR]", "read a spool and name what is damaged",
+	    "  DIR is a queue_directory; nothing in it is changed.\n",
+	    cmd_fsck },
 	{ "version", "", "print the version", NULL, cmd_version },
 	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
 	    cmd_help },
+	{ "sendmail", "[options] [RECIPIENT...]", NULL,
+	    "  The message is read from standard input; see sendmail(1).\n",
+	    cmd_sendmail },
 	{ "mailq", "", NULL, "  The queue, as postqueue -p prints it.\n",
 	    cmd_mailq },
 	{ "postqueue", "-p | -j | -f | -i ID", NULL,
@@ -92,6 +108,8 @@ cmd_version(struct cli *cli)
 	return status;
 }
 
+static const char *program = "weir"; /* argv[0] */
+
 static int
 run_command(const struct command *c, const char *self, int argc, char **argv)
 {
@@ -100,6 +118,7 @@ run_command(const struct command *c, const char *self, int argc, char **argv)
 
 	cli.command = c;
 	cli.self = self;
+	cli.program = program;
 	cli.argc = argc;
 	cli.argv = argv;
 	cli.conf_path = getenv("WEIR_CONF");
@@ -202,6 +221,7 @@ main(int argc, char **argv)
 
 	if (argc < 1)
 		return EX_USAGE;
+	program = argv[0];
 	slash = strrchr(argv[0], '/');
 	self = slash != NULL ? slash + 1 : argv[0];
 	c = cli_find(self);

@@ -34,4 +34,4 @@ void pages_close(struct pages *p);
 int run_connect(struct cli *cli, const struct conf *conf, const char *name,
     int type, int *fd_out);
 /* Does somebody listen there? */
-bool run_is_served(const struct conf *conf, const char *name);
+bool run_is_served(const struct conf *conf, const char *name, int type);

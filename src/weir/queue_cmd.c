@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 
 #include "base/time.h"
@@ -183,7 +184,7 @@ on_server(struct request *r, const struct conf *conf, size_t verb)
 	bool may_stop = verbs[verb].run == export && r->cli->argc == 1;
 	int status;
 
-	if (may_stop && !run_is_served(conf, "control"))
+	if (may_stop && !run_is_served(conf, "control", SOCK_SEQPACKET))
 		return export_stopped(r->cli, conf);
 	status = ctl_open(r->cli, conf, &r->ctl);
 	if (status != EX_OK)

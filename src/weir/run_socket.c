@@ -98,9 +98,9 @@ run_connect(struct cli *cli, const struct conf *conf, const char *name,
 }
 
 bool
-run_is_served(const struct conf *conf, const char *name)
+run_is_served(const struct conf *conf, const char *name, int type)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	bool served;
 
 	if (fd < 0)

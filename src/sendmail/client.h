@@ -1,0 +1,27 @@
+/*
+ * client: a message into the running server, by SMTP over its local socket.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "sendmail/message.h"
+
+/*
+ * client_connect(queue_directory, fd_out, et):
+ * EX_OK; EX_UNAVAILABLE when no server runs there; EX_TEMPFAIL with et for
+ * anything else.
+ */
+int client_connect(const char *queue_directory, int *fd_out,
+    struct errtext *et);
+
+/*
+ * client_submit(m, fd, et):
+ * The whole conversation; m is begun.  Recipients that are refused for good
+ * are told on standard error, the others get the message.  Returns the exit
+ * status: EX_OK; EX_NOUSER when some or all were refused; EX_DATAERR,
+ * EX_UNAVAILABLE, EX_IOERR or EX_TEMPFAIL with et, and nothing was sent.
+ */
+int client_submit(struct message *m, int fd, struct errtext *et);
+
+/* -bs: standard input to fd and back, until either side ends. */
+int client_relay(int fd, struct errtext *et);

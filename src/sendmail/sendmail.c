@@ -1,0 +1,54 @@
+/*
+ * sendmail: choosing the way into the queue.
+ */
+#include "sendmail/sendmail.h"
+
+#include <signal.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "sendmail/client.h"
+#include "sendmail/drop.h"
+#include "sendmail/message.h"
+
+int
+sendmail_deliver(const struct sendmail_options *options,
+    const struct conf *conf, struct acct *a, const char *drop_program,
+    struct errtext *et)
+{
+	static struct message m;
+	int fd, status;
+
+	message_init(&m, conf, a, options, STDIN_FILENO);
+	status = message_begin(&m, et);
+	if (status != EX_OK)
+		return status;
+	/* Only now: a slow writer holds no session of the server's while he
+	 * thinks about the header. */
+	status = client_connect(conf->queue_directory, &fd, et);
+	if (status == EX_UNAVAILABLE)
+		return drop_message(&m, drop_program, et);
+	if (status != EX_OK)
+		return status;
+	status = client_submit(&m, fd, et);
+	close(fd);
+	return status;
+}
+
+int
+sendmail_smtp(const struct conf *conf, struct errtext *et)
+{
+	int fd, status;
+
+	signal(SIGPIPE, SIG_IGN);
+	status = client_connect(conf->queue_directory, &fd, et);
+	if (status == EX_UNAVAILABLE)
+		err_set(et, ERR_SYS, "no server runs in %s",
+		    conf->queue_directory);
+	if (status != EX_OK)
+		return status;
+	status = client_relay(fd, et);
+	close(fd);
+	return status;
+}

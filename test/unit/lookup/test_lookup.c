@@ -1,0 +1,687 @@
+/*
+ * Who is a recipient and where mail goes, with a user database and addresses
+ * of the test's own.
+ */
+#include "../check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "lookup/internal.h"
+
+static struct acct test_acct;
+static struct conf_report report;
+static struct resolver resolver;
+static unsigned user_asked;
+
+static enum err
+find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
+{
+	static const struct {
+		const char *name;
+		uint32_t uid;
+	} users[] = {
+		{ "root", 0 },
+		{ "alice", 1000 },
+		{ "bob+work", 1001 },
+		{ "mary-jane", 1002 },
+		{ "a b", 1003 },
+	};
+
+	(void)arg;
+	user_asked++;
+	if (strcmp(name, "broken") == 0)
+		return err_set(et, ERR_LOOKUP, "no answer");
+	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+		if (strcmp(users[i].name, name) == 0) {
+			*uid_out = users[i].uid;
+			return OK;
+		}
+	}
+	return ERR_NOTFOUND;
+}
+
+static bool
+is_own(void *arg, const struct net_addr *a)
+{
+	static const uint8_t own[4] = { 192, 0, 2, 1 };
+
+	(void)arg;
+	return a->family == 4 && memcmp(a->octets, own, 4) == 0;
+}
+
+static const struct resolve_system fake = { find_user, is_own, NULL };
+
+static const char base[] =
+    "myhostname = mail.example.org\n"
+    "mydestination = example.org, .sub.example.org, inline:{ tab.test = x }\n"
+    "virtual_mailbox_domains = virt.test, inline:{ vtab.test = x }\n"
+    "virtual_mailbox_base = /var/vmail\n"
+    "virtual_mailbox_maps = inline:{ joe@virt.test = virt/joe/,"
+    " ann+x@virt.test = virt/annx/, ann@virt.test = virt/ann,"
+    " @vtab.test = %d/%u/, pm@virt.test = /lead/%s/%%/,"
+    " up@virt.test = ../up/, odd@virt.test = odd%z/, end@virt.test = x% }\n"
+    "relay_domains = relay.test, .rsub.test\n";
+
+static const struct conf *
+open_with(const char *more)
+{
+	char text[8192];
+	const struct conf *c = NULL;
+	struct errtext et;
+
+	if (test_acct.name == NULL)
+		acct_init(&test_acct, NULL, "test", 64 << 20, false, "");
+	memset(&report, 0, sizeof(report));
+	(void)snprintf(text, sizeof(text), "%s%s", base, more);
+	if (conf_load_text(&test_acct, slice_str(text), "f", &report, &c) != OK)
+		fail_msg("%s", report.messages[0].text);
+	if (resolver_open(&resolver, &test_acct, c, &fake, &et) != OK)
+		fail_msg("%s", et.text);
+	return c;
+}
+
+static void
+close_all(const struct conf *c)
+{
+	resolver_close(&resolver);
+	conf_free(c);
+	assert_int_equal(test_acct.used_bytes, 0);
+}
+
+struct row {
+	const char *why, *address;
+	int verdict, code;
+	const char *transport, *nexthop, *mailbox; /* or status, text */
+};
+
+static void
+check_row(const struct row *row)
+{
+	struct fr_resolved f;
+
+	print_message("%s\n", row->why);
+	resolve(&resolver, slice_str(row->address), &f);
+	if (f.verdict == RESOLVE_REFUSE)
+		print_message("%u %.*s %.*s\n", (unsigned)f.code,
+		    SLICE_ARGS(f.status), SLICE_ARGS(f.text));
+	else
+		print_message("%.*s %.*s %.*s\n", SLICE_ARGS(f.transport),
+		    SLICE_ARGS(f.nexthop), SLICE_ARGS(f.mailbox));
+	assert_int_equal(f.verdict, row->verdict);
+	assert_int_equal(f.code, row->code);
+	if (f.verdict == RESOLVE_REFUSE) {
+		assert_true(slice_eq(f.status, slice_str(row->transport)));
+		assert_true(slice_eq(f.text, slice_str(row->nexthop)));
+		assert_int_equal(f.transport.len, 0);
+		return;
+	}
+	assert_true(slice_eq(f.transport, slice_str(row->transport)));
+	assert_true(slice_eq(f.nexthop, slice_str(row->nexthop)));
+	assert_true(slice_eq(f.mailbox, slice_str(row->mailbox)));
+}
+
+#define OKAY	    RESOLVE_OK, 0
+#define REMOTE	    RESOLVE_REMOTE, 0
+#define NO(code)    RESOLVE_REFUSE, code
+#define REJECTED(a) "<" a ">: Recipient address rejected: "
+#define NO_USER(a)  "5.1.1", REJECTED(a) "User unknown in local recipient table"
+#define NO_MAILBOX(a) \
+	"5.1.1", REJECTED(a) "User unknown in virtual mailbox table"
+#define SYNTAX	  NO(501), "5.1.3", "Bad recipient address syntax"
+#define FAILED(a) NO(451), "4.3.0", REJECTED(a) "Temporary lookup failure"
+
+static void
+test_classes(void **state)
+{
+	static const struct row rows[] = {
+		{ "a user", "alice@example.org", OKAY, "local", "example.org",
+		    "alice" },
+		{ "case does not matter", "ALICE@Example.ORG", OKAY, "local",
+		    "example.org", "alice" },
+		{ "no such user", "nobody@example.org", NO(550),
+		    NO_USER("nobody@example.org") },
+		{ "an extension", "alice+lists@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "several", "alice+a+b@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a user whose name has the delimiter", "bob+work@example.org",
+		    OKAY, "local", "example.org", "bob+work" },
+		{ "and an extension of that", "bob+work+x@example.org", OKAY,
+		    "local", "example.org", "bob+work" },
+		{ "the part before it is no user", "bob+x@example.org", NO(550),
+		    NO_USER("bob+x@example.org") },
+		{ "a delimiter in front is none", "+alice@example.org", NO(550),
+		    NO_USER("+alice@example.org") },
+		{ "below the domain", "alice@a.sub.example.org", OKAY, "local",
+		    "a.sub.example.org", "alice" },
+		{ "a domain from a table", "alice@tab.test", OKAY, "local",
+		    "tab.test", "alice" },
+		{ "quoted", "\"a b\"@example.org", NO(550),
+		    NO_USER("\"a b\"@example.org") },
+		{ "no domain", "alice", REMOTE, "smtp", "mail.example.org",
+		    "" },
+		{ "our address", "alice@[192.0.2.1]", OKAY, "local",
+		    "[192.0.2.1]", "alice" },
+		{ "another machine's address", "alice@[192.0.2.2]", REMOTE,
+		    "smtp", "[192.0.2.2]", "" },
+		{ "root is not delivered to", "root@example.org", OKAY, "local",
+		    "example.org", "postmaster" },
+		{ "the database does not answer", "broken@example.org",
+		    FAILED("broken@example.org") },
+		{ "relay", "x@relay.test", OKAY, "relay", "relay.test", "" },
+		{ "below a relay domain", "x@a.rsub.test", OKAY, "relay",
+		    "a.rsub.test", "" },
+		{ "not below it", "x@rsub.test", REMOTE, "smtp", "rsub.test",
+		    "" },
+		{ "remote", "X@Else.TEST", REMOTE, "smtp", "else.test", "" },
+	};
+	const struct conf *c = open_with("");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+static void
+test_virtual(void **state)
+{
+	static const struct row rows[] = {
+		{ "an entry", "joe@virt.test", OKAY, "virtual", "virt.test",
+		    "virt/joe/" },
+		{ "with extension, its own entry", "ann+x@virt.test", OKAY,
+		    "virtual", "virt.test", "virt/annx/" },
+		{ "with extension, without entry", "Ann+y@virt.test", OKAY,
+		    "virtual", "virt.test", "virt/ann" },
+		{ "no entry", "nobody@virt.test", NO(550),
+		    NO_MAILBOX("nobody@virt.test") },
+		{ "a system user is nobody here", "alice@virt.test", NO(550),
+		    NO_MAILBOX("alice@virt.test") },
+		{ "a whole domain", "Any+x@VTab.test", OKAY, "virtual",
+		    "vtab.test", "vtab.test/any/" },
+		{ "%s, %% and a slash in front", "pm@virt.test", OKAY,
+		    "virtual", "virt.test", "lead/pm@virt.test/%/" },
+		{ "an unknown letter stays", "odd@virt.test", OKAY, "virtual",
+		    "virt.test", "odd%z/" },
+		{ "a percent sign at the end stays", "end@virt.test", OKAY,
+		    "virtual", "virt.test", "x%" },
+		{ "an entry that leaves the base is our fault", "up@virt.test",
+		    FAILED("up@virt.test") },
+	};
+	const struct conf *c = open_with("");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+/* Attack 20: what an address may put into a path. */
+static void
+test_attack_20_paths(void **state)
+{
+	static const struct {
+		const char *why, *local, *value, *path; /* NULL: refused */
+	} rows[] = {
+		{ "plain", "joe", "%u/Maildir/", "joe/Maildir/" },
+		{ "case", "JOE", "%u/", "joe/" },
+		{ "harmless signs", "a.b-c_d=e~f!g", "%u/", "a.b-c_d=e~f!g/" },
+		{ "%2f is text", "a%2fb", "%u/", "a%2fb/" },
+		{ "%u in an address is text", "%u", "%u/", "%u/" },
+		{ "dots", "..", "%u/", NULL },
+		{ "a dot", ".", "%u/", NULL },
+		{ "hidden", ".ssh", "%u/", NULL },
+		{ "up and away", "../../etc", "%u/", NULL },
+		{ "a slash", "a/b", "%u/", NULL },
+		{ "a slash at the end", "a/", "%u", NULL },
+		{ "a backslash", "a\\b", "%u/", NULL },
+		{ "a blank", "a b", "%u/", NULL },
+		{ "a control character", "a\nb", "%u/", NULL },
+		{ "UTF-8", "j\xc3\xb6rg", "%u/", NULL },
+		{ "not even UTF-8", "a\xff", "%u/", NULL },
+		{ "nothing", "", "%u/", NULL },
+		{ "dots meet dots of the table", ".", ".%u/", NULL },
+	};
+	static const char *const bad_values[] = { "", "/", "//", "a//b", "..",
+		"../x", "a/../b", "./a", "a/./b", "a/.." };
+	char buf[64];
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct table_address k = { slice_str(rows[i].local),
+			slice_str(rows[i].local), SLICE_LIT("d.test") };
+		enum err e = mailpath_make(slice_str(rows[i].value), &k, buf,
+		    sizeof(buf), &len);
+
+		print_message("%s\n", rows[i].why);
+		assert_int_equal(e, rows[i].path != NULL ? OK : ERR_NOTFOUND);
+		if (e == OK)
+			assert_true(slice_eq(slice_of(buf, len),
+			    slice_str(rows[i].path)));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad_values); i++) {
+		struct table_address k = { SLICE_LIT("a"), SLICE_LIT("a"),
+			SLICE_LIT("d.test") };
+
+		print_message("%s\n", bad_values[i]);
+		assert_int_equal(mailpath_make(slice_str(bad_values[i]), &k,
+				     buf, sizeof(buf), &len),
+		    ERR_CONFIG);
+	}
+}
+
+/* A piece of 255 bytes is a name, one of 256 is none; and no path grows past
+ * its buffer. */
+static void
+test_path_bounds(void **state)
+{
+	char local[300], buf[300];
+	size_t len;
+
+	(void)state;
+	memset(local, 'a', sizeof(local));
+	for (size_t n = 254; n <= 256; n++) {
+		struct table_address k = { slice_of(local, n),
+			slice_of(local, n), SLICE_LIT("d") };
+
+		assert_int_equal(mailpath_make(SLICE_LIT("%u/x"), &k, buf,
+				     sizeof(buf), &len),
+		    n <= 255 ? OK : ERR_CONFIG);
+	}
+	for (size_t n = 9; n <= 11; n++) {
+		struct table_address k = { slice_of(local, 5),
+			slice_of(local, 5), SLICE_LIT("d") };
+		enum err e;
+
+		e = mailpath_make(SLICE_LIT("%u%u"), &k, buf, n, &len);
+		assert_int_equal(e == OK, n >= 10);
+	}
+}
+
+static void
+test_postmaster(void **state)
+{
+	static const struct row rows[] = {
+		{ "alone, though myorigin is elsewhere", "postmaster", OKAY,
+		    "local", "mail.example.org", "postmaster" },
+		{ "in capitals", "PostMaster", OKAY, "local",
+		    "mail.example.org", "postmaster" },
+		{ "of a local domain", "postmaster@example.org", OKAY, "local",
+		    "example.org", "postmaster" },
+		{ "of a virtual domain without entry", "postmaster@virt.test",
+		    OKAY, "local", "virt.test", "postmaster" },
+		{ "of a virtual domain with one", "postmaster@vtab.test", OKAY,
+		    "virtual", "vtab.test", "vtab.test/postmaster/" },
+		{ "of our address", "postmaster@[192.0.2.1]", OKAY, "local",
+		    "[192.0.2.1]", "postmaster" },
+		{ "of a relay domain: not ours", "postmaster@relay.test", OKAY,
+		    "relay", "relay.test", "" },
+		{ "of a stranger: not ours", "postmaster@else.test", REMOTE,
+		    "smtp", "else.test", "" },
+	};
+	const struct conf *c = open_with("");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+/* Attack 44: what looks like a route is a name. */
+static void
+test_attack_44_routes(void **state)
+{
+	static const struct row rows[] = {
+		{ "percent hack", "u%else.test@example.org", NO(550),
+		    NO_USER("u%else.test@example.org") },
+		{ "bang path", "else.test!u@example.org", NO(550),
+		    NO_USER("else.test!u@example.org") },
+		{ "quoted address", "\"u@else.test\"@example.org", NO(550),
+		    NO_USER("\"u@else.test\"@example.org") },
+		{ "two at signs: the last one counts",
+		    "u@else.test@example.org", SYNTAX },
+		{ "a source route that nobody stripped",
+		    "@example.org:u@else.test", SYNTAX },
+		{ "control characters", "a\nb@example.org", SYNTAX },
+		{ "delete", "a\x7f@example.org", SYNTAX },
+		{ "nothing", "", SYNTAX },
+		{ "no local part", "@example.org", SYNTAX },
+		{ "no domain after the at sign", "alice@", SYNTAX },
+		{ "a domain that is none", "alice@ex..ample", SYNTAX },
+		{ "a literal that is none", "alice@[192.0.2]", SYNTAX },
+	};
+	const struct conf *c = open_with("");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+static void
+test_transport_maps(void **state)
+{
+	static const struct row rows[] = {
+		{ "a domain", "x@t1.test", REMOTE, "smtp", "[gw.test]:26", "" },
+		{ "an address beats it", "vip@t1.test", REMOTE, "relay",
+		    "vip.test", "" },
+		{ "below a domain", "x@a.b.t2.test", REMOTE, "lmtp",
+		    "unix:/run/LMTP", "" },
+		{ "transport only: the domain stays", "x@t3.test", REMOTE,
+		    "relay", "t3.test", "" },
+		{ "next hop only: the transport stays", "x@relay.test", OKAY,
+		    "relay", "[h.test]", "" },
+		{ "neither: nothing changes", "x@t4.test", REMOTE, "smtp",
+		    "t4.test", "" },
+		{ "error with status", "x@t5.test", NO(550), "5.1.6",
+		    REJECTED("x@t5.test") "moved" },
+		{ "error without", "x@t6.test", NO(550), "5.1.0",
+		    REJECTED("x@t6.test") "not here" },
+		{ "error, temporary", "x@t7.test", NO(450), "4.2.1",
+		    REJECTED("x@t7.test") "later" },
+		{ "error without a word", "x@t8.test", NO(550), "5.1.0",
+		    REJECTED("x@t8.test") "Mail is not accepted" },
+		{ "discard", "x@t9.test", REMOTE, "discard", "t9.test", "" },
+		{ "discard of a user who does not exist",
+		    "spamtrap@example.org", OKAY, "discard", "example.org",
+		    "" },
+		{ "a local domain to another server, known user",
+		    "alice@tab.test", OKAY, "smtp", "[in.test]", "alice" },
+		{ "and an unknown one", "nobody@tab.test", NO(550),
+		    NO_USER("nobody@tab.test") },
+		{ "to the virtual transport", "joe@t10.test", NO(550),
+		    NO_MAILBOX("joe@t10.test") },
+		{ "to a transport that does not exist", "x@t11.test",
+		    FAILED("x@t11.test") },
+		{ "without a colon", "x@t12.test", FAILED("x@t12.test") },
+	};
+	const struct conf *c = open_with(
+	    "transport_maps = inline:{ t1.test=smtp:[gw.test]:26, "
+	    "vip@t1.test=relay:vip.test, .t2.test=lmtp:unix:/run/LMTP, "
+	    "t3.test=relay:, relay.test=:[H.test], t4.test=:, "
+	    "{t5.test=error:5.1.6 moved}, {t6.test=error:not here}, "
+	    "{t7.test=error:4.2.1 later}, t8.test=error:, t9.test=discard:, "
+	    "spamtrap@example.org=discard:, tab.test=smtp:[in.test], "
+	    "t10.test=virtual:, t11.test=uucp:x, t12.test=smtp }\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+static void
+test_relayhost(void **state)
+{
+	static const struct row rows[] = {
+		{ "remote", "x@else.test", REMOTE, "smtp", "[gw.test]:587",
+		    "" },
+		{ "relay domains too", "x@relay.test", OKAY, "relay",
+		    "[gw.test]:587", "" },
+		{ "not what is ours", "alice@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a table beats it", "x@own.test", REMOTE, "smtp", "own.test",
+		    "" },
+	};
+	const struct conf *c =
+	    open_with("relayhost = [GW.test]:587\n"
+		      "transport_maps = inline:{ own.test = smtp: }\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+/* With a control directory the delimiter is a dash: the longest user wins,
+ * and a flood of dashes costs a bounded number of questions. */
+static void
+test_dash(void **state)
+{
+	static const struct row rows[] = {
+		{ "a user with a dash", "mary-jane@example.org", OKAY, "local",
+		    "example.org", "mary-jane" },
+		{ "and an extension", "mary-jane-list@example.org", OKAY,
+		    "local", "example.org", "mary-jane" },
+		{ "simple", "alice-a-b@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "as many as are tried", "alice-1-2-3-4-5-6-7-8@example.org",
+		    OKAY, "local", "example.org", "alice" },
+		{ "more: the first ones count",
+		    "alice-1-2-3-4-5-6-7-8-9@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a flood", "x------------------------@example.org", NO(550),
+		    NO_USER("x------------------------@example.org") },
+	};
+	const struct conf *c = open_with("recipient_delimiter = -\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		user_asked = 0;
+		check_row(&rows[i]);
+		assert_true(user_asked <= RESOLVE_USER_TRIES_MAX + 1);
+	}
+	close_all(c);
+}
+
+static void
+test_no_delimiter(void **state)
+{
+	static const struct row rows[] = {
+		{ "no extensions", "alice+x@example.org", NO(550),
+		    NO_USER("alice+x@example.org") },
+		{ "nor in tables", "ann+y@virt.test", NO(550),
+		    NO_MAILBOX("ann+y@virt.test") },
+	};
+	const struct conf *c = open_with("recipient_delimiter =\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+static void
+test_owner(void **state)
+{
+	static const struct {
+		const char *why, *maps;
+		enum err e;
+		uint32_t uid, gid;
+	} rows[] = {
+		{ "no maps: Weir's own", "", OK, 0, 0 },
+		{ "static",
+		    "virtual_uid_maps = static:5000\n"
+		    "virtual_gid_maps = static:5001\n",
+		    OK, 5000, 5001 },
+		{ "the least", "virtual_uid_maps = static:100\n", OK, 100, 0 },
+		{ "one less", "virtual_uid_maps = static:99\n", ERR_LOOKUP, 0,
+		    0 },
+		{ "root", "virtual_uid_maps = static:0\n", ERR_LOOKUP, 0, 0 },
+		{ "group of root", "virtual_gid_maps = static:0\n", ERR_LOOKUP,
+		    0, 0 },
+		{ "not a number", "virtual_uid_maps = static:joe\n", ERR_LOOKUP,
+		    0, 0 },
+		{ "the largest", "virtual_uid_maps = static:4294967294\n", OK,
+		    4294967294u, 0 },
+		{ "no user has this one",
+		    "virtual_uid_maps = static:4294967295\n", ERR_LOOKUP, 0,
+		    0 },
+		{ "no entry for this one",
+		    "virtual_uid_maps = inline:{ x@y.test = 5000 }\n",
+		    ERR_LOOKUP, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct conf *c = open_with(rows[i].maps);
+		struct fr_resolved f;
+
+		print_message("%s\n", rows[i].why);
+		resolve(&resolver, SLICE_LIT("joe@virt.test"), &f);
+		if (rows[i].e == OK) {
+			assert_int_equal(f.verdict, RESOLVE_OK);
+			assert_int_equal(f.uid, rows[i].uid);
+			assert_int_equal(f.gid, rows[i].gid);
+		} else {
+			assert_int_equal(f.verdict, RESOLVE_REFUSE);
+			assert_int_equal(f.code, 451);
+		}
+		close_all(c);
+	}
+}
+
+/* A table that cannot be read: temporary, for every address whose way
+ * depends on it, and for no other. */
+static void
+test_missing_table(void **state)
+{
+	static const struct row rows[] = {
+		{ "a domain found before it", "alice@example.org", OKAY,
+		    "local", "example.org", "alice" },
+		{ "a domain that may be in it", "x@else.test",
+		    FAILED("x@else.test") },
+	};
+	const struct conf *c =
+	    open_with("relay_domains = relay.test, text:/nosuch/relay\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+	c = open_with("transport_maps = text:/nosuch/transport\n");
+	check_row(&(const struct row){ "the way of all", "alice@example.org",
+	    FAILED("alice@example.org") });
+	close_all(c);
+}
+
+static void
+test_length_bounds(void **state)
+{
+	const struct conf *c = open_with("");
+	char address[ADDRESS_BYTES_MAX + 2];
+
+	(void)state;
+	/* A local part at its bound and past it; a text past its bound. */
+	for (size_t n = LOCAL_PART_BYTES_MAX - 1; n <= LOCAL_PART_BYTES_MAX + 1;
+	     n++) {
+		struct fr_resolved f;
+
+		memset(address, 'a', n);
+		memcpy(address + n, "@example.org", 12);
+		resolve(&resolver, slice_of(address, n + 12), &f);
+		assert_int_equal(f.verdict, RESOLVE_REFUSE);
+		assert_int_equal(f.code, n <= LOCAL_PART_BYTES_MAX ? 550 : 501);
+	}
+	for (size_t n = sizeof(address) - 2; n <= sizeof(address); n++) {
+		struct fr_resolved f;
+
+		memset(address, 'a', sizeof(address));
+		resolve(&resolver, slice_of(address, n), &f);
+		assert_int_equal(f.code, 501);
+	}
+	close_all(c);
+}
+
+/* ---- explain ---- */
+
+struct steps {
+	char text[2048];
+};
+
+static void
+add_step(void *arg, const char *place, const char *text)
+{
+	struct steps *s = arg;
+	size_t n = strlen(s->text);
+
+	(void)snprintf(s->text + n, sizeof(s->text) - n, "%s|%s\n", place,
+	    text);
+}
+
+static void
+test_explain(void **state)
+{
+	static const struct {
+		const char *address, *steps;
+	} rows[] = {
+		{ "alice+x@example.org",
+		    "f:2: mydestination|has example.org\n"
+		    "f:7: transport_maps|example.org is local:\n"
+		    "system|no user alice+x\n"
+		    "system|user alice has id 1000\n" },
+		{ "joe@vtab.test",
+		    "f:3: virtual_mailbox_domains|vtab.test is x\n"
+		    "f:5: virtual_mailbox_maps|@vtab.test is %d/%u/\n"
+		    "f:8: virtual_uid_maps|joe@vtab.test is 5000\n" },
+		{ "x@relay.test", "f:6: relay_domains|has relay.test\n"
+				  "f:9: relayhost|is gw.test\n" },
+		{ "a@b.test",
+		    "|b.test is in none of mydestination, "
+		    "virtual_mailbox_domains and relay_domains: another "
+		    "server's\n"
+		    "f:9: relayhost|is gw.test\n" },
+	};
+	const struct conf *c;
+
+	(void)state;
+	c = open_with("transport_maps = inline:{ example.org = local: }\n"
+		      "virtual_uid_maps = static:5000\n"
+		      "relayhost = gw.test\n");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct steps s = { "" };
+		struct fr_resolved f;
+
+		resolve_explain(&resolver, slice_str(rows[i].address), &f,
+		    add_step, &s);
+		assert_string_equal(s.text, rows[i].steps);
+		assert_int_not_equal(f.verdict, RESOLVE_REFUSE);
+	}
+	close_all(c);
+}
+
+static void
+test_open_errors(void **state)
+{
+	const struct conf *c = NULL;
+	struct errtext et;
+
+	(void)state;
+	memset(&report, 0, sizeof(report));
+	assert_int_equal(conf_load_text(&test_acct,
+			     SLICE_LIT("transport_maps = inline:{ a }\n"), "f",
+			     &report, &c),
+	    OK);
+	assert_int_equal(resolver_open(&resolver, &test_acct, c, &fake, &et),
+	    ERR_CONFIG);
+	conf_free(c);
+	assert_int_equal(test_acct.used_bytes, 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_virtual),
+		cmocka_unit_test(test_attack_20_paths),
+		cmocka_unit_test(test_path_bounds),
+		cmocka_unit_test(test_postmaster),
+		cmocka_unit_test(test_attack_44_routes),
+		cmocka_unit_test(test_transport_maps),
+		cmocka_unit_test(test_relayhost),
+		cmocka_unit_test(test_dash),
+		cmocka_unit_test(test_no_delimiter),
+		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_missing_table),
+		cmocka_unit_test(test_length_bounds),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_open_errors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
