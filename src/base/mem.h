@@ -99,6 +99,8 @@ struct pool {
 void pool_init(struct pool *p, struct acct *a, const char *name,
     const char *parameter, size_t object_bytes, unsigned count_max);
 void pool_fini(struct pool *p); /* ASSERTs that nothing is in use */
+/* On reload.  Less than what is in use takes effect as objects come back. */
+void pool_set_max(struct pool *p, unsigned count_max);
 MUST_CHECK enum err pool_prealloc(struct pool *p);
 void *pool_get(struct pool *p); /* zeroed; NULL when full or refused */
 void pool_put(struct pool *p, void *object);

@@ -60,6 +60,14 @@ pool_init(struct pool *p, struct acct *a, const char *name,
 	};
 }
 
+void
+pool_set_max(struct pool *p, unsigned count_max)
+{
+	ASSERT(count_max > 0);
+	p->count_max = count_max;
+	limit_set_limit(p->row, count_max);
+}
+
 static size_t
 slab_bytes(const struct pool *p)
 {

@@ -214,9 +214,17 @@ test_pool(void **state)
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(((char *)o[1])[i], 0);
 	assert_int_equal(a.used_bytes, pool_cost(100, 3));
+	pool_set_max(&p, 4);
+	o[3] = pool_get(&p);
+	assert_non_null(o[3]);
+	assert_null(pool_get(&p));
+	pool_set_max(&p, 2);
+	assert_int_equal(p.row->limit, 2);
+	pool_put(&p, o[3]);
+	assert_null(pool_get(&p));
 	for (int i = 0; i < 3; i++)
 		pool_put(&p, o[i]);
-	assert_int_equal(p.row->high_water, 3);
+	assert_int_equal(p.row->high_water, 4);
 	pool_fini(&p);
 	acct_fini(&a);
 }
