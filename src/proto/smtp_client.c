@@ -392,6 +392,7 @@ on_early_reply(struct smtp_client *c)
 static enum smtp_client_step
 on_reply(struct smtp_client *c)
 {
+	c->reply_count++;
 	if (c->reply.code == 421)
 		c->closing = true;
 	switch (c->state) {

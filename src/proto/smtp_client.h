@@ -140,6 +140,7 @@ struct smtp_client {
 	unsigned in_flight; /* sent, not answered */
 	unsigned accepted;  /* recipients accepted, without a result */
 	unsigned dot_rcpt;  /* LMTP: recipient whose reply comes next */
+	uint32_t reply_count; /* whole replies read: progress, for timeouts */
 	struct smtp_client_result result;
 	struct smtp_reply reply; /* valid after REFUSED, RESULT */
 };

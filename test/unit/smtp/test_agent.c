@@ -1,0 +1,865 @@
+/*
+ * The smtp role without its frame: a fake queue and a fake resolver on
+ * channels, scripted servers on the loopback, all on one loop.
+ *
+ * A row is a job, the script of each connection in the order in which they
+ * come, and the results that the queue must read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "conf/conf.h"
+#include "ev/loop.h"
+#include "ipc/chan.h"
+#include "ipc/frames.h"
+#include "ipc/job.h"
+#include "smtp/agent.h"
+#include "smtp/conn.h"
+
+enum {
+	PEERS_MAX = 8,
+	OPS_MAX = 32,
+	JOBS_MAX = 4,
+	IN_BYTES = 1 << 20,
+	TRACE_BYTES = 16384,
+	HOSTS_MAX = 8,
+	GIVE_UP_MS = 10000,
+};
+
+/* ---- scripted servers ----
+ * "S text" sends, "C text" waits for a line that begins so, "D" reads up to
+ * the lone dot, "G" sends 200 lines of a reply without end, "F" a line without
+ * end, "X" closes, "R" resets, "W" waits until the client closes. */
+
+struct peer {
+	int fd;
+	struct ev_io io;
+	const char *const *op;
+	char in[IN_BYTES];
+	size_t len;
+	bool over;
+};
+
+static struct acct mem;
+static struct ev_loop *loop;
+static struct agent agent;
+static struct conf conf;
+static struct chan *queue, *dns;
+static int listener = -1, listener_unix = -1;
+static struct ev_io listen_io, listen_unix_io;
+static uint16_t port;
+static char unix_path[64];
+static struct peer peers[PEERS_MAX];
+static unsigned peer_count;
+static const char *const (*scripts)[OPS_MAX];
+static const char *current;
+static char data[IN_BYTES]; /* the last message as it came */
+static size_t data_len;
+static char trace[TRACE_BYTES];
+static unsigned done_count, question_count;
+static bool drained;
+
+static void
+peer_end(struct peer *p)
+{
+	ev_io_fini(&p->io);
+	close(p->fd);
+	p->over = true;
+}
+
+static void
+put_all(struct peer *p, const char *s, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(p->fd, s, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n > 0 && (s += n, len -= (size_t)n) > 0);
+}
+
+static void
+peer_send(struct peer *p, const char *text)
+{
+	char buf[4096];
+
+	snprintf(buf, sizeof(buf), "%s\r\n", text);
+	put_all(p, buf, strlen(buf));
+}
+
+static void
+flood(struct peer *p, char how)
+{
+	static char x[65536];
+
+	memset(x, 'x', sizeof(x));
+	for (int i = 0; i < 200 && !p->over; i++)
+		if (how == 'G')
+			peer_send(p, "250-more");
+		else if (i < 8)
+			put_all(p, x, sizeof(x));
+}
+
+static void
+take(struct peer *p, size_t n)
+{
+	memmove(p->in, p->in + n, p->len - n);
+	p->len -= n;
+}
+
+/* The line at the start of the input; false: it is not whole yet. */
+static bool
+peer_line(struct peer *p, const char *want)
+{
+	char *end = memmem(p->in, p->len, "\r\n", 2);
+
+	if (end == NULL)
+		return false;
+	if (strncmp(p->in, want, strlen(want)) != 0)
+		fail_msg("%s: peer wants \"%s\", got \"%.*s\"", current, want,
+		    (int)(end - p->in), p->in);
+	take(p, (size_t)(end - p->in) + 2);
+	return true;
+}
+
+static bool
+peer_data(struct peer *p)
+{
+	char *end = memmem(p->in, p->len, "\r\n.\r\n", 5);
+
+	if (p->len >= 3 && !memcmp(p->in, ".\r\n", 3))
+		end = p->in - 2;
+	if (end == NULL)
+		return false;
+	data_len = (size_t)(end + 2 - p->in);
+	memcpy(data, p->in, data_len);
+	take(p, data_len + 3);
+	return true;
+}
+
+static void
+peer_run(struct peer *p, bool eof)
+{
+	struct linger reset = { 1, 0 };
+
+	while (!p->over) {
+		const char *op = *p->op != NULL ? *p->op : "W";
+
+		switch (op[0]) {
+		case 'S': peer_send(p, op + 2); break;
+		case 'C':
+			if (peer_line(p, op + 2))
+				break;
+			if (eof)
+				fail_msg("%s: client gone before %s", current,
+				    op);
+			return;
+		case 'D':
+			if (peer_data(p))
+				break;
+			if (eof)
+				peer_end(p);
+			return;
+		case 'G':
+		case 'F': flood(p, op[0]); break;
+		case 'R':
+			setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &reset,
+			    sizeof(reset));
+			peer_end(p);
+			return;
+		case 'X': peer_end(p); return;
+		default:
+			if (eof)
+				peer_end(p);
+			return;
+		}
+		p->op++;
+	}
+}
+
+static void
+on_peer(void *arg, struct ev_io *io, unsigned ready)
+{
+	struct peer *p = arg;
+	ssize_t n = recv(p->fd, p->in + p->len, sizeof(p->in) - p->len, 0);
+
+	(void)io;
+	(void)ready;
+	if (n > 0)
+		p->len += (size_t)n;
+	if (n < 0 && errno == EAGAIN)
+		return;
+	peer_run(p, n <= 0);
+}
+
+static void
+on_accept(void *arg, struct ev_io *io, unsigned ready)
+{
+	struct peer *p = &peers[peer_count];
+	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)arg;
+	(void)ready;
+	if (fd < 0)
+		return;
+	assert_true(peer_count < PEERS_MAX);
+	if (scripts[peer_count][0] == NULL)
+		fail_msg("%s: a connection too many", current);
+	p->fd = fd;
+	p->op = scripts[peer_count++];
+	p->len = 0;
+	p->over = false;
+	ev_io_init(&p->io, loop, fd, on_peer, p);
+	ev_io_want(&p->io, EV_RD);
+	peer_run(p, false);
+}
+
+/* ---- the fake queue ---- */
+
+static void PRINTF(1, 2) note(const char *fmt, ...)
+{
+	size_t len = strlen(trace);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(trace + len, sizeof(trace) - len, fmt, ap);
+	va_end(ap);
+}
+
+/* Ports differ from run to run: print "PORT". */
+static void
+note_text(struct slice s)
+{
+	char number[8], text[2048];
+	char *at;
+
+	snprintf(number, sizeof(number), ":%u", port);
+	snprintf(text, sizeof(text), "%.*s", SLICE_ARGS(s));
+	while ((at = strstr(text, number)) != NULL) {
+		*at = '\0';
+		note("%s:PORT", text);
+		memmove(text, at + strlen(number),
+		    strlen(at + strlen(number)) + 1);
+	}
+	note("%s", text);
+}
+
+static void
+on_results(struct slice blob)
+{
+	static const char *const names[] = { "sent", "deferred", "failed" };
+	struct rd r = rd_of(blob);
+
+	while (r.left > 0) {
+		struct job_result j;
+
+		assert_true(job_result_get(&r, &j));
+		note("%u %s %.*s ", j.index, names[j.status],
+		    SLICE_ARGS(j.dsn));
+		note_text(j.relay);
+		note(" ");
+		note_text(j.text);
+		note("\n");
+	}
+}
+
+static void
+on_queue_frame(void *arg, struct chan *c, struct frame *f)
+{
+	static const char *const sites[] = { "ok", "failed", "neutral" };
+	struct fr_job_results r;
+	struct fr_job_done d;
+
+	(void)arg;
+	(void)c;
+	if (f->type == FRAME_JOB_RESULTS) {
+		assert_true(get_job_results(f, &r));
+		on_results(r.results);
+		return;
+	}
+	assert_int_equal(f->type, FRAME_JOB_DONE);
+	assert_true(get_job_done(f, &d));
+	assert_true(d.site < SITE_COUNT);
+	note("done %s", sites[d.site]);
+	if (d.text.len > 0)
+		note(" %.*s", SLICE_ARGS(d.text));
+	note("\n");
+	done_count++;
+}
+
+/* ---- the fake resolver ---- */
+
+struct answer {
+	enum dns_verdict verdict;
+	const char *text;
+	struct {
+		uint16_t preference;
+		const char *name, *address; /* NULL: no address */
+	} hosts[HOSTS_MAX];
+};
+
+static const struct answer *answer; /* NULL: it never comes */
+
+static void
+on_dns_frame(void *arg, struct chan *c, struct frame *f)
+{
+	char hosts[4096];
+	struct wr w = wr_of(hosts, sizeof(hosts));
+	struct fr_dns_hosts q;
+	struct fr_dns_found a;
+
+	(void)arg;
+	assert_int_equal(f->type, FRAME_DNS_HOSTS);
+	assert_true(get_dns_hosts(f, &q));
+	question_count++;
+	if (answer == NULL)
+		return;
+	for (unsigned i = 0; i < HOSTS_MAX && answer->hosts[i].name; i++) {
+		struct net_addr addr = { 0 };
+
+		wr_u16(&w, answer->hosts[i].preference);
+		wr_str(&w, slice_str(answer->hosts[i].name), 255);
+		if (answer->hosts[i].address != NULL)
+			assert_true(net_addr_parse(
+			    slice_str(answer->hosts[i].address), &addr));
+		wr_u8(&w, addr.family);
+		wr_raw(&w, slice_of(addr.octets, addr.family == 4   ? 4
+						 : addr.family == 6 ? 16
+								    : 0));
+	}
+	a = (struct fr_dns_found){ .verdict = (uint8_t)answer->verdict,
+		.text = slice_str(answer->text),
+		.hosts = wr_done(&w) };
+	assert_int_equal(send_dns_found(c, f->tag, &a, -1), OK);
+}
+
+static void
+on_closed(void *arg, struct chan *c, bool bad, const char *why)
+{
+	struct chan **at = arg;
+
+	(void)why;
+	assert_false(bad);
+	chan_close(c);
+	*at = NULL;
+}
+
+static const struct chan_events queue_events = { on_queue_frame, on_closed,
+	NULL };
+static const struct chan_events dns_events = { on_dns_frame, on_closed, NULL };
+
+/* ---- set-up ---- */
+
+static bool bad_peer;
+
+static void
+on_bad_peer(void *arg, enum role peer, const char *why)
+{
+	(void)arg;
+	(void)peer;
+	(void)why;
+	bad_peer = true;
+}
+
+static void
+on_drained(void *arg)
+{
+	(void)arg;
+	drained = true;
+}
+
+static const struct agent_events agent_events = { on_bad_peer, on_drained };
+
+static void
+connect_queue(void)
+{
+	int fd[2];
+
+	assert_int_equal(chan_pair(fd), OK);
+	assert_int_equal(chan_open(loop, &mem, fd[0], ROLE_QUEUE, ROLE_SMTP, 0,
+			     &queue_events, &queue, 1 << 20, &queue),
+	    OK);
+	assert_int_equal(agent_set_channel(&agent, ROLE_QUEUE, 0, fd[1]), OK);
+}
+
+static void
+connect_dns(void)
+{
+	int fd[2];
+
+	assert_int_equal(chan_pair(fd), OK);
+	assert_int_equal(chan_open(loop, &mem, fd[0], ROLE_DNS, ROLE_SMTP, 0,
+			     &dns_events, &dns, 1 << 20, &dns),
+	    OK);
+	assert_int_equal(agent_set_channel(&agent, ROLE_DNS, 0, fd[1]), OK);
+}
+
+static void
+default_conf(void)
+{
+	conf = (struct conf){
+		.myhostname = "me.test",
+		.smtp_helo_name = "me.test",
+		.smtp_bind_address = "",
+		.smtp_bind_address6 = "",
+		.concurrency_remote = JOBS_MAX,
+		.smtp_remote_port = port,
+		.smtp_mx_address_limit = 5,
+		.smtp_mx_session_limit = 2,
+		.smtp_connect_timeout_ms = GIVE_UP_MS,
+		.smtp_helo_timeout_ms = GIVE_UP_MS,
+		.smtp_mail_timeout_ms = GIVE_UP_MS,
+		.smtp_rcpt_timeout_ms = GIVE_UP_MS,
+		.smtp_data_init_timeout_ms = GIVE_UP_MS,
+		.smtp_data_xfer_timeout_ms = GIVE_UP_MS,
+		.smtp_data_done_timeout_ms = GIVE_UP_MS,
+		.smtp_quit_timeout_ms = GIVE_UP_MS,
+		.smtp_skip_quit_response = true,
+		.smtp_min_data_rate_bytes = 500,
+		.smtp_connection_cache_time_limit_ms = GIVE_UP_MS,
+		.smtp_connection_reuse_time_limit_ms = GIVE_UP_MS,
+		.dns_timeout_ms = GIVE_UP_MS,
+	};
+}
+
+static void
+open_listeners(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(in);
+
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&in, len), 0);
+	assert_int_equal(listen(listener, 16), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &len),
+	    0);
+	port = ntohs(in.sin_port);
+	snprintf(unix_path, sizeof(unix_path), "/tmp/test_agent.%d", getpid());
+	(void)unlink(unix_path);
+	memcpy(un.sun_path, unix_path, strlen(unix_path) + 1);
+	listener_unix = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(
+	    bind(listener_unix, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(listen(listener_unix, 16), 0);
+	ev_io_init(&listen_io, loop, listener, on_accept, NULL);
+	ev_io_want(&listen_io, EV_RD);
+	ev_io_init(&listen_unix_io, loop, listener_unix, on_accept, NULL);
+	ev_io_want(&listen_unix_io, EV_RD);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	acct_init(&mem, NULL, "test", 64 << 20, false, "");
+	if (ev_loop_new(&mem, &loop) != OK)
+		return -1;
+	open_listeners();
+	default_conf();
+	if (agent_init(&agent, loop, &mem, &conf, &agent_events, NULL) != OK)
+		return -1;
+	connect_queue();
+	connect_dns();
+	peer_count = done_count = question_count = 0;
+	trace[0] = '\0';
+	drained = bad_peer = false;
+	answer = NULL;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < peer_count; i++)
+		if (!peers[i].over)
+			peer_end(&peers[i]);
+	agent_fini(&agent);
+	chan_close(queue);
+	chan_close(dns);
+	ev_io_fini(&listen_io);
+	ev_io_fini(&listen_unix_io);
+	close(listener);
+	close(listener_unix);
+	(void)unlink(unix_path);
+	ev_loop_free(loop);
+	acct_fini(&mem);
+	return 0;
+}
+
+static void
+on_stop(void *arg, struct ev_timer *t)
+{
+	(void)t;
+	*(bool *)arg = true;
+	ev_loop_stop(loop);
+}
+
+/* Turns until so many jobs are done, or it takes too long. */
+static void
+run_until_done(unsigned count)
+{
+	struct mono start = clock_system.mono(&clock_system);
+
+	while (done_count < count) {
+		assert_int_equal(ev_loop_turn(loop), OK);
+		if (mono_sub(clock_system.mono(&clock_system), start) >
+		    GIVE_UP_MS)
+			fail_msg("%s: no end; so far: %s", current, trace);
+	}
+}
+
+/* Let time pass on the loop. */
+static void
+run_for(int64_t ms)
+{
+	struct ev_timer t;
+	bool over = false;
+
+	ev_timer_init(&t, loop, on_stop, &over);
+	ev_timer_set(&t, ms);
+	while (!over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+}
+
+/* ---- jobs ---- */
+
+struct job_in {
+	const char *transport, *nexthop;
+	const char *rcpts[4];
+	const char *body;
+	uint32_t flags;
+	unsigned copies; /* of the body, for large ones; 0: one */
+	unsigned cut;	 /* the body comes in extents of so many octets */
+};
+
+static uint64_t segment_number;
+
+static uint32_t
+put_body(const struct job_in *in, char *extents, size_t size, unsigned *n)
+{
+	int fd = memfd_create("segment", MFD_CLOEXEC);
+	size_t len = strlen(in->body);
+	unsigned copies = in->copies ? in->copies : 1;
+	struct fr_segment s = { .number = ++segment_number };
+	struct wr w = wr_of(extents, size);
+	uint32_t total = 0, piece;
+
+	assert_int_equal(pwrite(fd, "head", 4, 0), 4);
+	for (unsigned i = 0; i < copies; i++, total += (uint32_t)len)
+		assert_int_equal(pwrite(fd, in->body, len, 4 + total), len);
+	assert_int_equal(send_segment(queue, 0, &s, fd), OK);
+	close(fd);
+	piece = in->cut ? in->cut : total;
+	*n = 0;
+	for (uint32_t at = 0; at < total; at += piece, (*n)++) {
+		struct extent x = { s.number, 4 + at,
+			total - at < piece ? total - at : piece };
+
+		extent_put(&w, &x);
+	}
+	assert_false(w.full);
+	return (uint32_t)w.len;
+}
+
+static void
+send_job_in(const struct job_in *in, uint32_t tag)
+{
+	static char extents[49152];
+	char rcpts[4096], envelope[1024], nexthop[128];
+	struct envelope e = { .flags = in->flags,
+		.sender = SLICE_LIT("a@x.test") };
+	struct wr rw = wr_of(rcpts, sizeof(rcpts));
+	struct wr ew = wr_of(envelope, sizeof(envelope));
+	struct fr_job_rcpts r;
+	struct fr_job_extents x;
+	struct fr_job j = { .id = tag,
+		.transport =
+		    slice_str(in->transport ? in->transport : "smtp") };
+
+	x.extents = slice_of(extents,
+	    put_body(in, extents, sizeof(extents), &j.extent_count));
+	if (x.extents.len > 0)
+		assert_int_equal(send_job_extents(queue, tag, &x, -1), OK);
+	for (unsigned i = 0; i < 4 && in->rcpts[i] != NULL; i++) {
+		struct job_rcpt rcpt = { .index = i,
+			.address = slice_str(in->rcpts[i]) };
+
+		job_rcpt_put(&rw, &rcpt);
+		j.rcpt_count++;
+	}
+	r.rcpts = wr_done(&rw);
+	assert_int_equal(send_job_rcpts(queue, tag, &r, -1), OK);
+	envelope_put(&ew, &e);
+	assert_false(ew.full);
+	j.envelope = wr_done(&ew);
+	if (in->nexthop == NULL)
+		snprintf(nexthop, sizeof(nexthop), "[127.0.0.1]");
+	else if (!strcmp(in->nexthop, "unix:"))
+		snprintf(nexthop, sizeof(nexthop), "unix:%s", unix_path);
+	else
+		snprintf(nexthop, sizeof(nexthop), "%s", in->nexthop);
+	j.nexthop = slice_str(nexthop);
+	assert_int_equal(send_job(queue, tag, &j, -1), OK);
+}
+
+/* ---- rows ---- */
+
+#define HELLO "S 220 h", "C EHLO me.test", "S 250 h"
+#define TAKE                                                          \
+	"C MAIL FROM:<a@x.test>", "S 250 ok", "C RCPT TO:<b@y.test>", \
+	    "S 250 ok", "C DATA", "S 354 go", "D", "S 250 2.0.0 queued"
+#define HELLO_ALL                    \
+	"S 220 h", "C EHLO me.test", \
+	    "S 250-h\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000"
+#define ONE                                                            \
+	{                                                              \
+		NULL, NULL, { "b@y.test" }, "Subject: x\r\n\r\nhi\r\n" \
+	}
+#define SITE_TEXT "127.0.0.1[127.0.0.1]"
+#define RELAY	  SITE_TEXT ":PORT"
+
+static const struct answer two_hosts = { DNS_FOUND, "",
+	{ { 10, "mx1.test", "127.0.0.2" }, { 20, "mx2.test", "127.0.0.1" } } };
+static const struct answer same_host_twice = { DNS_FOUND, "",
+	{ { 10, "mx1.test", "127.0.0.1" }, { 20, "mx2.test", "127.0.0.1" } } };
+static const struct answer two_good = { DNS_FOUND, "",
+	{ { 10, "mx1.test", "127.0.0.1" },
+	    { 20, "mx2.test", "::ffff:127.0.0.1" } } };
+static const struct answer none = { DNS_NONE,
+	"Name service error for name=y.test type=MX: Host not found",
+	{ { 0 } } };
+static const struct answer temp = { DNS_TEMP,
+	"Name service error for name=y.test type=MX: Host not found, try again",
+	{ { 0 } } };
+static const struct answer null_mx = { DNS_NULL_MX, "", { { 0 } } };
+static const struct answer no_address = { DNS_FOUND, "",
+	{ { 10, "mx1.test", NULL } } };
+static const struct answer myself = { DNS_FOUND, "",
+	{ { 10, "ME.test", "192.0.2.1" }, { 20, "mx2.test", "127.0.0.1" } } };
+
+static const struct {
+	const char *why;
+	struct job_in job;
+	const struct answer *answer;
+	const char *const scripts[PEERS_MAX][OPS_MAX];
+	const char *trace;
+	const char *data; /* NULL: not looked at */
+} rows[] = {
+	{ "a message to an address", ONE, NULL, { { HELLO, TAKE } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n",
+	    "Subject: x\r\n\r\nhi\r\n" },
+	{ "dots are doubled, the last line is ended",
+	    { NULL, NULL, { "b@y.test" }, ".x\r\n.\r\n..\r\nend",
+		ENVELOPE_DOT_LINE | ENVELOPE_NO_FINAL_EOL },
+	    NULL, { { HELLO, TAKE } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n",
+	    "..x\r\n..\r\n...\r\nend\r\n" },
+	{ "a stored lone LF does not pass (attack 2)",
+	    { NULL, NULL, { "b@y.test" }, "x\n.\r\nMAIL FROM:<evil>\r\n" },
+	    NULL, { { HELLO, TAKE } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n",
+	    "x\r\n..\r\nMAIL FROM:<evil>\r\n" },
+	{ "the body in extents of three octets",
+	    { NULL, NULL, { "b@y.test" }, ".a\r\n.b\r\n", .cut = 3 }, NULL,
+	    { { HELLO, TAKE } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n",
+	    "..a\r\n..b\r\n" },
+	{ "an empty body", { NULL, NULL, { "b@y.test" }, "" }, NULL,
+	    { { HELLO, TAKE } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n", "" },
+	{ "results of each recipient, pipelined",
+	    { NULL, NULL, { "b@y.test", "c@y.test", "d@y.test" }, "x\r\n" },
+	    NULL,
+	    { { HELLO_ALL, "C MAIL", "C RCPT", "C RCPT", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 such\r\n"
+		"450 4.2.1 busy\r\n354 go",
+		"D", "S 250 2.6.0 got it" } },
+	    "0 sent 2.6.0 " RELAY " 250 2.6.0 got it\n"
+	    "1 failed 5.1.1 " RELAY " host " SITE_TEXT " said: 550-5.1.1 no "
+	    "550 5.1.1 such (in reply to RCPT TO command)\n"
+	    "2 deferred 4.2.1 " RELAY " host " SITE_TEXT " said: 450 4.2.1 "
+	    "busy (in reply to RCPT TO command)\ndone ok\n" },
+	{ "LMTP: a reply for each recipient",
+	    { "lmtp", "unix:", { "b@y.test", "c@y.test" }, "x\r\n" }, NULL,
+	    { { "S 220 h", "C LHLO me.test", "S 250 h", "C MAIL", "S 250 ok",
+		"C RCPT", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		"S 354 go", "D", "S 250 2.0.0 b\r\n452 4.2.2 full" } },
+	    "0 sent 2.0.0 me.test[/tmp/UNIX] 250 2.0.0 b\n"
+	    "1 deferred 4.2.2 me.test[/tmp/UNIX] host me.test[/tmp/UNIX] "
+	    "said: 452 4.2.2 full (in reply to end of DATA command)\n"
+	    "done ok\n" },
+	{ "larger than the server takes",
+	    { NULL, NULL, { "b@y.test" }, "0123456789\r\n", .copies = 100 },
+	    NULL, { { HELLO_ALL } },
+	    "0 failed 5.3.4 " RELAY " message size 1200 exceeds size limit "
+	    "1000 of server " SITE_TEXT "\ndone ok\n" },
+	{ "nobody listens", { NULL, "[127.0.0.2]", { "b@y.test" }, "x\r\n" },
+	    NULL, { { 0 } },
+	    "0 deferred 4.4.1  connect to 127.0.0.2[127.0.0.2]:PORT: "
+	    "Connection refused\ndone failed\n" },
+	{ "the greeting refuses for good: deferred", ONE, NULL,
+	    { { "S 554 5.7.1 go away", "W" } },
+	    "0 deferred 4.7.1 " RELAY " host " SITE_TEXT " refused to talk to "
+	    "me: 554 5.7.1 go away\ndone failed\n" },
+	{ "HELO refused for good: failed", ONE, NULL,
+	    { { "S 220 h", "C EHLO", "S 500 no", "C HELO", "S 550 5.7.1 no" } },
+	    "0 failed 5.7.1 " RELAY " host " SITE_TEXT " refused to talk to "
+	    "me: 550 5.7.1 no\ndone failed\n" },
+	{ "the first host is down: the second",
+	    { NULL, "y.test", { "b@y.test" }, "x\r\n" }, &two_hosts,
+	    { { HELLO, TAKE } },
+	    "0 sent 2.0.0 mx2.test[127.0.0.1]:PORT 250 2.0.0 queued\n"
+	    "done ok\n" },
+	{ "an address is tried once",
+	    { NULL, "y.test", { "b@y.test" }, "x\r\n" }, &same_host_twice,
+	    { { "S 421 4.3.2 busy" } },
+	    "0 deferred 4.3.2 mx1.test[127.0.0.1]:PORT host "
+	    "mx1.test[127.0.0.1] refused to talk to me: 421 4.3.2 busy\n"
+	    "done failed\n" },
+	{ "no such domain", { NULL, "y.test", { "b@y.test" }, "x\r\n" }, &none,
+	    { { 0 } },
+	    "0 failed 5.4.4  Host or domain name not found. Name service error "
+	    "for name=y.test type=MX: Host not found\ndone neutral\n" },
+	{ "DNS fails for now", { NULL, "y.test", { "b@y.test" }, "x\r\n" },
+	    &temp, { { 0 } },
+	    "0 deferred 4.4.3  Host or domain name not found. Name service "
+	    "error for name=y.test type=MX: Host not found, try again\n"
+	    "done neutral\n" },
+	{ "null MX", { NULL, "y.test", { "b@y.test" }, "x\r\n" }, &null_mx,
+	    { { 0 } },
+	    "0 failed 5.1.10  Domain y.test does not accept mail (nullMX)\n"
+	    "done neutral\n" },
+	{ "no host has an address", { NULL, "y.test", { "b@y.test" }, "x\r\n" },
+	    &no_address, { { 0 } },
+	    "0 deferred 4.4.3  Host or domain name not found. No mail "
+	    "exchanger of y.test has a usable address\ndone neutral\n" },
+	{ "hang-up instead of a greeting", ONE, NULL, { { "X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while receiving the initial server greeting\ndone failed\n" },
+	{ "hang-up after EHLO", ONE, NULL, { { "S 220 h", "C EHLO", "X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while performing the EHLO handshake\ndone failed\n" },
+	{ "hang-up after MAIL", ONE, NULL, { { HELLO, "C MAIL", "X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while sending MAIL FROM\ndone ok\n" },
+	{ "reset after MAIL", ONE, NULL, { { HELLO, "C MAIL", "R" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while sending MAIL FROM\ndone ok\n" },
+	{ "hang-up after RCPT", ONE, NULL,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT", "X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while sending RCPT TO\ndone ok\n" },
+	{ "hang-up after DATA", ONE, NULL,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		"X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while sending DATA command\ndone ok\n" },
+	{ "hang-up after the dot", ONE, NULL,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		"S 354 go", "D", "X" } },
+	    "0 deferred 4.4.2 " RELAY " lost connection with " SITE_TEXT
+	    " while sending end of data -- message may be sent more than once\n"
+	    "done ok\n" },
+	{ "hang-up in the middle of a large body, with the reason",
+	    { NULL, NULL, { "b@y.test" }, "0123456789\r\n", .copies = 70000 },
+	    NULL,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		"S 354 go", "C 012", "S 552 5.3.4 too big for me", "W" } },
+	    "0 failed 5.3.4 " RELAY " host " SITE_TEXT " said: 552 5.3.4 too "
+	    "big for me (in reply to message body)\ndone ok\n" },
+	{ "half a reply, then hang-up (attack 42)", ONE, NULL,
+	    { { HELLO, "C MAIL", "S 250-ok\r\n25", "X" } },
+	    "0 deferred 4.5.0 " RELAY
+	    " remote protocol error in reply from " SITE_TEXT
+	    " while sending MAIL FROM\ndone ok\n" },
+	{ "a reply without end (attack 42)", ONE, NULL,
+	    { { "S 220 h", "C EHLO", "G", "W" } },
+	    "0 deferred 4.5.0 " RELAY
+	    " remote protocol error in reply from " SITE_TEXT
+	    " while performing the EHLO handshake\ndone failed\n" },
+	{ "a line without end (attack 42)", ONE, NULL,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT", "F", "W" } },
+	    "0 deferred 4.5.0 " RELAY
+	    " remote protocol error in reply from " SITE_TEXT
+	    " while sending RCPT TO\ndone ok\n" },
+	{ "temporary at RCPT: the other host, for that recipient only",
+	    { NULL, "y.test", { "b@y.test", "c@y.test" }, "x\r\n" }, &two_good,
+	    { { HELLO, "C MAIL", "S 250 ok", "C RCPT TO:<b@y.test>",
+		"S 450 4.2.0 no", "C RCPT TO:<c@y.test>", "S 250 ok", "C DATA",
+		"S 354 go", "D", "S 250 2.0.0 one" } },
+	    "0 deferred 4.2.0 mx1.test[127.0.0.1]:PORT host "
+	    "mx1.test[127.0.0.1] said: 450 4.2.0 no (in reply to RCPT TO "
+	    "command)\n1 sent 2.0.0 mx1.test[127.0.0.1]:PORT 250 2.0.0 one\n"
+	    "done ok\n" },
+	{ "a bad next hop", { NULL, "[", { "b@y.test" }, "x\r\n" }, NULL,
+	    { { 0 } },
+	    "0 failed 5.4.4  Host or domain name not found. Not a valid next "
+	    "hop\ndone neutral\n" },
+};
+
+static void
+hide_path(char *s)
+{
+	char *at;
+
+	while ((at = strstr(s, unix_path)) != NULL) {
+		memmove(at + 9, at + strlen(unix_path),
+		    strlen(at + strlen(unix_path)) + 1);
+		memcpy(at, "/tmp/UNIX", 9);
+	}
+}
+
+static void
+test_rows(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(setup(state), 0);
+		current = rows[i].why;
+		scripts = rows[i].scripts;
+		answer = rows[i].answer;
+		data_len = 0;
+		send_job_in(&rows[i].job, 7);
+		run_until_done(1);
+		hide_path(trace);
+		if (strcmp(trace, rows[i].trace) != 0)
+			fail_msg("%s\n got  %s\n want %s", rows[i].why, trace,
+			    rows[i].trace);
+		if (rows[i].data != NULL &&
+		    (data_len != strlen(rows[i].data) ||
+			memcmp(data, rows[i].data, data_len) != 0))
+			fail_msg("%s: data %.*s", rows[i].why, (int)data_len,
+			    data);
+		assert_int_equal(agent.job_pool.in_use, 0);
+		teardown(state);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
