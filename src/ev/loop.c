@@ -425,6 +425,17 @@ ev_each_turn(struct ev_loop *l, struct ev_task *t)
 	l->hooks[l->hook_count++] = t;
 }
 
+void
+ev_each_turn_stop(struct ev_loop *l, struct ev_task *t)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < l->hook_count; i++)
+		if (l->hooks[i] != t)
+			l->hooks[kept++] = l->hooks[i];
+	l->hook_count = kept;
+}
+
 /* ---- signals ---- */
 
 static void

@@ -114,6 +114,8 @@ void ev_defer_end(struct ev_loop *l, struct ev_task *t);
 void ev_task_cancel(struct ev_task *t); /* no-op if not deferred */
 /* A task that runs at the end of every turn; at most EV_TURN_HOOKS_MAX. */
 void ev_each_turn(struct ev_loop *l, struct ev_task *t);
+/* No longer; not from a hook.  No-op if it is none. */
+void ev_each_turn_stop(struct ev_loop *l, struct ev_task *t);
 
 typedef void ev_signal_fn(void *arg, int signum);
 /* At most EV_SIGNALS_MAX: ERR_FULL.  ERR_SYS: the signal cannot be caught. */

@@ -135,7 +135,7 @@ dest_is_dead(struct sched_dest *d, struct mono now)
 {
 	if (!d->dead)
 		return false;
-	if (mono_sub(now, d->dead_until) < 0)
+	if (now.ms < d->dead_until.ms)
 		return true;
 	d->dead = false;
 	window_init(&d->window, d->transport->window_initial,

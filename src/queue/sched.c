@@ -379,8 +379,7 @@ pick_class(struct sched *s, unsigned c, struct mono now)
 {
 	struct sched_peer *p = NULL;
 
-	if (mono_sub(now, s->stalled_until[c]) < 0 ||
-	    !gate_open(s->gates[c], true))
+	if (now.ms < s->stalled_until[c].ms || !gate_open(s->gates[c], true))
 		return NULL;
 	if (!gate_open(s->gates[c], false))
 		return pick(s, &s->rings[c][1], c, now);
@@ -472,6 +471,30 @@ sched_done(struct sched *s, struct sched_job *job, enum job_site site,
 	dest_settle(s, d);
 }
 
+const struct sched_transport *
+sched_job_transport(const struct sched_job *job)
+{
+	return job->dest->transport;
+}
+
+struct slice
+sched_job_nexthop(const struct sched_job *job)
+{
+	struct slice all = slice_of(job->dest->nexthop, job->dest->nexthop_len);
+
+	return slice_sub(all, 0, slice_find(all, '\0'));
+}
+
+void
+sched_revive(struct sched *s)
+{
+	for (uint32_t b = 0; b < s->dests.bucket_count; b++)
+		for (struct hash_node *n = s->dests.buckets[b]; n != NULL;
+		     n = n->next)
+			CONTAINER(n, struct sched_dest, node)->dead_until.ms =
+			    INT64_MIN;
+}
+
 void
 sched_stall(struct sched *s, enum sched_class class, struct mono until)
 {
@@ -494,7 +517,7 @@ sched_window(const struct sched *s, struct slice transport,
 	if (t == NULL)
 		return 0;
 	d = dest_find(s, t, nexthop);
-	if (d == NULL || (d->dead && mono_sub(now, d->dead_until) < 0))
+	if (d == NULL || (d->dead && now.ms < d->dead_until.ms))
 		return 0;
 	return d->window.size;
 }

@@ -183,6 +183,11 @@ MUST_CHECK bool sched_next_suspended(struct sched *s,
 void sched_done(struct sched *s, struct sched_job *job, enum job_site site,
     struct slice reason, struct mono now);
 
+/* Of a delivery that runs.  The next hop ends at its first NUL, so that a
+ * caller can put more behind it to tell destinations apart. */
+const struct sched_transport *sched_job_transport(const struct sched_job *job);
+struct slice sched_job_nexthop(const struct sched_job *job);
+
 /* No agent for a class: start nothing until then.  A time in the past ends
  * it. */
 void sched_stall(struct sched *s, enum sched_class class, struct mono until);
@@ -191,6 +196,9 @@ void sched_stall(struct sched *s, enum sched_class class, struct mono until);
  * of fewer than twenty-one, so that the small defaults can be used in full
  * (internal messages still take turns with all others). */
 unsigned sched_reserved(unsigned limit);
+
+/* Destinations that are dead may be tried again at once. */
+void sched_revive(struct sched *s);
 
 /* For tests and the status: the window of a destination, 0 if dead or
  * unknown. */

@@ -1,0 +1,289 @@
+/*
+ * What is due: messages that wait on disk come back into the active set.
+ *
+ * Happy path: when the earliest due time is reached (or something might have
+ * changed) the index is asked first for mail that was never tried, then for
+ * all that is due; rows are loaded, a few in each turn; then the index is
+ * asked for the next due time, and a timer waits for it.
+ *
+ * Failure modes: no room (the rest of the rows wait until a message leaves);
+ * the index cannot answer now (asked again in a second); a message is damaged
+ * (set aside, by name); the disk fails (tried again at the next run).
+ */
+#include "base/assert.h"
+#include "queue/internal.h"
+
+enum {
+	/* The index shows what was closed a second later. */
+	INDEX_LAG_MS = 1100,
+	ASK_AGAIN_MS = 1000,
+	/* How soon to look again when a place came free. */
+	ROOM_MS = 50,
+	RCPTS_PER_READ = 5000,
+	ARENA_CHUNK_BYTES = 16384,
+};
+
+/* ---- loading one message ---- */
+
+/* Recipients of out into m; m->next_index says how far. */
+static void
+take_rcpts(struct queue *q, struct msg *m, const struct store_message *out)
+{
+	for (uint32_t i = 0; i < out->rcpt_count; i++) {
+		const struct store_rcpt *s = &out->rcpts[i];
+		struct rcpt *r;
+		enum err e = msg_add_rcpt(q, m, s->index, s->encoded, &r);
+
+		m->next_index = s->index;
+		if (e == ERR_CORRUPT) {
+			/* It was whole when it was written. */
+			log_error("recipient %u of message %llu does not"
+				  " decode",
+			    s->index, (unsigned long long)m->store.id);
+			continue;
+		}
+		if (e != OK)
+			return;
+		result_loaded(q, r, s);
+	}
+	m->next_index = out->next_index;
+}
+
+static uint32_t
+rcpt_room(const struct queue *q)
+{
+	uint32_t room =
+	    q->rcpt_max > q->rcpt_count ? q->rcpt_max - q->rcpt_count : 0;
+
+	return room < RCPTS_PER_READ ? room : RCPTS_PER_READ;
+}
+
+static void
+damaged(struct queue *q, const struct store_row *row, const struct errtext *why)
+{
+	struct errtext et = { "" };
+
+	log_error("message %llu is damaged (%s): set aside",
+	    (unsigned long long)row->id, why->text);
+	if (store_set_aside(q->store, row, &et) != OK)
+		log_error("message %llu could not be set aside: %s",
+		    (unsigned long long)row->id, et.text);
+}
+
+/* False: there is no room for it. */
+static bool
+load(struct queue *q, const struct store_row *row)
+{
+	struct msg *m = msg_new(q);
+	struct store_message out;
+	struct errtext et = { "" };
+	struct arena ar;
+	enum err e;
+
+	if (m == NULL)
+		return false;
+	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
+	e = store_load(q->store, row, &m->store, &ar, 0, rcpt_room(q), &out,
+	    &et);
+	if (e == OK)
+		e = msg_set_envelope(q, m, out.envelope);
+	if (e == OK && (out.flags & STORE_HOLD) == 0) {
+		m->rcpt_total = out.rcpt_total;
+		m->from_disk = (out.flags & STORE_TRIED) != 0;
+		take_rcpts(q, m, &out);
+		arena_fini(&ar);
+		if (m->rcpt_count == 0 && m->next_index < m->rcpt_total) {
+			msg_free(q, m);
+			return false;
+		}
+		msg_activate(q, m);
+		msg_begin(q, m);
+		return true;
+	}
+	arena_fini(&ar);
+	msg_free(q, m);
+	if (e == ERR_CORRUPT)
+		damaged(q, row, &et);
+	else if (e != OK && e != ERR_NOTFOUND && err_class(e) != ERR_CLASS_FULL)
+		log_error("message %llu cannot be read: %s",
+		    (unsigned long long)row->id, et.text);
+	return err_class(e) != ERR_CLASS_FULL;
+}
+
+bool
+due_load_part(struct queue *q, struct msg *m)
+{
+	struct store_message out;
+	struct errtext et = { "" };
+	uint32_t room = rcpt_room(q);
+	struct arena ar;
+	enum err e;
+
+	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
+	e = store_load(q->store, &m->store.row, &m->store, &ar, m->next_index,
+	    room > 0 ? room : 1, &out, &et);
+	if (e == OK)
+		take_rcpts(q, m, &out);
+	else
+		log_error("recipients of message %llu cannot be read: %s",
+		    (unsigned long long)m->store.id, et.text);
+	arena_fini(&ar);
+	return e == OK && (m->rcpt_count > 0 || m->next_index >= m->rcpt_total);
+}
+
+/* ---- asking ---- */
+
+static void
+on_counts(void *arg, enum err e, const struct store_counts *c)
+{
+	struct queue *q = arg;
+
+	q->counting = false;
+	if (e != OK) {
+		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
+		return;
+	}
+	status_counts(q, c);
+	q->next_due_ms = INT64_MAX;
+	due_at(q, c->next_due_ms);
+}
+
+static void
+ask_counts(struct queue *q)
+{
+	if (q->counting)
+		return;
+	if (store_count(q->store, on_counts, q) == OK)
+		q->counting = true;
+	else
+		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
+}
+
+static void
+on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
+{
+	struct queue *q = arg;
+
+	q->asking = false;
+	if (e != OK) {
+		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
+		return;
+	}
+	ASSERT(count <= STORE_ROWS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		q->rows[i] = rows[i];
+	q->row_count = count;
+	q->row_next = 0;
+	ev_defer(q->loop, &q->load_task);
+}
+
+static void
+ask(struct queue *q, bool fresh)
+{
+	if (q->asking || !q->running || q->draining || q->dead)
+		return;
+	q->ask_fresh = fresh;
+	q->starved = false;
+	q->row_count = q->row_next = 0;
+	if (store_due(q->store, queue_wall(q), fresh, STORE_ROWS_MAX, on_rows,
+		q) == OK)
+		q->asking = true;
+	else
+		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
+}
+
+void
+due_load_task(void *arg, struct ev_task *t)
+{
+	struct queue *q = arg;
+	unsigned loaded = 0;
+
+	(void)t;
+	if (!q->running || q->draining || q->dead || q->asking)
+		return;
+	for (; q->row_next < q->row_count; q->row_next++) {
+		const struct store_row *row = &q->rows[q->row_next];
+
+		if (loaded++ == LOADS_PER_TURN) {
+			ev_defer(q->loop, &q->load_task);
+			return;
+		}
+		if (!msg_room(q, (row->flags & STORE_TRIED) != 0) ||
+		    !load(q, row)) {
+			q->starved = true;
+			return;
+		}
+	}
+	if (q->row_count == STORE_ROWS_MAX)
+		ask(q, q->ask_fresh);
+	else if (q->ask_fresh)
+		ask(q, false);
+	else
+		ask_counts(q);
+}
+
+static void
+due_timer_fired(void *arg, struct ev_timer *t)
+{
+	(void)t;
+	ask(arg, true);
+}
+
+static void
+room_timer_fired(void *arg, struct ev_timer *t)
+{
+	(void)t;
+	ask(arg, true);
+}
+
+void
+due_init(struct queue *q)
+{
+	ev_timer_init(&q->due_timer, q->loop, due_timer_fired, q);
+	ev_timer_init(&q->room_timer, q->loop, room_timer_fired, q);
+	ev_task_init(&q->load_task, due_load_task, q);
+	q->next_due_ms = INT64_MAX;
+}
+
+void
+due_fini(struct queue *q)
+{
+	ev_timer_clear(&q->due_timer);
+	ev_timer_clear(&q->room_timer);
+	ev_task_cancel(&q->load_task);
+}
+
+void
+due_at(struct queue *q, int64_t due_ms)
+{
+	int64_t delay_ms, now_ms = queue_wall(q).ms;
+
+	if (ev_timer_pending(&q->due_timer) && due_ms >= q->next_due_ms)
+		return;
+	q->next_due_ms = due_ms;
+	delay_ms = due_ms > now_ms ? due_ms - now_ms : 0;
+	if (delay_ms > q->conf->queue_run_delay_ms)
+		delay_ms = q->conf->queue_run_delay_ms;
+	ev_timer_set(&q->due_timer, delay_ms + INDEX_LAG_MS);
+}
+
+void
+due_now(struct queue *q)
+{
+	q->next_due_ms = queue_wall(q).ms;
+	ev_timer_set(&q->due_timer, 1);
+}
+
+void
+due_room(struct queue *q)
+{
+	if (!q->starved || !q->running || q->draining)
+		return;
+	if (msg_room(q, true)) {
+		q->starved = false;
+		ev_defer(q->loop, &q->load_task);
+	} else if (msg_room(q, false) && !ev_timer_pending(&q->room_timer)) {
+		/* Only new mail may come in: ask for that. */
+		ev_timer_set(&q->room_timer, ROOM_MS);
+	}
+}

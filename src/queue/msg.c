@@ -1,0 +1,242 @@
+/* Messages and recipients in memory; see internal.h for their life. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "queue/internal.h"
+
+struct msg *
+msg_of_store(struct store_msg *s)
+{
+	return CONTAINER(s, struct msg, store);
+}
+
+struct msg *
+msg_new(struct queue *q)
+{
+	struct msg *m = pool_get(&q->msg_pool);
+
+	if (m == NULL)
+		return NULL;
+	sched_msg_init(&m->sched, false);
+	list_init(&m->rcpts);
+	return m;
+}
+
+static void
+rcpt_free(struct queue *q, struct rcpt *r)
+{
+	struct msg *m = r->msg;
+
+	ASSERT(r->state == RCPT_OVER || r->state == RCPT_ROUTING);
+	if (r->state == RCPT_ROUTING)
+		route_remove(q, r);
+	if (r->state != RCPT_OVER)
+		m->busy--;
+	list_remove(&r->node);
+	m->rcpt_count--;
+	q->rcpt_count--;
+	mem_free(&q->msg_acct, r->mailbox);
+	mem_free(&q->msg_acct, r->outcome);
+	mem_free(&q->msg_acct, r);
+}
+
+void
+msg_free_rcpts(struct queue *q, struct msg *m)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&m->rcpts)) != NULL)
+		rcpt_free(q, CONTAINER(n, struct rcpt, node));
+	ASSERT(m->busy == 0 && m->rcpt_count == 0);
+	limit_set_in_use(q->rcpt_row, q->rcpt_count);
+}
+
+void
+msg_free(struct queue *q, struct msg *m)
+{
+	report_forget(q, m);
+	msg_free_rcpts(q, m);
+	list_remove(&m->dirty);
+	if (list_linked(&m->node)) {
+		list_remove(&m->node);
+		if (m->state == MSG_ENDING)
+			q->ending_count--;
+		else
+			q->active_count--;
+		if (m->from_disk)
+			q->deferred_count--;
+		limit_set_in_use(q->active_row,
+		    q->active_count + q->ending_count);
+	}
+	store_msg_close(q->store, &m->store);
+	mem_free(&q->msg_acct, m->envelope);
+	pool_put(&q->msg_pool, m);
+	due_room(q);
+	queue_check_drained(q);
+}
+
+enum err
+msg_set_envelope(struct queue *q, struct msg *m, struct slice encoded)
+{
+	struct envelope e;
+	struct rd r;
+
+	m->envelope = mem_alloc(&q->msg_acct, encoded.len + 1);
+	if (m->envelope == NULL)
+		return ERR_FULL;
+	memcpy(m->envelope, encoded.data, encoded.len);
+	m->envelope_len = (uint32_t)encoded.len;
+	r = rd_of(slice_of(m->envelope, m->envelope_len));
+	if (!envelope_get(&r, &e)) {
+		mem_free(&q->msg_acct, m->envelope);
+		m->envelope = NULL;
+		return ERR_CORRUPT;
+	}
+	m->sender = e.sender;
+	m->size_bytes = e.body_bytes;
+	m->arrival_ms = e.arrival_ms;
+	m->origin = e.origin;
+	m->sched.internal = e.origin == ORIGIN_REPORT;
+	return OK;
+}
+
+bool
+msg_is_null_sender(const struct msg *m)
+{
+	return m->sender.len == 0;
+}
+
+enum err
+msg_add_rcpt(struct queue *q, struct msg *m, uint32_t index,
+    struct slice encoded, struct rcpt **out)
+{
+	struct rd rd = rd_of(encoded);
+	struct envelope_rcpt e;
+	struct rcpt *r;
+	char *to;
+
+	if (!envelope_rcpt_get(&rd, &e) || !rd_done(&rd))
+		return ERR_CORRUPT;
+	r = mem_alloc(&q->msg_acct,
+	    sizeof(*r) + e.address.len + e.orcpt.len + e.original.len);
+	if (r == NULL)
+		return ERR_FULL;
+	r->msg = m;
+	r->index = index;
+	r->notify = e.notify;
+	r->address_len = (uint16_t)e.address.len;
+	r->orcpt_len = (uint16_t)e.orcpt.len;
+	r->original_len = (uint16_t)e.original.len;
+	to = r->text;
+	if (e.address.len > 0)
+		memcpy(to, e.address.data, e.address.len);
+	to += e.address.len;
+	if (e.orcpt.len > 0)
+		memcpy(to, e.orcpt.data, e.orcpt.len);
+	to += e.orcpt.len;
+	if (e.original.len > 0)
+		memcpy(to, e.original.data, e.original.len);
+	r->state = RCPT_ROUTING;
+	r->status = STORE_WAITING;
+	list_push_back(&m->rcpts, &r->node);
+	m->rcpt_count++;
+	m->busy++;
+	q->rcpt_count++;
+	limit_set_in_use(q->rcpt_row, q->rcpt_count);
+	*out = r;
+	return OK;
+}
+
+struct slice
+rcpt_address(const struct rcpt *r)
+{
+	return slice_of(r->text, r->address_len);
+}
+
+struct slice
+rcpt_orcpt(const struct rcpt *r)
+{
+	return slice_of(r->text + r->address_len, r->orcpt_len);
+}
+
+struct slice
+rcpt_original(const struct rcpt *r)
+{
+	return slice_of(r->text + r->address_len + r->orcpt_len,
+	    r->original_len);
+}
+
+bool
+msg_room(const struct queue *q, bool deferred)
+{
+	unsigned max = q->active_max;
+
+	/* Deferred mail leaves half of the places to new mail. */
+	if (deferred && q->deferred_count >= (max + 1) / 2)
+		return false;
+	return q->active_count + q->ending_count < max &&
+	       q->rcpt_count < q->rcpt_max &&
+	       acct_room(&q->msg_acct) >= MSG_RESERVE_BYTES;
+}
+
+void
+msg_activate(struct queue *q, struct msg *m)
+{
+	m->state = MSG_ACTIVE;
+	m->active_since = queue_mono(q);
+	list_push_back(&q->active, &m->node);
+	q->active_count++;
+	if (m->from_disk)
+		q->deferred_count++;
+	limit_set_in_use(q->active_row, q->active_count + q->ending_count);
+}
+
+void
+msg_begin(struct queue *q, struct msg *m)
+{
+	struct log_line l;
+
+	log_begin(&l, LOG_LEVEL_INFO, m->store.id, "active");
+	log_field(&l, "from", "<%.*s>", SLICE_ARGS(m->sender));
+	log_field_number(&l, "size", (int64_t)m->size_bytes);
+	log_field_number(&l, "nrcpt", m->rcpt_total);
+	log_note(&l, "queue active");
+	log_end(&l);
+	msg_route(q, m);
+}
+
+void
+msg_route(struct queue *q, struct msg *m)
+{
+	struct list_node *n = list_first(&m->rcpts);
+
+	for (; n != NULL; n = list_next(&m->rcpts, n)) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, node);
+
+		if (r->state == RCPT_ROUTING)
+			route_add(q, r);
+	}
+	/* Loaded only for the report that it owes. */
+	if (m->busy == 0)
+		result_mark(q, m);
+}
+
+void
+msg_withdraw(struct queue *q, struct msg *m)
+{
+	struct list_node *n = list_first(&m->rcpts);
+
+	m->suspended = true;
+	for (; n != NULL; n = list_next(&m->rcpts, n)) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, node);
+
+		if (r->state == RCPT_ROUTING)
+			route_remove(q, r);
+		else if (r->state == RCPT_WAITING)
+			sched_remove(&q->sched, &r->sched);
+		else
+			continue;
+		result_put_back(q, r);
+	}
+	result_mark(q, m);
+}

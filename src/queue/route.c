@@ -1,0 +1,277 @@
+/*
+ * Routing: lookup is asked where each recipient goes, so that what was
+ * answered at RCPT and what is done always follow the configuration in force.
+ *
+ * Happy path: route_add puts the recipient into the list of those to be
+ * asked; the task sends up to ROUTES_MAX questions; the answer goes to the
+ * scheduler.  Failure modes: lookup dies (its questions are asked again of
+ * the next one); it does not answer in time (deferred); it refuses
+ * (deferred or failed); there is no room in the scheduler (put back).
+ */
+#include <ctype.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "queue/internal.h"
+
+void
+route_add(struct queue *q, struct rcpt *r)
+{
+	ASSERT(r->state == RCPT_ROUTING && !list_linked(&r->sched.node));
+	list_push_back(&q->routing, &r->sched.node);
+	ev_defer(q->loop, &q->route_task);
+}
+
+void
+route_remove(struct queue *q, struct rcpt *r)
+{
+	ASSERT(r->state == RCPT_ROUTING);
+	if (list_linked(&r->sched.node)) {
+		list_remove(&r->sched.node);
+		return;
+	}
+	for (unsigned i = 0; i < ROUTES_MAX; i++)
+		if (q->routes[i].rcpt == r)
+			q->routes[i].rcpt = NULL; /* the answer is ignored */
+}
+
+static struct route *
+free_route(struct queue *q)
+{
+	if (q->routes_busy == ROUTES_MAX)
+		return NULL;
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		struct route *u = &q->routes[(q->route_tag + i) % ROUTES_MAX];
+
+		if (!u->busy)
+			return u;
+	}
+	return NULL;
+}
+
+void
+route_task(void *arg, struct ev_task *t)
+{
+	struct queue *q = arg;
+	struct list_node *n;
+	struct route *u;
+
+	(void)t;
+	if (q->lookup == NULL || q->lookup->chan == NULL || !q->running)
+		return;
+	while ((n = list_first(&q->routing)) != NULL &&
+	       (u = free_route(q)) != NULL) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
+		struct fr_resolve f = {
+			.purpose = RESOLVE_ROUTE,
+			.address = rcpt_address(r),
+			.sender = r->msg->sender,
+		};
+		uint32_t tag = q->route_tag + 1;
+
+		if (send_resolve(q->lookup->chan, tag, &f, -1) != OK)
+			return; /* on_room, or the next lookup */
+		list_remove(n);
+		q->route_tag = tag;
+		q->routes_busy++;
+		*u = (struct route){ .rcpt = r,
+			.tag = tag,
+			.busy = true,
+			.since = queue_mono(q) };
+	}
+}
+
+static struct slice
+error_status(struct slice *text)
+{
+	struct slice s = *text, word;
+
+	/* "5.1.2 no such domain": RFC 3463. */
+	if (slice_word(&s, " ", &word) && word.len >= 5 &&
+	    word.len <= JOB_DSN_BYTES_MAX &&
+	    (word.data[0] == '4' || word.data[0] == '5') &&
+	    word.data[1] == '.' && isdigit((unsigned char)word.data[2])) {
+		*text = slice_trim(s);
+		return word;
+	}
+	return SLICE_LIT("5.0.0");
+}
+
+static void
+no_delivery(struct queue *q, struct rcpt *r, enum job_status status,
+    struct slice dsn, struct slice text)
+{
+	struct result res = { .status = status,
+		.dsn = dsn,
+		.relay = SLICE_LIT("none"),
+		.text = text };
+
+	result_set(q, r, &res);
+}
+
+/* Transports without an agent.  True: that was one. */
+static bool
+internal_transport(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
+{
+	struct slice text = f->nexthop;
+
+	if (slice_eq(f->transport, SLICE_LIT("error"))) {
+		struct slice dsn = error_status(&text);
+
+		no_delivery(q, r,
+		    dsn.data[0] == '4' ? JOB_DEFERRED : JOB_FAILED, dsn,
+		    text.len > 0 ? text : SLICE_LIT("undeliverable"));
+		return true;
+	}
+	if (slice_eq(f->transport, SLICE_LIT("discard"))) {
+		no_delivery(q, r, JOB_SENT, SLICE_LIT("2.0.0"),
+		    text.len > 0 ? text : SLICE_LIT("discarded"));
+		return true;
+	}
+	return false;
+}
+
+/* For a transport that takes one recipient at a time each recipient is a
+ * destination; the next hop stays in front, up to the NUL. */
+static struct slice
+destination(struct queue *q, const struct sched_transport *t,
+    const struct rcpt *r, struct slice nexthop)
+{
+	size_t len = nexthop.len;
+
+	if (t == NULL || t->rcpts_max > 1)
+		return nexthop;
+	ASSERT(len + 1 + r->address_len <= SCRATCH_BYTES);
+	if (len > 0)
+		memcpy(q->scratch, nexthop.data, len);
+	q->scratch[len++] = '\0';
+	memcpy(q->scratch + len, r->text, r->address_len);
+	return slice_of(q->scratch, len + r->address_len);
+}
+
+static void
+suspended(struct queue *q, struct rcpt *r, struct slice reason)
+{
+	char text[SCHED_REASON_BYTES + 40];
+	int len = snprintf(text, sizeof(text),
+	    "delivery temporarily suspended: %.*s", SLICE_ARGS(reason));
+
+	no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.4.1"),
+	    slice_of(text,
+		(size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1));
+}
+
+static void
+deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
+{
+	const struct sched_transport *t =
+	    sched_transport_find(&q->sched, f->transport);
+	struct slice reason = SLICE_NONE;
+
+	if (f->mailbox.len > 0) {
+		r->mailbox = mem_alloc(&q->msg_acct, f->mailbox.len + 1);
+		if (r->mailbox == NULL) {
+			result_put_back(q, r);
+			return;
+		}
+		memcpy(r->mailbox, f->mailbox.data, f->mailbox.len);
+	}
+	r->uid = f->uid;
+	r->gid = f->gid;
+	r->remote = t != NULL && t->class == SCHED_REMOTE;
+	switch (sched_add(&q->sched, &r->msg->sched, &r->sched, f->transport,
+	    destination(q, t, r, f->nexthop), queue_mono(q), &reason)) {
+	case OK:
+		r->state = RCPT_WAITING;
+		ev_defer(q->loop, &q->sched_task);
+		break;
+	case ERR_BUSY: suspended(q, r, reason); break;
+	case ERR_NOTFOUND:
+		log_warning("transport \"%.*s\" is not known",
+		    SLICE_ARGS(f->transport));
+		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.5"),
+		    SLICE_LIT("mail transport unavailable"));
+		break;
+	default: result_put_back(q, r); break;
+	}
+}
+
+static void
+answered(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
+{
+	if (f->verdict == RESOLVE_REFUSE)
+		no_delivery(q, r,
+		    f->code / 100 == 5 ? JOB_FAILED : JOB_DEFERRED,
+		    f->status.len > 0	 ? f->status
+		    : f->code / 100 == 5 ? SLICE_LIT("5.0.0")
+					 : SLICE_LIT("4.3.0"),
+		    f->text);
+	else if (internal_transport(q, r, f))
+		return;
+	else if (conf_list_has(&q->conf->defer_transports, f->transport))
+		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.2"),
+		    SLICE_LIT("deferred transport"));
+	else
+		deliver(q, r, f);
+}
+
+void
+route_on_frame(struct peer *p, struct frame *f)
+{
+	struct queue *q = p->q;
+	struct fr_resolved a;
+	struct rcpt *r = NULL;
+	unsigned i;
+
+	if (f->type != FRAME_RESOLVED || !get_resolved(f, &a) ||
+	    a.verdict >= RESOLVE_VERDICT_COUNT) {
+		peer_bad(p, "not an answer");
+		return;
+	}
+	for (i = 0; i < ROUTES_MAX; i++)
+		if (q->routes[i].busy && q->routes[i].tag == f->tag)
+			break;
+	if (i == ROUTES_MAX) {
+		peer_bad(p, "an answer that nobody asked for");
+		return;
+	}
+	r = q->routes[i].rcpt;
+	q->routes[i] = (struct route){ 0 };
+	q->routes_busy--;
+	if (r != NULL)
+		answered(q, r, &a);
+	if (!list_empty(&q->routing))
+		ev_defer(q->loop, &q->route_task);
+}
+
+void
+route_peer_closed(struct queue *q)
+{
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		struct rcpt *r = q->routes[i].rcpt;
+
+		q->routes[i] = (struct route){ 0 };
+		if (r != NULL)
+			list_push_front(&q->routing, &r->sched.node);
+	}
+	q->routes_busy = 0;
+}
+
+/* The channel answers in order, so that it is lookup that hangs when one is
+ * late; the question stays open, its answer will be ignored. */
+void
+route_tick(struct queue *q)
+{
+	struct mono now = queue_mono(q);
+
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		struct rcpt *r = q->routes[i].rcpt;
+
+		if (r == NULL ||
+		    mono_sub(now, q->routes[i].since) < ROUTE_TIMEOUT_MS)
+			continue;
+		q->routes[i].rcpt = NULL;
+		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.0"),
+		    SLICE_LIT("address lookup timed out"));
+	}
+}

@@ -1,0 +1,98 @@
+/* The status line, gauges, and how delays are written. */
+#include "queue/internal.h"
+
+enum { STATUS_MS = 1000 };
+
+void
+status_init(struct queue *q)
+{
+	q->rcpt_row = limits_row(LIMIT_POOL, "recipients",
+	    "qmgr_message_recipient_limit", sizeof(struct rcpt), q->rcpt_max);
+	q->active_row = limits_row(LIMIT_POOL, "active messages",
+	    "qmgr_message_active_limit", 0, q->active_max);
+	q->deferred_row =
+	    limits_row(LIMIT_GAUGE, "deferred messages", "", 0, 0);
+	q->incoming_row =
+	    limits_row(LIMIT_GAUGE, "incoming messages", "", 0, 0);
+	q->hold_row = limits_row(LIMIT_GAUGE, "messages on hold", "", 0, 0);
+	q->txn_row = limits_row(LIMIT_GAUGE, "transactions", "", 0, 0);
+}
+
+void
+status_counts(struct queue *q, const struct store_counts *c)
+{
+	q->counts = *c;
+	limit_set_in_use(q->deferred_row, (int64_t)c->deferred_count);
+	limit_set_in_use(q->incoming_row, (int64_t)c->waiting_count);
+	limit_set_in_use(q->hold_row, (int64_t)c->hold_count);
+}
+
+static void
+status_line(struct queue *q)
+{
+	log_info("status: local %u/%u remote %u/%u",
+	    q->gates[SCHED_LOCAL].in_use, q->gates[SCHED_LOCAL].limit,
+	    q->gates[SCHED_REMOTE].in_use, q->gates[SCHED_REMOTE].limit);
+}
+
+/* Has a figure of the line changed since the last one? */
+static bool
+differs(struct queue *q)
+{
+	const unsigned now[4] = {
+		q->gates[SCHED_LOCAL].in_use,
+		q->gates[SCHED_LOCAL].limit,
+		q->gates[SCHED_REMOTE].in_use,
+		q->gates[SCHED_REMOTE].limit,
+	};
+	bool different = !q->status_said;
+
+	for (unsigned i = 0; i < 4; i++) {
+		different |= q->logged[i] != now[i];
+		q->logged[i] = now[i];
+	}
+	q->status_said = true;
+	return different;
+}
+
+void
+status_changed(struct queue *q)
+{
+	struct mono now = queue_mono(q);
+
+	if (!q->running)
+		return;
+	if (q->conf->log_format != LOG_QMAIL && q->status_said &&
+	    mono_sub(now, q->status_next) < 0) {
+		q->status_owed = true; /* status_tick */
+		return;
+	}
+	q->status_owed = false;
+	if (!differs(q))
+		return;
+	q->status_next = mono_add(now, STATUS_MS);
+	status_line(q);
+}
+
+void
+status_tick(struct queue *q)
+{
+	if (q->status_owed)
+		status_changed(q);
+}
+
+/* Postfix writes at most two digits behind the point, and none that say
+ * nothing: 0, 0.04, 0.32, 3.2, 32. */
+void
+status_delay(char *buf, size_t size, int64_t ms)
+{
+	if (ms < 5)
+		snprintf(buf, size, "0");
+	else if (ms < 995)
+		snprintf(buf, size, "0.%02d", (int)((ms + 5) / 10));
+	else if (ms < 9950)
+		snprintf(buf, size, "%d.%d", (int)((ms + 50) / 1000),
+		    (int)((ms + 50) / 100 % 10));
+	else
+		snprintf(buf, size, "%lld", (long long)((ms + 500) / 1000));
+}

@@ -1,0 +1,670 @@
+/*
+ * Transactions: messages on their way in, from smtpd, bounce and pickup.
+ *
+ * Happy path: TXN_OPEN takes a place and an id, TXN_RCPT brings recipients
+ * until all have come, disk space is reserved, TXN_READY invites the body;
+ * its frames go to the store's batch as they come; TXN_COMMIT writes the
+ * envelope record; when that is durable TXN_DONE says so and the message
+ * becomes active.
+ *
+ * Failure modes: no place, no memory, no disk (refused with its error, before
+ * the body if possible); the batch is full (ERR_AGAIN: the transaction waits
+ * in q->stalled, all senders of bodies are paused); the peer goes away, or
+ * TXN_ABORT (forgotten, unless it was committed); the log is poisoned (every
+ * transaction is answered with ERR_IO).  A peer that breaks the rules of the
+ * frames is closed as malformed.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "queue/internal.h"
+
+enum {
+	RCPTS_BYTES_MIN = 256,
+	BODY_BYTES_MIN = 4096,
+	/* A body that was active so lately may end any moment. */
+	ENDING_MS = 3,
+	ENDING_COUNT_MAX = 8,
+};
+
+static uint64_t
+txn_hash(const struct peer *p, uint32_t tag)
+{
+	return hash_u64((uintptr_t)p * 31 + tag);
+}
+
+static struct txn *
+txn_find(struct peer *p, uint32_t tag)
+{
+	struct hash_node *n = hash_first(&p->q->txns, txn_hash(p, tag));
+
+	for (; n != NULL; n = hash_next(n)) {
+		struct txn *t = CONTAINER(n, struct txn, node);
+
+		if (t->peer == p && t->tag == tag)
+			return t;
+	}
+	return NULL;
+}
+
+/* Without the message, which lives on after a commit. */
+static void
+txn_free(struct queue *q, struct txn *t)
+{
+	if (t->report != NULL)
+		t->report->txn = NULL;
+	if (t->peer != NULL) {
+		hash_remove(&q->txns, &t->node);
+		list_remove(&t->peer_node);
+	}
+	list_remove(&t->recent);
+	list_remove(&t->stalled);
+	list_remove(&t->waiting);
+	mem_free(&t->acct, t->envelope);
+	buf_fini(&t->rcpts);
+	buf_fini(&t->body);
+	acct_fini(&t->acct);
+	pool_put(&q->txn_pool, t);
+	limit_set_in_use(q->txn_row, q->txn_pool.in_use);
+	queue_check_drained(q);
+}
+
+static void
+txn_answer(struct txn *t, enum err e)
+{
+	struct fr_txn_done f = { .error = (uint8_t)e, .id = t->msg->store.id };
+
+	if (t->peer == NULL)
+		return;
+	e = send_txn_done(t->peer->chan, t->tag, &f, -1);
+	if (e != OK)
+		peer_stuck(t->peer, e);
+}
+
+/* Refuse it; for good. */
+static void
+txn_fail(struct queue *q, struct txn *t, enum err e)
+{
+	struct msg *m = t->msg;
+
+	if (e == ERR_NOSPACE)
+		txn_set_short(q, true);
+	txn_answer(t, e);
+	txn_free(q, t);
+	msg_free(q, m);
+}
+
+static void
+txn_stall(struct queue *q, struct txn *t)
+{
+	if (!list_linked(&t->stalled))
+		list_push_back(&q->stalled, &t->stalled);
+	peers_pause_body(q, true);
+}
+
+/* ---- begin ---- */
+
+static bool
+txn_place(const struct queue *q, const struct peer *p)
+{
+	unsigned max = q->txn_pool.count_max;
+
+	return q->txn_pool.in_use <
+	       max - (p->role == ROLE_SMTPD ? TXNS_RESERVED : 0);
+}
+
+/* A transaction that was not begun is refused under its tag. */
+static void
+txn_refuse(struct peer *p, uint32_t tag, enum err e)
+{
+	struct fr_txn_ready f = { .error = (uint8_t)e };
+
+	e = send_txn_ready(p->chan, tag, &f, -1);
+	if (e != OK)
+		peer_stuck(p, e);
+}
+
+static struct txn *
+txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
+{
+	struct queue *q = p->q;
+	struct txn *t = txn_place(q, p) ? pool_get(&q->txn_pool) : NULL;
+
+	if (t == NULL)
+		return NULL;
+	acct_init(&t->acct, &q->txn_acct, "transaction", TXN_ACCOUNT_BYTES_MAX,
+	    false, "");
+	buf_init(&t->rcpts, &t->acct, RCPTS_BYTES_MIN,
+	    STORE_RCPTS_INLINE_BYTES_MAX);
+	buf_init(&t->body, &q->body_acct, BODY_BYTES_MIN, TXN_CREDIT_BYTES);
+	t->msg = msg_new(q);
+	t->envelope = mem_alloc(&t->acct, f->envelope.len + 1);
+	if (t->msg == NULL || t->envelope == NULL) {
+		if (t->msg != NULL)
+			msg_free(q, t->msg);
+		txn_free(q, t);
+		return NULL;
+	}
+	memcpy(t->envelope, f->envelope.data, f->envelope.len);
+	t->envelope_len = f->envelope.len;
+	t->rcpts_expected = f->rcpt_count;
+	t->size_hint_bytes = f->size_hint_bytes;
+	t->peer = p;
+	t->tag = tag;
+	hash_add(&q->txns, &t->node, txn_hash(p, tag));
+	list_push_back(&p->txns, &t->peer_node);
+	limit_set_in_use(q->txn_row, q->txn_pool.in_use);
+	return t;
+}
+
+static void
+on_open(struct peer *p, struct frame *f)
+{
+	struct queue *q = p->q;
+	struct fr_txn_open open;
+	struct envelope e;
+	struct report *r = NULL;
+	struct txn *t;
+	struct rd rd;
+
+	if (!get_txn_open(f, &open) || open.rcpt_count == 0 ||
+	    open.rcpt_count > STORE_RCPTS_MAX || txn_find(p, f->tag) != NULL) {
+		peer_bad(p, "TXN_OPEN");
+		return;
+	}
+	rd = rd_of(open.envelope);
+	if (!envelope_get(&rd, &e) || !rd_done(&rd)) {
+		peer_bad(p, "an envelope that does not decode");
+		return;
+	}
+	if (p->role == ROLE_BOUNCE) {
+		r = report_find(q, f->tag);
+		if (r == NULL || e.sender.len > 0) {
+			peer_bad(p, "a report that nobody asked for");
+			return;
+		}
+	}
+	t = q->draining && r == NULL ? NULL : txn_new(p, f->tag, &open);
+	if (t == NULL) {
+		txn_refuse(p, f->tag, q->draining ? ERR_AGAIN : ERR_FULL);
+		return;
+	}
+	if (r != NULL) {
+		t->report = r;
+		r->txn = t;
+	}
+	txn_advance(q, t);
+}
+
+/* Recipients beyond what is kept in memory go to the log at once. */
+static enum err
+rcpts_spill(struct queue *q, struct txn *t)
+{
+	enum err e;
+
+	if (!t->opened)
+		return ERR_AGAIN;
+	e = store_rcpts_append(q->store, &t->msg->store, buf_data(&t->rcpts));
+	if (e == OK) {
+		buf_take(&t->rcpts, buf_data(&t->rcpts).len);
+		t->rcpts_spilled = true;
+	}
+	return e;
+}
+
+static void
+on_rcpt(struct peer *p, struct txn *t, struct frame *f)
+{
+	struct queue *q = p->q;
+	struct fr_txn_rcpt in;
+	struct envelope_rcpt r;
+	struct rd rd;
+	enum err e;
+
+	if (!get_txn_rcpt(f, &in) || t->state != TXN_RCPTS) {
+		peer_bad(p, "TXN_RCPT");
+		return;
+	}
+	for (rd = rd_of(in.rcpts); rd.left > 0; t->rcpts_got++)
+		if (!envelope_rcpt_get(&rd, &r) ||
+		    t->rcpts_got == t->rcpts_expected) {
+			peer_bad(p, "recipients that do not decode");
+			return;
+		}
+	e = buf_put(&t->rcpts, in.rcpts);
+	if (e == ERR_TOOBIG) {
+		e = rcpts_spill(q, t);
+		if (e == OK)
+			e = buf_put(&t->rcpts, in.rcpts);
+		else if (e == ERR_AGAIN)
+			e = ERR_FULL; /* the client tries again */
+	}
+	if (e != OK) {
+		txn_refuse(p, f->tag, e);
+		msg_free(q, t->msg);
+		txn_free(q, t);
+		return;
+	}
+	txn_advance(q, t);
+}
+
+/* Disk space: what the client announced, else the most that it may send. */
+static uint64_t
+reservation(const struct queue *q, const struct txn *t)
+{
+	uint64_t bytes = t->size_hint_bytes;
+
+	if (bytes == 0)
+		bytes = (uint64_t)q->conf->message_size_limit_bytes;
+	return bytes + t->envelope_len + buf_data(&t->rcpts).len;
+}
+
+/* Open it in the store, and when all recipients are here, invite the body. */
+static enum err
+txn_begin(struct queue *q, struct txn *t)
+{
+	struct fr_txn_ready f = { .credit_bytes = TXN_CREDIT_BYTES };
+	enum err e;
+
+	if (!t->opened) {
+		e = store_msg_open(q->store, &t->msg->store);
+		if (e != OK)
+			return e;
+		t->opened = true;
+	}
+	if (t->rcpts_got < t->rcpts_expected)
+		return OK;
+	e = store_reserve(q->store, &t->msg->store, reservation(q, t));
+	if (e != OK)
+		return e;
+	t->state = TXN_BODY;
+	t->credit_left = TXN_CREDIT_BYTES;
+	f.id = t->msg->store.id;
+	e = send_txn_ready(t->peer->chan, t->tag, &f, -1);
+	if (e != OK)
+		peer_stuck(t->peer, e);
+	return OK;
+}
+
+/* ---- body ---- */
+
+static void
+txn_credit(struct txn *t)
+{
+	struct fr_txn_credit f = { .bytes = t->credit_owed };
+	enum err e;
+
+	if (t->credit_owed < TXN_CREDIT_STEP_BYTES || t->peer == NULL)
+		return;
+	t->credit_left += t->credit_owed;
+	t->credit_owed = 0;
+	e = send_txn_credit(t->peer->chan, t->tag, &f, -1);
+	if (e != OK)
+		peer_stuck(t->peer, e);
+}
+
+/* Give the store what waits; then the envelope, if all has come. */
+static enum err
+txn_write(struct queue *q, struct txn *t)
+{
+	while (t->body.len > 0) {
+		struct slice data = buf_data(&t->body);
+		enum err e;
+
+		data = slice_sub(data, 0, STORE_PIECE_BYTES_MAX);
+		e = store_body_append(q->store, &t->msg->store, data);
+		if (e != OK)
+			return e;
+		buf_take(&t->body, data.len);
+		t->credit_owed += (uint32_t)data.len;
+	}
+	buf_release(&t->body);
+	if (!t->ended) {
+		txn_credit(t);
+		return OK;
+	}
+	return txn_commit(q, t);
+}
+
+static void
+on_body(struct peer *p, struct txn *t, struct frame *f)
+{
+	struct queue *q = p->q;
+	struct fr_txn_body in;
+	enum err e = ERR_AGAIN;
+
+	if (!get_txn_body(f, &in) || t->state != TXN_BODY || t->ended ||
+	    in.data.len > t->credit_left) {
+		peer_bad(p, "TXN_BODY");
+		return;
+	}
+	t->credit_left -= (uint32_t)in.data.len;
+	t->body_bytes += in.data.len;
+	t->active = ev_now(q->loop);
+	list_remove(&t->recent);
+	list_push_back(&q->recent, &t->recent);
+	if (t->body.len == 0)
+		e = store_body_append(q->store, &t->msg->store, in.data);
+	if (e == OK) {
+		t->credit_owed += (uint32_t)in.data.len;
+		txn_credit(t);
+		return;
+	}
+	if (e == ERR_AGAIN)
+		e = buf_put(&t->body, in.data);
+	if (e == OK)
+		txn_stall(q, t);
+	else
+		txn_fail(q, t, e);
+}
+
+static void
+on_commit(struct peer *p, struct txn *t, struct frame *f)
+{
+	if (!get_txn_commit(f, &t->commit) || t->state != TXN_BODY ||
+	    t->ended || t->commit.body_bytes != t->body_bytes) {
+		peer_bad(p, "TXN_COMMIT");
+		return;
+	}
+	t->ended = true;
+	list_remove(&t->recent);
+	txn_advance(p->q, t);
+}
+
+/* ---- commit ---- */
+
+/* The envelope with what is known at the end; into q->scratch. */
+static struct slice
+final_envelope(struct queue *q, struct txn *t)
+{
+	struct rd rd = rd_of(slice_of(t->envelope, t->envelope_len));
+	struct wr w = wr_of(q->scratch, ENVELOPE_BYTES_MAX);
+	struct envelope e;
+	int64_t now_ms = queue_wall(q).ms;
+
+	if (!envelope_get(&rd, &e))
+		ASSERT(!"the envelope decoded before");
+	e.flags = t->commit.flags;
+	e.body_bytes = t->body_bytes;
+	e.longest_line_bytes = t->commit.longest_line_bytes;
+	if (t->report != NULL)
+		e.origin = ORIGIN_REPORT;
+	if (e.arrival_ms == 0 || e.arrival_ms > (uint64_t)now_ms)
+		e.arrival_ms = (uint64_t)now_ms;
+	envelope_put(&w, &e);
+	return w.full ? SLICE_NONE : wr_done(&w);
+}
+
+enum err
+txn_commit(struct queue *q, struct txn *t)
+{
+	struct store_result results[REPORT_RCPTS_MAX];
+	struct store_update also;
+	struct store_commit c = {
+		.envelope = final_envelope(q, t),
+		.rcpts = buf_data(&t->rcpts),
+		.rcpt_count = t->rcpts_got,
+		.due_ms = queue_wall(q).ms,
+	};
+	struct msg *m = t->msg;
+	enum err e;
+
+	if (c.envelope.len == 0)
+		return ERR_TOOBIG;
+	if (t->report != NULL) {
+		report_update(q, t->report, results, &also);
+		c.also = &t->report->msg->store;
+		c.also_update = &also;
+	}
+	if (m->envelope == NULL) {
+		e = msg_set_envelope(q, m, c.envelope);
+		if (e == ERR_FULL)
+			return e;
+		ASSERT(e == OK);
+	}
+	e = store_commit(q->store, &m->store, &c, &t->ticket);
+	if (e != OK)
+		return e;
+	t->state = TXN_COMMIT;
+	m->rcpt_total = t->rcpts_got;
+	list_push_back(&q->committing, &t->waiting);
+	if (t->report != NULL)
+		t->report->msg->ticket = t->ticket;
+	return OK;
+}
+
+/* Recipients from memory into the active set; false: from disk, later. */
+static bool
+txn_activate(struct queue *q, struct txn *t)
+{
+	struct msg *m = t->msg;
+	struct rd rd = rd_of(buf_data(&t->rcpts));
+	uint32_t skip = m->rcpt_total;
+
+	if (!msg_room(q, false) || q->draining)
+		return false;
+	msg_activate(q, m);
+	/* The first recipients of a large message went to the log. */
+	if (t->rcpts_spilled)
+		return due_load_part(q, m);
+	for (uint32_t i = 0; i < skip && q->rcpt_count < q->rcpt_max; i++) {
+		const unsigned char *from = rd.at;
+		struct envelope_rcpt e;
+		struct rcpt *r;
+
+		if (!envelope_rcpt_get(&rd, &e) ||
+		    msg_add_rcpt(q, m, i,
+			slice_of(from, (size_t)(rd.at - from)), &r) != OK)
+			break;
+		m->next_index = i + 1;
+	}
+	return m->rcpt_count > 0;
+}
+
+static void
+txn_durable(struct queue *q, struct txn *t)
+{
+	struct msg *m = t->msg;
+	struct report *r = t->report;
+
+	txn_answer(t, OK);
+	if (r != NULL) {
+		t->report = NULL;
+		r->txn = NULL;
+		report_done(q, r);
+	}
+	if (txn_activate(q, t)) {
+		txn_free(q, t);
+		msg_begin(q, m);
+		return;
+	}
+	txn_free(q, t);
+	due_at(q, queue_wall(q).ms);
+	msg_free(q, m);
+}
+
+void
+txn_on_durable(struct queue *q)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&q->committing)) != NULL) {
+		struct txn *t = CONTAINER(n, struct txn, waiting);
+
+		if (!store_durable(q->store, t->ticket))
+			return;
+		txn_durable(q, t);
+	}
+}
+
+/* ---- driving ---- */
+
+void
+txn_advance(struct queue *q, struct txn *t)
+{
+	enum err e = OK;
+
+	if (t->state == TXN_RCPTS)
+		e = txn_begin(q, t);
+	else if (t->state == TXN_BODY)
+		e = txn_write(q, t);
+	if (e == OK) {
+		list_remove(&t->stalled);
+	} else if (e == ERR_AGAIN) {
+		txn_stall(q, t);
+	} else if (t->state == TXN_RCPTS) {
+		if (e == ERR_NOSPACE)
+			txn_set_short(q, true);
+		txn_refuse(t->peer, t->tag, e);
+		msg_free(q, t->msg);
+		txn_free(q, t);
+	} else {
+		txn_fail(q, t, e);
+	}
+}
+
+void
+txn_on_room(struct queue *q)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&q->stalled)) != NULL) {
+		txn_advance(q, CONTAINER(n, struct txn, stalled));
+		if (list_first(&q->stalled) == n)
+			return; /* full again */
+	}
+	peers_pause_body(q, false);
+}
+
+void
+txn_on_frame(struct peer *p, struct frame *f)
+{
+	struct txn *t;
+
+	if (f->type == FRAME_TXN_OPEN) {
+		on_open(p, f);
+		return;
+	}
+	t = txn_find(p, f->tag);
+	/* What was refused may still be followed by what was on its way. */
+	if (t == NULL)
+		return;
+	switch (f->type) {
+	case FRAME_TXN_RCPT: on_rcpt(p, t, f); break;
+	case FRAME_TXN_BODY: on_body(p, t, f); break;
+	case FRAME_TXN_COMMIT: on_commit(p, t, f); break;
+	case FRAME_TXN_ABORT:
+		if (t->state != TXN_COMMIT) {
+			struct msg *m = t->msg;
+
+			txn_free(p->q, t);
+			msg_free(p->q, m);
+		}
+		break;
+	default: peer_bad(p, "not a frame of a transaction"); break;
+	}
+}
+
+void
+txn_peer_closed(struct peer *p)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&p->txns)) != NULL) {
+		struct txn *t = CONTAINER(n, struct txn, peer_node);
+		struct msg *m = t->msg;
+
+		if (t->state == TXN_COMMIT) {
+			/* It exists, or will; nobody is to be told. */
+			hash_remove(&p->q->txns, &t->node);
+			list_remove(&t->peer_node);
+			t->peer = NULL;
+			continue;
+		}
+		txn_free(p->q, t);
+		msg_free(p->q, m);
+	}
+}
+
+void
+txn_drop(struct queue *q, struct txn *t)
+{
+	struct msg *m = t->msg;
+
+	txn_free(q, t);
+	msg_free(q, m);
+}
+
+void
+txn_fail_all(struct queue *q, enum err e)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++) {
+		struct peer *p = q->peers[i];
+		struct list_node *n;
+
+		if (p == NULL || p->chan == NULL)
+			continue;
+		for (n = list_first(&p->txns); n != NULL;
+		     n = list_next(&p->txns, n)) {
+			struct txn *t = CONTAINER(n, struct txn, peer_node);
+
+			if (t->state == TXN_RCPTS)
+				txn_refuse(p, t->tag, e);
+			else
+				txn_answer(t, e);
+		}
+		chan_flush(p->chan);
+	}
+}
+
+unsigned
+txn_ending(struct queue *q)
+{
+	struct mono now = ev_now(q->loop);
+	struct list_node *n = q->recent.head.prev;
+	unsigned count = 0;
+
+	while (n != &q->recent.head && count < ENDING_COUNT_MAX &&
+	       mono_sub(now, CONTAINER(n, struct txn, recent)->active) <=
+		   ENDING_MS) {
+		count++;
+		n = n->prev;
+	}
+	return count;
+}
+
+/* ---- disk space ---- */
+
+void
+txn_tell_state(struct peer *p)
+{
+	struct fr_queue_state f = { .error = p->q->short_of_disk ? ERR_NOSPACE
+								 : OK };
+	enum err e = send_queue_state(p->chan, 0, &f, -1);
+
+	if (e != OK)
+		peer_stuck(p, e);
+}
+
+void
+txn_set_short(struct queue *q, bool is_short)
+{
+	if (q->short_of_disk == is_short)
+		return;
+	q->short_of_disk = is_short;
+	if (is_short)
+		log_warning("not enough free space for the queue: new mail is"
+			    " refused");
+	else
+		log_info("there is free space for the queue again");
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		if (q->peers[i] != NULL && q->peers[i]->chan != NULL &&
+		    q->peers[i]->role == ROLE_SMTPD)
+			txn_tell_state(q->peers[i]);
+}
+
+void
+txn_check_disk(struct queue *q)
+{
+	txn_set_short(q, store_reserve(q->store, NULL, 0) == ERR_NOSPACE);
+}

@@ -1,0 +1,35 @@
+/*
+ * fake_store: store.h in memory, for tests of the queue role.  The test says
+ * when appends become durable, when there is no room, when the disk fails.
+ * What it holds outlives store_close: a crash keeps what was durable.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+/* Switches; the test sets them. */
+extern struct fake_store {
+	bool hold_sync;		   /* nothing becomes durable */
+	bool batch_full;	   /* appends answer ERR_AGAIN */
+	bool no_space;		   /* store_reserve answers ERR_NOSPACE */
+	unsigned syncs;		   /* so far */
+	unsigned commits, results; /* records so far */
+	int64_t due_shift_ms;	   /* queries see this much of the future */
+} fake;
+
+void fake_reset(void);
+/* Forget what is not durable, as a crash does.  The store is closed. */
+void fake_crash(void);
+/* The disk fails at the next sync. */
+void fake_poison(void);
+/* There is room again: on_room comes. */
+void fake_room(void);
+/* Messages that exist. */
+unsigned fake_count(void);
+/* Status of a recipient; STORE_STATUS_COUNT: no such message. */
+enum store_status fake_rcpt(uint64_t id, uint32_t index, struct slice *text);
+uint32_t fake_flags(uint64_t id);
+int64_t fake_due(uint64_t id);

@@ -1,0 +1,632 @@
+/* The queue role from transaction to "removed", its peers played. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "world.h"
+
+static void
+test_relay(void **state)
+{
+	char body[200];
+	uint64_t id;
+	struct w_job *j;
+
+	(void)state;
+	world_open("");
+	id = submit(1, "a@b", "c@d.example");
+	until(fake_count() == 0 && logged("removed"));
+	j = &w.smtp[w.smtp[0].job_count == 0].jobs[0];
+	assert_int_equal(j->id, id);
+	assert_string_equal(j->transport, "smtp");
+	assert_string_equal(j->nexthop, "d.example");
+	assert_string_equal(j->sender, "a@b");
+	assert_string_equal(j->address[0], "c@d.example");
+	assert_int_equal(j->extent.length, 100);
+	assert_int_equal(pread(w.smtp[w.smtp[0].job_count == 0].segment_fd,
+			     body, j->extent.length, j->extent.offset),
+	    100);
+	assert_memory_equal(body, w.body, 100);
+	assert_true(logged("1: from=<a@b>, size=100, nrcpt=1 (queue active)"));
+	assert_true(logged("1: to=<c@d.example>, relay=mx[192.0.2.1]:25, "));
+	assert_true(logged("/0.03/1.2, dsn=2.0.0, status=sent (250 ok)"));
+	assert_true(logged("status: local 0/10 remote 0/20"));
+	/* The message and its result: no sync more than two. */
+	assert_in_range(fake.syncs, 1, 2);
+	world_close();
+}
+
+static void
+test_local(void **state)
+{
+	(void)state;
+	world_open("");
+	(void)submit(1, "a@b", "u@here,v@here");
+	until(fake_count() == 0);
+	assert_int_equal(w.local.job_count, 2); /* one recipient each */
+	assert_string_equal(w.local.jobs[0].mailbox, "/home/user");
+	assert_string_equal(w.local.jobs[0].nexthop, "here");
+	world_close();
+}
+
+/* 250 only after the sync that covers it. */
+static void
+test_durable_first(void **state)
+{
+	(void)state;
+	world_open("");
+	fake.hold_sync = true;
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	send_body(1, 50);
+	commit_txn(1, 50);
+	until(fake.commits == 1);
+	turns(50);
+	assert_false(w.txns[1].done);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 0);
+	fake.hold_sync = false;
+	until(w.txns[1].done);
+	assert_int_equal(w.txns[1].done_error, OK);
+	until(fake_count() == 0);
+	world_close();
+}
+
+/* A crash before the sync forgets what was not answered, no more. */
+static void
+test_crash(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("");
+	w.jobs_hang = true;
+	id = submit(1, "a@b", "c@d");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1);
+	fake.hold_sync = true;
+	open_txn(2, "a@b", "x@y");
+	until(w.txns[2].ready);
+	send_body(2, 50);
+	commit_txn(2, 50);
+	until(fake.commits == 2);
+	w.jobs_hang = false;
+	world_restart(true);
+	until(fake_count() == 0);
+	assert_false(logged("x@y"));
+	assert_int_equal(w.smtp[0].jobs[0].id + w.smtp[1].jobs[0].id, id);
+	world_close();
+}
+
+static const struct {
+	const char *why;
+	const char *rcpt, *log;
+	enum store_status status;
+} verdicts[] = {
+	{ "refused for good", "u@no.such",
+	    "relay=none, delay=0, delays=0/0/0/0,"
+	    " dsn=5.1.1, status=bounced (no such user)",
+	    STORE_FAILED },
+	{ "refused for now", "u@later", "dsn=4.2.1, status=deferred (not now)",
+	    STORE_WAITING },
+	{ "transport error", "u@error", "dsn=5.7.9, status=bounced (we do not)",
+	    STORE_FAILED },
+	{ "deferred by the agent", "defer@d",
+	    "dsn=4.2.2, status=deferred (mailbox full)", STORE_WAITING },
+	{ "failed at the agent", "fail@d",
+	    "dsn=5.1.1, status=bounced (550 unknown)", STORE_FAILED },
+	{ "nobody answers there", "down@d",
+	    "status=deferred (connection refused)", STORE_WAITING },
+	{ "thrown away", "u@discard", "dsn=2.0.0, status=sent (as you wish)",
+	    STORE_STATUS_COUNT },
+};
+
+static void
+test_verdicts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+		uint64_t id;
+
+		world_open("");
+		id = submit(1, "a@b", verdicts[i].rcpt);
+		until(logged("status="));
+		if (!logged(verdicts[i].log)) {
+			print_message("%s\n", verdicts[i].why);
+			fail();
+		}
+		until(fake.results > 0);
+		if (fake_rcpt(id, 0, NULL) != verdicts[i].status)
+			fail_msg("%s: %d", verdicts[i].why,
+			    fake_rcpt(id, 0, NULL));
+		world_close();
+	}
+}
+
+static void
+test_retry(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("");
+	id = submit(1, "a@b", "defer@d,c@d");
+	until(fake_flags(id) & STORE_TRIED);
+	assert_int_equal(fake_rcpt(id, 0, NULL), STORE_WAITING);
+	assert_int_equal(fake_rcpt(id, 1, NULL), STORE_DONE);
+	assert_in_range(fake_due(id) - clock_system.wall(&clock_system).ms,
+	    298000, 330000);
+	/* Everything is due: only the deferred one is tried again. */
+	queue_flush(w.q);
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 2);
+	for (unsigned a = 0; a < 2; a++)
+		for (unsigned i = 0; i < w.smtp[a].job_count; i++)
+			if (w.smtp[a].jobs[i].rcpts == 1)
+				assert_string_equal(
+				    w.smtp[a].jobs[i].address[0], "defer@d");
+	world_close();
+}
+
+static void
+test_expired(void **state)
+{
+	(void)state;
+	world_open("maximal_queue_lifetime = 0\n");
+	(void)submit(1, "a@b", "defer@d");
+	until(logged("dsn=5.4.7, status=bounced (delivery time expired: mailbox"
+		     " full)"));
+	until(w.wants > 0);
+	world_bounce();
+	until(w.report_count == 1);
+	assert_string_equal(w.reports[0].to, "a@b");
+	world_close();
+}
+
+static void
+test_soft_bounce(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("soft_bounce = yes\n");
+	id = submit(1, "a@b", "fail@d");
+	until(logged("dsn=4.1.1, status=deferred (550 unknown)"));
+	until(fake_flags(id) & STORE_TRIED);
+	world_close();
+}
+
+/* The bounce and "bounced" of the original are one commit. */
+static void
+test_bounce(void **state)
+{
+	uint64_t id;
+	unsigned commits;
+
+	(void)state;
+	world_open("");
+	id = submit(1, "a@b.example", "fail@d,c@d");
+	until(w.wants > 0);
+	assert_int_equal(fake_rcpt(id, 0, NULL), STORE_FAILED);
+	commits = fake.commits;
+	world_bounce();
+	until(fake_count() == 0);
+	assert_int_equal(fake.commits, commits + 1);
+	assert_int_equal(w.report_count, 1);
+	assert_int_equal(w.reports[0].kind, REPORT_FAILED);
+	assert_int_equal(w.reports[0].id, id);
+	assert_int_equal(w.reports[0].rcpts, 1);
+	assert_string_equal(w.reports[0].to, "a@b.example");
+	assert_string_equal(w.reports[0].address, "fail@d");
+	assert_string_equal(w.reports[0].dsn, "5.1.1");
+	assert_string_equal(w.reports[0].text, "550 unknown");
+	until(logged("1: removed") && logged("2: removed"));
+	assert_true(logged("2: from=<>, size=10, nrcpt=1 (queue active)"));
+	world_close();
+}
+
+/* A crash with a report owed: it is made afterwards, from the log. */
+static void
+test_bounce_after_crash(void **state)
+{
+	(void)state;
+	world_open("");
+	(void)submit(1, "a@b.example", "fail@d");
+	until(w.wants > 0);
+	world_restart(true);
+	world_bounce();
+	until(w.report_count == 1);
+	assert_string_equal(w.reports[0].text, "550 unknown");
+	until(fake_count() == 0);
+	world_close();
+}
+
+static void
+test_double_bounce(void **state)
+{
+	(void)state;
+	world_open("myhostname = here\n");
+	world_bounce();
+	(void)submit(1, "fail@b.example", "fail@d");
+	until(fake_count() == 0);
+	assert_int_equal(w.report_count, 2);
+	assert_int_equal(w.reports[1].kind, REPORT_DOUBLE);
+	assert_string_equal(w.reports[1].to, "postmaster@here");
+	world_close();
+}
+
+static void
+test_triple_bounce(void **state)
+{
+	(void)state;
+	world_open("doublebounceto = fail\ndoublebouncehost = d.example\n");
+	world_bounce();
+	(void)submit(1, "", "fail@d");
+	until(fake_count() == 0);
+	assert_int_equal(w.report_count, 1);
+	assert_true(logged("2: discarding: a report to <fail@d.example>"));
+	world_close();
+}
+
+static const struct {
+	const char *why, *rcpt;
+	unsigned reports;
+	uint8_t kind;
+} notifies[] = {
+	{ "NOTIFY=NEVER", "fail@d/1", 0, 0 },
+	{ "NOTIFY=SUCCESS says nothing of failure", "fail@d/2", 0, 0 },
+	{ "NOTIFY=FAILURE", "fail@d/4", 1, REPORT_FAILED },
+	{ "no NOTIFY, success", "c@d", 0, 0 },
+	{ "NOTIFY=SUCCESS, the next hop knows no DSN", "c@d/2", 1,
+	    REPORT_DELIVERED },
+	{ "NOTIFY=SUCCESS, handed on", "dsn@d/2", 0, 0 },
+};
+
+static void
+test_notify(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(notifies) / sizeof(notifies[0]); i++) {
+		world_open("");
+		world_bounce();
+		(void)submit(1, "a@b", notifies[i].rcpt);
+		until(fake_count() == 0);
+		if (w.report_count != notifies[i].reports ||
+		    (w.report_count > 0 &&
+			w.reports[0].kind != notifies[i].kind))
+			fail_msg("%s", notifies[i].why);
+		world_close();
+	}
+}
+
+static void
+test_delay_warning(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("delay_warning_time = 1h\n");
+	world_bounce();
+	w.arrival_ms =
+	    (uint64_t)clock_system.wall(&clock_system).ms - 3590 * 1000;
+	id = submit(1, "a@b", "defer@d");
+	until(fake_flags(id) & STORE_TRIED);
+	assert_int_equal(w.report_count, 0); /* not old enough */
+	w.arrival_ms -= 10 * 1000;
+	id = submit(1, "a@b", "defer@d");
+	until(fake_flags(id) & STORE_DELAY_WARNED);
+	assert_int_equal(w.reports[0].kind, REPORT_DELAYED);
+	assert_string_equal(w.reports[0].text, "mailbox full");
+	assert_int_equal(fake_rcpt(id, 0, NULL), STORE_WAITING);
+	queue_flush(w.q);
+	until(w.smtp[0].job_count + w.smtp[1].job_count >= 4);
+	turns(50);
+	assert_int_equal(w.report_count, 1); /* once */
+	world_close();
+}
+
+/* The role that composes dies at this message: in the end it gets it without
+ * the original. */
+static void
+test_bounce_role_dies(void **state)
+{
+	(void)state;
+	world_open("");
+	world_bounce();
+	w.bounce_mute = true;
+	(void)submit(1, "a@b", "fail@d");
+	until(w.report_count == 1);
+	assert_int_equal(w.reports[0].extents, 1);
+	for (unsigned i = 1; i < 3; i++) {
+		chan_close(w.bounce);
+		w.bounce = NULL;
+		turns(5);
+		w.bounce_mute = i < 2;
+		world_bounce();
+		until(w.report_count == i + 1);
+	}
+	assert_int_equal(w.reports[2].extents, 0);
+	until(fake_count() == 0);
+	world_close();
+}
+
+static void
+test_agent_dies(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("");
+	w.jobs_hang = true;
+	id = submit(1, "a@b", "c@d");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1);
+	chan_close(w.smtp[0].chan);
+	chan_close(w.smtp[1].chan);
+	w.smtp[0].chan = w.smtp[1].chan = NULL;
+	until(logged("status=deferred (delivery agent died)"));
+	until(fake_flags(id) & STORE_TRIED);
+	/* transport_retry_time, not the usual backoff */
+	assert_in_range(fake_due(id) - clock_system.wall(&clock_system).ms,
+	    50000, 61000);
+	/* Without an agent nothing starts, and nothing is lost. */
+	queue_flush(w.q);
+	turns(200);
+	w.jobs_hang = false;
+	world_agents();
+	until(fake_count() == 0);
+	world_close();
+}
+
+static void
+test_lookup_dies(void **state)
+{
+	(void)state;
+	world_open("");
+	w.lookup_mute = true;
+	(void)submit(1, "a@b", "c@d");
+	until(w.questions == 1);
+	chan_close(w.lookup);
+	w.lookup = NULL;
+	turns(10);
+	w.lookup_mute = false;
+	world_lookup();
+	until(fake_count() == 0);
+	assert_int_equal(w.questions, 2);
+	world_close();
+}
+
+/* A clean stop in the middle: all goes on at once afterwards. */
+static void
+test_restart(void **state)
+{
+	(void)state;
+	world_open("");
+	w.lookup_mute = true;
+	(void)submit(1, "a@b", "c@d,e@f");
+	until(w.questions == 2);
+	w.lookup_mute = false;
+	w.jobs_hang = true;
+	world_restart(false);
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 2);
+	w.jobs_hang = false;
+	world_restart(false);
+	/* These two died with their agents: transport_retry_time. */
+	assert_true(logged("status=deferred (delivery agent died)"));
+	queue_flush(w.q);
+	until(fake_count() == 0);
+	world_close();
+}
+
+static void
+test_batch_full(void **state)
+{
+	(void)state;
+	world_open("");
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	fake.batch_full = true;
+	send_body(1, 4000);
+	send_body(1, 3000);
+	commit_txn(1, 7000);
+	turns(20);
+	assert_int_equal(fake.commits, 0);
+	fake_room();
+	until(w.txns[1].done);
+	assert_int_equal(w.txns[1].done_error, OK);
+	until(fake_count() == 0);
+	/* Results wait, too. */
+	w.jobs_hang = true;
+	(void)submit(2, "a@b", "c@d");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 2);
+	fake.batch_full = true;
+	answer_job(&w.smtp[0], &w.smtp[0].jobs[0]);
+	turns(20);
+	fake_room();
+	world_close();
+}
+
+static void
+test_credit(void **state)
+{
+	(void)state;
+	world_open("");
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	assert_int_equal(w.txns[1].credit, 65536);
+	for (unsigned i = 0; i < 40; i++) {
+		until(w.txns[1].credit >= (i + 1) * 4096);
+		send_body(1, 4096);
+	}
+	commit_txn(1, 40 * 4096);
+	until(w.txns[1].done && fake_count() == 0);
+	/* More than was invited: the peer is at fault. */
+	fake.batch_full = false;
+	open_txn(2, "a@b", "c@d");
+	until(w.txns[2].ready);
+	fake.batch_full = true;
+	send_body(2, 40000);
+	send_body(2, 40000);
+	until(w.bads == 1);
+	assert_string_equal(w.bad_why, "TXN_BODY");
+	world_close();
+}
+
+static void
+test_no_space(void **state)
+{
+	(void)state;
+	world_open("");
+	fake.no_space = true;
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	assert_int_equal(w.txns[1].ready_error, ERR_NOSPACE);
+	until(w.state_error == ERR_NOSPACE);
+	fake.no_space = false;
+	until(w.state_error == OK); /* looked at each second */
+	(void)submit(2, "a@b", "c@d");
+	world_close();
+}
+
+static void
+test_poisoned(void **state)
+{
+	(void)state;
+	world_open("");
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	send_body(1, 10);
+	fake_poison();
+	commit_txn(1, 10);
+	until(w.txns[1].done);
+	assert_int_equal(w.txns[1].done_error, ERR_IO);
+	assert_int_equal(w.deaths, 1);
+	world_restart(true);
+	assert_int_equal(fake_count(), 0);
+	world_close();
+}
+
+static void
+test_smtpd_goes(void **state)
+{
+	(void)state;
+	world_open("");
+	open_txn(1, "a@b", "c@d");
+	open_txn(2, "a@b", "c@d");
+	until(w.txns[1].ready && w.txns[2].ready);
+	send_body(2, 10);
+	fake.hold_sync = true;
+	commit_txn(2, 10);
+	until(fake.commits == 1);
+	chan_close(w.smtpd);
+	w.smtpd = NULL;
+	turns(10);
+	fake.hold_sync = false;
+	until(logged("removed")); /* it was committed: it is delivered */
+	world_close();
+}
+
+static void
+test_malformed(void **state)
+{
+	struct fr_txn_open open = { .rcpt_count = 1,
+		.envelope = SLICE_LIT("junk") };
+
+	(void)state;
+	world_open("");
+	assert_int_equal(send_txn_open(w.smtpd, 1, &open, -1), OK);
+	until(w.bads == 1);
+	assert_string_equal(w.bad_why, "an envelope that does not decode");
+	until(w.smtpd == NULL); /* its channel is closed, the queue lives */
+	assert_int_equal(w.deaths, 0);
+	world_close();
+}
+
+static void
+test_drain(void **state)
+{
+	(void)state;
+	world_open("");
+	w.jobs_hang = true;
+	(void)submit(1, "a@b", "c@d");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1);
+	queue_drain(w.q, 5000);
+	open_txn(2, "a@b", "c@d");
+	until(w.txns[2].ready);
+	assert_int_equal(w.txns[2].ready_error, ERR_AGAIN);
+	turns(50);
+	assert_int_equal(w.drained, 0);
+	if (w.smtp[0].job_count > 0)
+		answer_job(&w.smtp[0], &w.smtp[0].jobs[0]);
+	else
+		answer_job(&w.smtp[1], &w.smtp[1].jobs[0]);
+	until(w.drained == 1);
+	queue_close(w.q);
+	w.q = NULL;
+	assert_int_equal(fake_count(), 0);
+	world_close();
+}
+
+/* One place in the active set: the others wait on disk, none is lost. */
+static void
+test_active_limit(void **state)
+{
+	(void)state;
+	world_open("qmgr_message_active_limit = 1\n"
+		   "qmgr_message_recipient_limit = 1\n");
+	w.jobs_hang = true;
+	(void)submit(1, "a@b", "c@d");
+	(void)submit(2, "a@b", "c@e,c@f,c@g");
+	(void)submit(3, "a@b", "c@h");
+	turns(100);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 1);
+	w.jobs_hang = false;
+	for (unsigned a = 0; a < 2; a++)
+		if (w.smtp[a].job_count > 0)
+			answer_job(&w.smtp[a], &w.smtp[a].jobs[0]);
+	until(fake_count() == 0);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 5);
+	world_close();
+}
+
+static void
+test_defer_transports(void **state)
+{
+	(void)state;
+	world_open("defer_transports = smtp\n");
+	(void)submit(1, "a@b", "c@d");
+	until(logged("status=deferred (deferred transport)"));
+	world_close();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_durable_first),
+		cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_retry),
+		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_soft_bounce),
+		cmocka_unit_test(test_bounce),
+		cmocka_unit_test(test_bounce_after_crash),
+		cmocka_unit_test(test_double_bounce),
+		cmocka_unit_test(test_triple_bounce),
+		cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_delay_warning),
+		cmocka_unit_test(test_bounce_role_dies),
+		cmocka_unit_test(test_agent_dies),
+		cmocka_unit_test(test_lookup_dies),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_batch_full),
+		cmocka_unit_test(test_credit),
+		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_poisoned),
+		cmocka_unit_test(test_smtpd_goes),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_active_limit),
+		cmocka_unit_test(test_defer_transports),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
