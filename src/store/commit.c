@@ -178,7 +178,7 @@ commit_put_envelope(struct store *s, struct commit_envelope *c, bool joined)
 	};
 	size_t head;
 
-	row->first_segment = first_segment(c, log_end(s).segment);
+	row->first_segment = first_segment(c, log_head_pos(s).segment);
 	rec.first_segment = row->first_segment;
 	/* The lists go straight from memory into the payload. */
 	rec_envelope_head_put(&w, &rec);

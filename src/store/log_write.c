@@ -56,7 +56,7 @@ log_serial(const struct store *s)
 }
 
 struct store_pos
-log_end(const struct store *s)
+log_head_pos(const struct store *s)
 {
 	const struct log *l = &s->log;
 

@@ -124,7 +124,7 @@ void log_table_add(struct store *s, const struct log_entry *e);
 /* Serial of the batch that takes appends now. */
 uint64_t log_serial(const struct store *s);
 /* Where the next record would go. */
-struct store_pos log_end(const struct store *s);
+struct store_pos log_head_pos(const struct store *s);
 /* Decide whether to write; ms until it wants to be asked again. */
 int64_t log_turn(struct store *s, unsigned ending_count);
 /* Write everything and wait for it. */
