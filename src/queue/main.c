@@ -8,6 +8,8 @@
 #include "role/role.h"
 #include "store/disk.h"
 
+enum { EARLY_MAX = 160 };
+
 static struct queue *queue;
 static struct disk_posix disk;
 
@@ -37,6 +39,16 @@ drained(void *arg)
 	role_exit(arg);
 }
 
+/* What comes before the queue is open: it opens in on_go, for the store's
+ * threads must be inside the sandbox. */
+static struct {
+	enum role peer;
+	unsigned index;
+	int fd;
+} early[EARLY_MAX];
+static unsigned early_count;
+static int early_listen = -1;
+
 static uid_t
 spool_owner(void)
 {
@@ -46,14 +58,15 @@ spool_owner(void)
 }
 
 static enum err
-on_start(struct role_self *self, struct errtext *et)
+open_queue(struct role_self *self, struct errtext *et)
 {
+	/* The working directory is queue_directory. */
 	struct queue_env env = {
 		.loop = self->loop,
 		.acct = self->acct,
 		.conf = self->conf,
 		.disk = &disk.disk,
-		.index_dir = self->conf->queue_directory,
+		.index_dir = ".",
 		.threads = true,
 		.arg = self,
 		.want = want,
@@ -61,9 +74,8 @@ on_start(struct role_self *self, struct errtext *et)
 		.die = die,
 		.drained = drained,
 	};
-	enum err e;
+	enum err e = disk_posix_open(&disk, ".", et);
 
-	e = disk_posix_open(&disk, self->conf->queue_directory, et);
 	if (e != OK)
 		return e;
 	env.owner = spool_owner();
@@ -74,7 +86,15 @@ static void
 on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 {
 	(void)self;
-	queue_channel(queue, peer, index, fd);
+	if (queue != NULL) {
+		queue_channel(queue, peer, index, fd);
+	} else if (early_count < EARLY_MAX) {
+		early[early_count].peer = peer;
+		early[early_count].index = index;
+		early[early_count++].fd = fd;
+	} else {
+		(void)close(fd);
+	}
 }
 
 static void
@@ -83,15 +103,26 @@ on_listen(struct role_self *self, enum listen_kind kind, struct slice address,
 {
 	(void)self;
 	(void)address;
-	if (kind == LISTEN_CONTROL)
+	if (kind != LISTEN_CONTROL)
+		(void)close(fd);
+	else if (queue != NULL)
 		queue_listen(queue, fd);
 	else
-		(void)close(fd);
+		early_listen = fd;
 }
 
 static void
 on_go(struct role_self *self)
 {
+	struct errtext et = { "" };
+
+	if (open_queue(self, &et) != OK)
+		role_die(self, "the queue cannot be opened: %s", et.text);
+	if (early_listen >= 0)
+		queue_listen(queue, early_listen);
+	for (unsigned i = 0; i < early_count; i++)
+		queue_channel(queue, early[i].peer, early[i].index,
+		    early[i].fd);
 	queue_go(queue);
 	role_ready(self);
 }
@@ -100,26 +131,29 @@ static void
 on_reload(struct role_self *self, const struct conf *old)
 {
 	(void)old;
-	queue_reload(queue, self->conf);
+	if (queue != NULL)
+		queue_reload(queue, self->conf);
 }
 
 static void
 on_drain(struct role_self *self, unsigned grace_ms)
 {
-	(void)self;
-	queue_drain(queue, grace_ms);
+	if (queue != NULL)
+		queue_drain(queue, grace_ms);
+	else
+		role_exit(self);
 }
 
 static void
 on_flush(struct role_self *self)
 {
 	(void)self;
-	queue_flush(queue);
+	if (queue != NULL)
+		queue_flush(queue);
 }
 
 static const struct role_ops ops = {
 	.role = ROLE_QUEUE,
-	.on_start = on_start,
 	.on_channel = on_channel,
 	.on_listen = on_listen,
 	.on_go = on_go,
