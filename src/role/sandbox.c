@@ -76,10 +76,13 @@ sandbox_describe(char *buf, size_t size)
 	const char *calls = "seccomp";
 	int version = landlock_version();
 
-	if (sandbox_sanitized())
-		calls = "no seccomp (built with a sanitizer, whose reports "
-			"need other calls)";
-	else if (!seccomp_available())
+	if (sandbox_sanitized()) {
+		snprintf(buf, size,
+		    "off, but for the identity (built with a sanitizer, whose "
+		    "reports need files and calls)");
+		return;
+	}
+	if (!seccomp_available())
 		calls = "no seccomp (the kernel has none)";
 	if (version > 0)
 		snprintf(buf, size, "%s, Landlock %d", calls, version);
@@ -103,7 +106,7 @@ static enum err
 change_root(enum sandbox_root root, const struct identity *id,
     struct errtext *et)
 {
-	if (root == SANDBOX_ROOT_KEEP)
+	if (root == SANDBOX_ROOT_KEEP || sandbox_sanitized())
 		return OK;
 	if (root == SANDBOX_ROOT_EMPTY && chdir("empty") != 0)
 		return err_sys(et, errno, "queue_directory/empty");
@@ -117,7 +120,7 @@ sandbox_enter(const struct conf *conf, enum role role,
     const struct identity *id, struct errtext *et)
 {
 	const struct sandbox_rights *rights = sandbox_rights(role);
-	bool filtered = !(rights->calls & SANDBOX_ANY);
+	bool filtered = !(rights->calls & SANDBOX_ANY) && !sandbox_sanitized();
 	int rules = -1;
 	enum err e = OK;
 
@@ -132,7 +135,7 @@ sandbox_enter(const struct conf *conf, enum role role,
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_sys(et, errno, "no_new_privs");
 	e = landlock_enforce(rules, et);
-	if (e == OK && !sandbox_sanitized() && seccomp_available())
+	if (e == OK && seccomp_available())
 		e = seccomp_enforce(rights, et);
 	return e;
 }

@@ -67,7 +67,8 @@ MUST_CHECK enum err sandbox_go_home(const struct conf *conf, enum role role,
 MUST_CHECK enum err sandbox_enter(const struct conf *conf, enum role role,
     const struct identity *id, struct errtext *et);
 
-/* Built with a sanitizer: no system call filter, see sandbox.c. */
+/* Built with a sanitizer: only the identity is dropped, since its reports
+ * (symbols, leaks) need files and calls that no role may have. */
 bool sandbox_sanitized(void);
 
 /* What this kernel and this build offer: "seccomp, Landlock 6"; or what is

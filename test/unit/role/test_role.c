@@ -33,8 +33,7 @@ static char top[] = "/tmp/test_role.XXXXXX";
 
 /* ---- the role, in the child: writes what happens to OUT_FD ---- */
 
-static void
-say(const char *fmt, ...)
+static void PRINTF(1, 2) say(const char *fmt, ...)
 {
 	char text[200];
 	va_list ap;
