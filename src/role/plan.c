@@ -27,8 +27,8 @@ static const struct {
 	int floor_kib, fixed_kib;
 	int share; /* per cent of the rest, all processes together */
 } needs[ROLE_COUNT] = {
-	[ROLE_MASTER] = { 768, 512, 0 },
-	[ROLE_SMTPD] = { 640, 512, 60 },
+	[ROLE_MASTER] = { 768, 512, 1 },
+	[ROLE_SMTPD] = { 640, 512, 59 },
 	/* SQLite's heap and the batch buffers 1 MiB each, 1 MiB for the
 	 * threads */
 	[ROLE_QUEUE] = { 1024, 4096, 20 },
