@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -431,6 +432,8 @@ role_main(int argc, char **argv, const struct role_ops *ops)
 	}
 	(void)fcntl(ROLE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
 	ignore_signals();
+	/* What a role writes is nobody else's; local decides per mailbox. */
+	umask(077);
 	role.ops = ops;
 	self->role = ops->role;
 	self->index = (unsigned)index;
