@@ -47,7 +47,7 @@ header_scan_done(const struct header_scan *h)
 static void
 fail(struct header_scan *h, enum header_fault fault)
 {
-	h->fault = fault;
+	h->fault = (uint8_t)fault;
 	h->state = END;
 }
 

@@ -136,7 +136,6 @@ smtps_say_why(struct smtps *s, struct smtps_io *io,
 		.code = why->code,
 		.status = why->status,
 		.text = why->text,
-		.who = rcpt,
 		.log = true,
 	};
 	bool error = why->code >= 500;
@@ -148,8 +147,8 @@ smtps_say_why(struct smtps *s, struct smtps_io *io,
 		l.status = replies[why->fixed].status;
 		l.text = slice_str(replies[why->fixed].text);
 		l.log = flags & R_LOG;
-		if (!(flags & R_WHO))
-			l.who = SLICE_NONE;
+		if (flags & R_WHO)
+			l.who = rcpt;
 		error = flags & R_ERR;
 	}
 	/* One error for all the replies of LMTP. */

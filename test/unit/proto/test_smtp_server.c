@@ -52,7 +52,7 @@ answer_rcpt(struct driver *d, unsigned slot)
 	d->asked[slot] = false;
 	if (!strncmp(name, "no", 2))
 		why = smtps_why_text(550, slice_str("5.1.1"),
-		    slice_str("no such user"));
+		    slice_str("<no@v>: no such user"));
 	else if (!strncmp(name, "later", 5))
 		why = smtps_why(SMTPS_REPLY_LOOKUP);
 	else if (!strncmp(name, "relay", 5))

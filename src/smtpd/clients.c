@@ -1,0 +1,192 @@
+/*
+ * clients: what one client may take, in all smtpd processes together.
+ *
+ * The ladder of overload, its first steps: above STRESS_ON_PERCENT of the gate
+ * clients that are not proven get short timeouts, until it is below
+ * STRESS_OFF_PERCENT again; an unproven client that finds its share full is
+ * answered 421.
+ */
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "smtpd/session.h"
+
+enum {
+	STRESS_ON_PERCENT = 90,
+	STRESS_OFF_PERCENT = 70,
+	RECOUNT_SECONDS = 60,
+};
+
+static struct client_key
+key_of(const struct session *s)
+{
+	struct client_key k = { { 0 } };
+
+	if (s->addr.family == 4) {
+		k.octets[10] = k.octets[11] = 0xff;
+		memcpy(k.octets + 12, s->addr.octets, 4);
+	} else if (s->addr.family == 6) {
+		memcpy(k.octets, s->addr.octets, 8);
+	} else {
+		k.octets[15] = 1; /* local clients; no /64 ends in it */
+	}
+	return k;
+}
+
+static unsigned
+unproven_max(const struct server *sv)
+{
+	uint64_t share = (uint64_t)sv->page.slot_count *
+			 (uint64_t)sv->conf->unproven_share / 100;
+
+	return share > 0 ? (unsigned)share : 1;
+}
+
+static enum smtps_reply
+refused(struct server *sv, struct session *s, struct log_limit_site *site,
+    const char *name, int64_t value, enum smtps_reply r)
+{
+	char who[CLIENT_TEXT_BYTES];
+
+	report_client(s, who);
+	log_limit(site, ev_now(sv->loop), name, value, slice_str(who),
+	    "refused with 421");
+	if (sv->gate_row != NULL)
+		limit_refused(sv->gate_row);
+	return r;
+}
+
+enum smtps_reply
+clients_enter(struct server *sv, struct session *s)
+{
+	const struct conf *c = sv->conf;
+	struct client_key key = key_of(s);
+	struct client_rules rules = {
+		.unproven_max = unproven_max(sv),
+		.trusted = s->trusted,
+	};
+
+	if (!s->exempt) {
+		rules.count_max =
+		    (unsigned)c->smtpd_client_connection_count_limit;
+		rules.rate_max =
+		    (unsigned)c->smtpd_client_connection_rate_limit;
+	}
+	switch (client_page_enter(&sv->page, sv->index, &key, &rules,
+	    ev_now(sv->loop), &s->slot)) {
+	case CLIENT_IN: return SMTPS_REPLY_NONE;
+	case CLIENT_OVER_COUNT:
+		return refused(sv, s, &sv->count_site,
+		    "smtpd_client_connection_count_limit", rules.count_max,
+		    SMTPS_REPLY_CONNECTIONS);
+	case CLIENT_OVER_RATE:
+		return refused(sv, s, &sv->rate_site,
+		    "smtpd_client_connection_rate_limit", rules.rate_max,
+		    SMTPS_REPLY_RATE_CONN);
+	case CLIENT_SHARE_FULL:
+		return refused(sv, s, &sv->share_site, "unproven_share",
+		    rules.unproven_max, SMTPS_REPLY_BUSY);
+	case CLIENT_FULL: break;
+	}
+	return refused(sv, s, &sv->full_site, "concurrency_incoming",
+	    sv->page.slot_count, SMTPS_REPLY_BUSY);
+}
+
+void
+clients_leave(struct server *sv, struct session *s)
+{
+	client_page_leave(&sv->page, sv->index, s->slot);
+	s->slot = CLIENT_NO_SLOT;
+	if (sv->full)
+		accept_update(sv);
+}
+
+bool
+clients_rate(struct server *sv, struct session *s, enum client_rate rate,
+    unsigned events)
+{
+	static const char *const names[CLIENT_RATE_COUNT] = {
+		"smtpd_client_connection_rate_limit",
+		"smtpd_client_message_rate_limit",
+		"smtpd_client_recipient_rate_limit",
+		"smtpd_client_error_rate_limit",
+	};
+	const struct conf *c = sv->conf;
+	int64_t limits[CLIENT_RATE_COUNT] = {
+		c->smtpd_client_connection_rate_limit,
+		c->smtpd_client_message_rate_limit,
+		c->smtpd_client_recipient_rate_limit,
+		c->smtpd_client_error_rate_limit,
+	};
+	char who[CLIENT_TEXT_BYTES];
+
+	if (s->exempt || client_page_rate(&sv->page, s->slot, rate, events,
+			     (unsigned)limits[rate], ev_now(sv->loop)))
+		return true;
+	report_client(s, who);
+	log_limit(&sv->rate_site, ev_now(sv->loop), names[rate], limits[rate],
+	    slice_str(who), "refused for now");
+	return false;
+}
+
+void
+clients_prove(struct server *sv, struct session *s)
+{
+	client_page_prove(&sv->page, s->slot, sv->conf->proven_ttl_ms,
+	    ev_now(sv->loop));
+}
+
+bool
+clients_full(struct server *sv)
+{
+	struct client_figures f;
+
+	client_page_figures(&sv->page, &f);
+	return f.sessions >= f.session_max;
+}
+
+static void
+look_for_overload(struct server *sv, const struct client_figures *f)
+{
+	unsigned percent =
+	    (unsigned)((uint64_t)f->sessions * 100 / f->session_max);
+
+	if (percent >= STRESS_ON_PERCENT) {
+		if (!sv->stressed)
+			log_limit(&sv->overload_site, ev_now(sv->loop),
+			    "concurrency_incoming", f->session_max,
+			    SLICE_LIT("all clients"),
+			    "short timeouts for unproven clients");
+		sv->stressed = true;
+	} else if (percent < STRESS_OFF_PERCENT) {
+		sv->stressed = false;
+	}
+}
+
+/* A place that no session holds is a bug: said, and given back. */
+static void
+recount(struct server *sv)
+{
+	unsigned held = client_page_held(&sv->page, sv->index);
+
+	if (held <= sv->sessions.in_use)
+		return;
+	log_error("bug: %u places of the incoming gate held by %u sessions",
+	    held, sv->sessions.in_use);
+}
+
+void
+clients_each_second(struct server *sv)
+{
+	struct client_figures f;
+
+	client_page_figures(&sv->page, &f);
+	look_for_overload(sv, &f);
+	if (++sv->seconds % RECOUNT_SECONDS == 0)
+		recount(sv);
+	if (sv->index != 0 || f.changes + 1 == sv->changes_shown)
+		return;
+	sv->changes_shown = f.changes + 1;
+	limit_set_in_use(sv->gate_row, f.sessions);
+	log_info("status: %u/%u", f.sessions, f.session_max);
+}

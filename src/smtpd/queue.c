@@ -1,0 +1,535 @@
+/*
+ * queue: a transaction's part with the queue role.
+ *
+ * Happy path: txn_open sends the envelope and the recipients; TXN_READY gives
+ * the id and a credit; our trace field goes in front of the body, which is
+ * passed on as it comes; TXN_COMMIT, TXN_DONE.  A message that fits into one
+ * window is on its way in one batch of frames.
+ *
+ * Failure modes: the queue refuses (452, 451); its channel is lost (451, the
+ * session goes on); it has no credit or its channel no room (what the machine
+ * yielded is held, the client is not read).  Frames with a tag that is not in
+ * use any more are answers to transactions that were given up.
+ */
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "proto/envelope.h"
+#include "proto/received.h"
+#include "smtpd/session.h"
+
+enum {
+	RCPT_FRAME_BYTES = 16384,
+	RCPT_COST_BYTES = ENVELOPE_RCPT_BYTES_MAX, /* of one in the arena */
+	REFUSAL_COST_BYTES = 512,
+	HOLD_BYTES_MAX = 2 * READ_BYTES_MAX + RECEIVED_BYTES_MAX,
+};
+
+/* ---- life ---- */
+
+struct txn *
+txn_new(struct session *s, const struct smtp_mail *mail)
+{
+	struct server *sv = s->server;
+	struct txn *t = pool_get(&sv->txns);
+	struct slice sender = mail->sender.text;
+	const char *origin = "";
+	char *text;
+	size_t len;
+
+	if (t == NULL)
+		return NULL;
+	acct_init(&t->acct, sv->acct, "transaction", 0, false, "");
+	arena_init(&t->arena, &t->acct, TXN_CHUNK_BYTES,
+	    TXN_CHUNK_BYTES + (size_t)sv->smtps.rcpt_max * RCPT_COST_BYTES +
+		SMTPS_OVERSHOOT * REFUSAL_COST_BYTES);
+	buf_init(&t->hold, &t->acct, 1024, HOLD_BYTES_MAX);
+	/* A sender without a domain is one of ours. */
+	if (sender.len > 0 && mail->sender.domain.len == 0)
+		origin = sv->conf->myorigin;
+	len = sender.len + (origin[0] != '\0' ? 1 + strlen(origin) : 0);
+	text = arena_alloc(&t->arena, len + mail->envid.len + 1);
+	s->txn = t;
+	if (text == NULL || len > ADDRESS_BYTES_MAX) {
+		txn_free(s);
+		return NULL;
+	}
+	memcpy(text, sender.data, sender.len);
+	if (origin[0] != '\0') {
+		text[sender.len] = '@';
+		memcpy(text + sender.len + 1, origin, strlen(origin));
+	}
+	if (mail->envid.len > 0)
+		memcpy(text + len, mail->envid.data, mail->envid.len);
+	t->sender = slice_of(text, len);
+	t->envid = slice_of(text + len, mail->envid.len);
+	t->ret = mail->ret;
+	t->body_8bitmime = mail->body_8bitmime;
+	return t;
+}
+
+void
+txn_free(struct session *s)
+{
+	struct txn *t = s->txn;
+
+	if (t == NULL)
+		return;
+	rcpt_forget(s);
+	txn_abort(s);
+	buf_fini(&t->hold);
+	arena_fini(&t->arena);
+	acct_fini(&t->acct);
+	s->txn = NULL;
+	s->m.txn = NULL;
+	list_remove(&s->starved);
+	pool_put(&s->server->txns, t);
+}
+
+/* The queue has nothing of it any more. */
+static void
+forget(struct session *s)
+{
+	struct txn *t = s->txn;
+
+	tags_put(&s->server->tags, t->tag);
+	t->tag = TAG_NONE;
+	t->credit = 0;
+	buf_take(&t->hold, t->hold.len);
+	buf_release(&t->hold);
+}
+
+void
+txn_abort(struct session *s)
+{
+	struct server *sv = s->server;
+	struct fr_txn_abort f = { 0 };
+	struct txn *t = s->txn;
+
+	if (t->tag == TAG_NONE)
+		return;
+	/* Room is kept for this.  Without it the queue would keep the
+	 * transaction for good: give up the channel, and with it all. */
+	if (!t->committed && sv->queue != NULL &&
+	    send_txn_abort(sv->queue, t->tag, &f, -1) == ERR_FULL) {
+		struct chan *c = sv->queue;
+
+		log_error("the queue's channel has no room for an abort");
+		sv->queue = NULL;
+		chan_close(c);
+		queue_on_lost(sv);
+		return;
+	}
+	forget(s);
+}
+
+/* The transaction fails, unless it has already. */
+static void
+refuse(struct session *s, enum err e)
+{
+	struct smtps_refusal why;
+
+	if (s->m.txn == NULL || s->m.txn->failed)
+		return;
+	switch (e) {
+	case ERR_FULL:
+	case ERR_NOMEM:
+	case ERR_NOFD: why = smtps_why(SMTPS_REPLY_FULL); break;
+	case ERR_NOSPACE: why = smtps_why(SMTPS_REPLY_STORAGE); break;
+	case ERR_TOOBIG: why = smtps_why(SMTPS_REPLY_BODY_SIZE); break;
+	default: why = smtps_why(SMTPS_REPLY_QUEUE); break;
+	}
+	smtps_refuse(&s->m, NULL, &why);
+}
+
+/* ---- begin ---- */
+
+static enum err
+send_open(struct session *s)
+{
+	static char buf[ENVELOPE_BYTES_MAX];
+	struct txn *t = s->txn;
+	struct wr w = wr_of(buf, sizeof(buf));
+	char address[NET_ADDR_TEXT_BYTES];
+	struct envelope e = {
+		.flags = (t->m.utf8 ? ENVELOPE_UTF8 : 0) |
+			 (t->body_8bitmime ? ENVELOPE_BODY_8BITMIME : 0),
+		.origin = report_origin(s),
+		.ret = t->ret,
+		.arrival_ms = (uint64_t)clock_system.wall(&clock_system).ms,
+		.uid = s->uid,
+		.sender = t->sender,
+		.envid = t->envid,
+		.client_name = report_name(s),
+		.helo = slice_str(s->helo),
+		.protocol = report_protocol(s),
+	};
+	struct fr_txn_open f = {
+		.size_hint_bytes = t->m.size_declared,
+		.rcpt_count = t->rcpt_count,
+	};
+
+	report_address(s, address);
+	e.client_address = slice_str(address);
+	envelope_put(&w, &e);
+	ASSERT(!w.full);
+	f.envelope = wr_done(&w);
+	/* A body in one chunk is as long as the chunk. */
+	if (f.size_hint_bytes == 0 && t->m.chunked && t->m.last)
+		f.size_hint_bytes = s->m.chunk_left;
+	if (f.size_hint_bytes > 0)
+		f.size_hint_bytes += RECEIVED_BYTES_MAX;
+	return send_txn_open(s->server->queue, t->tag, &f, -1);
+}
+
+static enum err
+send_rcpts(struct session *s)
+{
+	static char buf[RCPT_FRAME_BYTES];
+	struct wr w = wr_of(buf, sizeof(buf));
+	struct fr_txn_rcpt f;
+	enum err e;
+
+	for (struct rcpt *r = s->txn->rcpts; r != NULL; r = r->next) {
+		struct envelope_rcpt rcpt = {
+			.notify = r->notify,
+			.address = r->address,
+			.orcpt = r->orcpt,
+		};
+
+		if (w.size - w.len < ENVELOPE_RCPT_BYTES_MAX) {
+			f.rcpts = wr_done(&w);
+			e = send_txn_rcpt(s->server->queue, s->txn->tag, &f,
+			    -1);
+			if (e != OK)
+				return e;
+			w = wr_of(buf, sizeof(buf));
+		}
+		envelope_rcpt_put(&w, &rcpt);
+		ASSERT(!w.full);
+	}
+	f.rcpts = wr_done(&w);
+	return send_txn_rcpt(s->server->queue, s->txn->tag, &f, -1);
+}
+
+void
+txn_open(struct session *s)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+	enum err e = ERR_FULL;
+
+	if (sv->queue == NULL) {
+		struct smtps_refusal why = smtps_why(SMTPS_REPLY_NO_QUEUE);
+
+		smtps_refuse(&s->m, NULL, &why);
+		return;
+	}
+	t->id = 0;
+	t->sent = 0;
+	t->tag = tags_get(&sv->tags, s, 0);
+	if (t->tag != TAG_NONE) {
+		e = ERR_FULL;
+		if (chan_room(sv->queue) > CHAN_RESERVE_BYTES)
+			e = send_open(s);
+		if (e == OK) {
+			e = send_rcpts(s);
+			if (e != OK)
+				txn_abort(s);
+		}
+	}
+	if (e != OK && t->tag != TAG_NONE)
+		forget(s);
+	/* A channel that was lost on the way has answered already. */
+	if (e != OK)
+		refuse(s, e);
+}
+
+/* RFC 5321 4.4: the trace field stands in front. */
+static enum err
+hold_trace(struct session *s)
+{
+	struct txn *t = s->txn;
+	char text[RECEIVED_BYTES_MAX], address[NET_ADDR_TEXT_BYTES];
+	struct received r = {
+		.origin = report_origin(s),
+		.helo = slice_str(s->helo),
+		.client_name = report_name(s),
+		.uid = s->uid,
+		.hostname = s->server->smtps.hostname,
+		.protocol = report_protocol(s),
+		.id = t->id,
+		.when = clock_system.wall(&clock_system),
+	};
+
+	report_address(s, address);
+	r.client_address = slice_str(address);
+	if (t->rcpt_count == 1)
+		r.rcpt = t->rcpts->address;
+	return buf_put(&t->hold, slice_of(text, received_put(&r, text)));
+}
+
+/* ---- body ---- */
+
+size_t
+txn_room(const struct session *s)
+{
+	const struct txn *t = s->txn;
+	size_t room;
+
+	if (t->tag == TAG_NONE || s->server->queue == NULL)
+		return READ_BYTES_MAX; /* it is dropped anyway */
+	if (t->credit <= (int64_t)t->hold.len)
+		return 0;
+	room = (size_t)t->credit - t->hold.len;
+	/* Normalising may double it; what is too much is held. */
+	return room < READ_BYTES_MAX ? room : READ_BYTES_MAX;
+}
+
+/* As much of data as there is credit and room for. */
+static enum err
+pass_on(struct session *s, struct slice *data)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+
+	while (data->len > 0) {
+		size_t n =
+		    data->len < READ_BYTES_MAX ? data->len : READ_BYTES_MAX;
+		struct fr_txn_body f;
+		enum err e;
+
+		if ((int64_t)n > t->credit)
+			n = t->credit > 0 ? (size_t)t->credit : 0;
+		if (n == 0)
+			return ERR_AGAIN;
+		if (chan_room(sv->queue) < n + CHAN_RESERVE_BYTES) {
+			if (!list_linked(&s->starved))
+				list_push_back(&sv->starved, &s->starved);
+			return ERR_AGAIN;
+		}
+		f.data = slice_sub(*data, 0, n);
+		e = send_txn_body(sv->queue, t->tag, &f, -1);
+		if (e != OK)
+			return e;
+		t->credit -= (int64_t)n;
+		t->sent += n;
+		*data = slice_sub(*data, n, data->len);
+	}
+	return OK;
+}
+
+static void
+fail(struct session *s, enum err e)
+{
+	txn_abort(s);
+	refuse(s, e);
+}
+
+void
+txn_body(struct session *s, struct slice body)
+{
+	struct txn *t = s->txn;
+	enum err e = OK;
+
+	if (t->tag == TAG_NONE || t->m.failed)
+		return;
+	if (t->hold.len == 0)
+		e = pass_on(s, &body);
+	if (e == OK || e == ERR_AGAIN)
+		e = buf_put(&t->hold, body);
+	if (e != OK)
+		fail(s, e);
+}
+
+bool
+txn_send_held(struct session *s)
+{
+	struct txn *t = s->txn;
+	struct slice data;
+	size_t before;
+	enum err e;
+
+	if (t == NULL || t->tag == TAG_NONE || t->hold.len == 0)
+		return true;
+	data = buf_data(&t->hold);
+	before = data.len;
+	e = pass_on(s, &data);
+	buf_take(&t->hold, before - data.len);
+	buf_release(&t->hold);
+	if (e == ERR_AGAIN)
+		return false;
+	if (e != OK)
+		fail(s, e);
+	return true;
+}
+
+void
+txn_commit(struct session *s)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+	const struct body_scan *b = &t->m.body;
+	struct fr_txn_commit f = {
+		.flags = (b->flags & BODY_8BIT ? ENVELOPE_8BIT : 0) |
+			 (b->flags & BODY_DOT_LINE ? ENVELOPE_DOT_LINE : 0) |
+			 (t->m.header.cut ? ENVELOPE_HEADER_CUT : 0) |
+			 (body_scan_lacks_eol(b) ? ENVELOPE_NO_FINAL_EOL : 0),
+		.longest_line_bytes = b->longest_line_bytes < UINT32_MAX
+					  ? (uint32_t)b->longest_line_bytes
+					  : UINT32_MAX,
+	};
+	enum err e;
+
+	/* An empty body has not carried the trace field out. */
+	if (!txn_send_held(s)) {
+		fail(s, ERR_AGAIN);
+		return;
+	}
+	if (t->m.failed)
+		return;
+	f.body_bytes = t->sent;
+	report_message_id(s);
+	if (t->m.header.cut)
+		log_message(t->id,
+		    "a header was cut at header_size_limit (%" PRId64 ")",
+		    sv->conf->header_size_limit_bytes);
+	e = send_txn_commit(sv->queue, t->tag, &f, -1);
+	if (e != OK) {
+		fail(s, e);
+		return;
+	}
+	t->committed = true;
+}
+
+/* ---- frames ---- */
+
+static void
+on_ready(struct session *s, const struct fr_txn_ready *f)
+{
+	struct txn *t = s->txn;
+	enum err e = f->error < ERR_COUNT ? (enum err)f->error : ERR_PROTOCOL;
+
+	if (s->m.state != SMTPS_OPENING || t->id != 0 || (e == OK && !f->id)) {
+		chan_bad(s->server->queue, "TXN_READY out of place");
+		return;
+	}
+	if (e == OK) {
+		t->id = f->id;
+		t->credit = f->credit_bytes;
+		e = hold_trace(s);
+		if (e != OK)
+			txn_abort(s);
+	} else {
+		forget(s);
+	}
+	if (e == OK) {
+		report_accepted(s);
+		smtps_opened(&s->m);
+	} else {
+		refuse(s, e);
+	}
+	session_wake(s);
+}
+
+static void
+on_done(struct session *s, const struct fr_txn_done *f)
+{
+	struct txn *t = s->txn;
+	enum err e = f->error < ERR_COUNT ? (enum err)f->error : ERR_PROTOCOL;
+
+	if (e == OK && (!t->committed || f->id != t->id)) {
+		chan_bad(s->server->queue, "TXN_DONE out of place");
+		return;
+	}
+	forget(s);
+	if (e == OK) {
+		smtps_committed(&s->m, t->id);
+		clients_prove(s->server, s);
+	} else {
+		refuse(s, e);
+	}
+	session_wake(s);
+}
+
+static void
+on_state(struct server *sv, struct frame *f)
+{
+	struct fr_queue_state state;
+
+	if (!get_queue_state(f, &state) || state.error >= ERR_COUNT) {
+		chan_bad(sv->queue, "QUEUE_STATE");
+		return;
+	}
+	sv->queue_state = (enum err)state.error;
+}
+
+void
+queue_on_frame(struct server *sv, struct frame *f)
+{
+	union {
+		struct fr_txn_ready ready;
+		struct fr_txn_credit credit;
+		struct fr_txn_done done;
+	} u;
+	uint16_t what;
+	struct session *s = tags_find(&sv->tags, f->tag, &what);
+	bool good;
+
+	if (f->type == FRAME_QUEUE_STATE) {
+		on_state(sv, f);
+		return;
+	}
+	/* A tag of a lookup or a name is none of the queue's. */
+	if (s != NULL && (s->txn == NULL || s->txn->tag != f->tag))
+		s = NULL;
+	switch (f->type) {
+	case FRAME_TXN_READY:
+		good = get_txn_ready(f, &u.ready);
+		if (good && s != NULL)
+			on_ready(s, &u.ready);
+		break;
+	case FRAME_TXN_DONE:
+		good = get_txn_done(f, &u.done);
+		if (good && s != NULL)
+			on_done(s, &u.done);
+		break;
+	case FRAME_TXN_CREDIT:
+		good = get_txn_credit(f, &u.credit);
+		if (!good || s == NULL)
+			break;
+		s->txn->credit += u.credit.bytes;
+		if (s->wait == WAIT_CREDIT)
+			session_wake(s);
+		break;
+	default: good = false; break;
+	}
+	if (!good)
+		chan_bad(sv->queue, "a frame that does not decode");
+}
+
+/* The role died: what it had of transactions that were not durable is gone. */
+void
+queue_on_lost(struct server *sv)
+{
+	struct list_node *n = list_first(&sv->open_sessions);
+
+	for (; n != NULL; n = list_next(&sv->open_sessions, n)) {
+		struct session *s = CONTAINER(n, struct session, node);
+
+		if (s->txn == NULL || s->txn->tag == TAG_NONE)
+			continue;
+		forget(s);
+		refuse(s, ERR_IO);
+		session_wake(s);
+	}
+}
+
+void
+queue_on_room(struct server *sv)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_front(&sv->starved)) != NULL)
+		session_wake(CONTAINER(n, struct session, starved));
+}

@@ -1,0 +1,164 @@
+/*
+ * report: the log lines of a session, as interface.md has them.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proto/received.h"
+#include "smtpd/session.h"
+
+bool
+report_is_loopback(const struct session *s)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	if (s->addr.family == 6)
+		return !memcmp(s->addr.octets, v6, sizeof(v6));
+	return s->addr.family == 4 && s->addr.octets[0] == 127;
+}
+
+struct slice
+report_name(const struct session *s)
+{
+	if (s->addr.family == 0 || report_is_loopback(s))
+		return SLICE_LIT("localhost");
+	return s->name != NULL ? slice_str(s->name) : SLICE_LIT("unknown");
+}
+
+void
+report_address(const struct session *s, char buf[static NET_ADDR_TEXT_BYTES])
+{
+	if (s->addr.family == 0)
+		snprintf(buf, NET_ADDR_TEXT_BYTES, "local");
+	else
+		net_addr_text(&s->addr, buf);
+}
+
+void
+report_client(const struct session *s, char buf[static CLIENT_TEXT_BYTES])
+{
+	char address[NET_ADDR_TEXT_BYTES];
+
+	report_address(s, address);
+	snprintf(buf, CLIENT_TEXT_BYTES, "%.*s[%s]", SLICE_ARGS(report_name(s)),
+	    address);
+}
+
+uint8_t
+report_origin(const struct session *s)
+{
+	static const uint8_t origins[LISTEN_KIND_COUNT] = {
+		[LISTEN_SMTP] = ORIGIN_SMTP,
+		[LISTEN_SUBMISSION] = ORIGIN_SUBMISSION,
+		[LISTEN_LMTP] = ORIGIN_LMTP,
+		[LISTEN_LOCAL] = ORIGIN_LOCAL,
+	};
+
+	return origins[s->kind];
+}
+
+struct slice
+report_protocol(const struct session *s)
+{
+	return received_protocol(report_origin(s), s->m.esmtp,
+	    s->txn != NULL && s->txn->m.utf8);
+}
+
+void
+report_connect(const struct session *s)
+{
+	char who[CLIENT_TEXT_BYTES];
+
+	report_client(s, who);
+	log_info("connect from %s", who);
+}
+
+/* " ehlo=1 mail=1 rcpt=0/1 commands=2/3" */
+void
+report_disconnect(const struct session *s)
+{
+	char who[CLIENT_TEXT_BYTES], text[512];
+	unsigned good = 0, all = 0;
+	size_t len = 0;
+
+	report_client(s, who);
+	text[0] = '\0';
+	for (unsigned v = 0; v < SMTP_VERB_COUNT && len < sizeof(text) - 40;
+	     v++) {
+		struct smtps_count c = s->m.counts[v];
+		const char *name = smtp_verb_name((enum smtp_verb)v);
+
+		if (c.all == 0)
+			continue;
+		good += c.good;
+		all += c.all;
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    c.good == c.all ? " %s=%u" : " %s=%u/%u", name, c.good,
+		    c.all);
+	}
+	if (good == all)
+		log_info("disconnect from %s%s commands=%u", who, text, all);
+	else
+		log_info("disconnect from %s%s commands=%u/%u", who, text, good,
+		    all);
+}
+
+void
+report_lost(const struct session *s, const char *what)
+{
+	char who[CLIENT_TEXT_BYTES], doing[64];
+
+	report_client(s, who);
+	smtps_doing(&s->m, doing, sizeof(doing));
+	log_info("%s after %s from %s", what, doing, who);
+}
+
+/* "NOQUEUE: reject: RCPT from HOST[IP]: 550 ...; from=<> to=<> proto=ESMTP
+ * helo=<>".  One line, whatever the client sent. */
+void
+report_reject(const struct session *s, const struct smtps_io *io)
+{
+	char who[CLIENT_TEXT_BYTES], id[24] = "NOQUEUE", to[560] = "";
+	struct slice sender = SLICE_NONE, protocol = report_protocol(s);
+	const char *verb =
+	    s->m.greeted ? smtp_verb_upper(io->reject_verb) : "CONNECT";
+
+	if (io->reject_at_end)
+		verb = "END-OF-MESSAGE";
+	if (s->txn != NULL)
+		sender = s->txn->sender;
+	else if (io->reject_verb == SMTP_MAIL)
+		sender = io->mail.sender.text;
+	if (s->txn != NULL && s->txn->id != 0)
+		snprintf(id, sizeof(id), "%" PRIu64, s->txn->id);
+	if (io->reject_rcpt.data != NULL)
+		snprintf(to, sizeof(to), " to=<%.*s>",
+		    SLICE_ARGS(io->reject_rcpt));
+	report_client(s, who);
+	log_info("%s: reject: %s from %s: %.*s; from=<%.*s>%s proto=%.*s "
+		 "helo=<%s>",
+	    id, verb, who, SLICE_ARGS(io->reject), SLICE_ARGS(sender), to,
+	    SLICE_ARGS(protocol), s->helo != NULL ? s->helo : "");
+}
+
+void
+report_accepted(const struct session *s)
+{
+	char who[CLIENT_TEXT_BYTES];
+
+	report_client(s, who);
+	if (s->kind == LISTEN_LOCAL)
+		log_message(s->txn->id, "client=%s, uid=%" PRIu32, who, s->uid);
+	else
+		log_message(s->txn->id, "client=%s", who);
+}
+
+void
+report_message_id(const struct session *s)
+{
+	struct slice id = header_scan_message_id(&s->txn->m.header);
+
+	if (id.len == 0)
+		id = SLICE_LIT("<>");
+	log_message(s->txn->id, "message-id=%.*s", SLICE_ARGS(id));
+}

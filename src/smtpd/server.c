@@ -1,0 +1,318 @@
+/*
+ * server: the process as a whole.
+ *
+ * Channels come and go with the roles at their other end.  When one is lost,
+ * what was asked over it is answered for now with 451, and the sessions go
+ * on; the master sends a new one.
+ */
+#include "smtpd/server.h"
+
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "smtpd/session.h"
+
+enum {
+	TAGS_PER_SESSION = 4,
+	TAGS_SPARE = 1024,
+	HEADER_FIELD_BYTES_MIN = 16,
+};
+
+static uint32_t
+at_most(int64_t v, uint32_t max)
+{
+	return v < 0 ? 0 : v > max ? max : (uint32_t)v;
+}
+
+/* The machine's limits from the configuration in force. */
+static void
+configure(struct server *sv)
+{
+	const struct conf *c = sv->conf;
+	uint32_t field = at_most(c->header_size_limit_bytes, UINT32_MAX);
+
+	sv->smtps = (struct smtps_conf){
+		.hostname = slice_str(c->myhostname),
+		.banner = slice_str(c->smtpd_banner),
+		.headers = {
+			.field_bytes_max = field < HEADER_FIELD_BYTES_MIN ?
+			    HEADER_FIELD_BYTES_MIN : field,
+			.total_bytes_max =
+			    (uint64_t)c->header_total_size_limit_bytes,
+			.count_max = at_most(c->header_count_limit, UINT32_MAX),
+			.hop_count_max = at_most(c->hopcount_limit, UINT32_MAX),
+		},
+		.size_max = (uint64_t)c->message_size_limit_bytes,
+		.line_max = at_most(c->line_length_limit_bytes,
+		    READ_BYTES_MAX),
+		.rcpt_max = at_most(c->smtpd_recipient_limit, UINT32_MAX),
+		.soft_errors = at_most(c->smtpd_soft_error_limit, UINT32_MAX),
+		.hard_errors = at_most(c->smtpd_hard_error_limit, UINT32_MAX),
+		.junk_max = at_most(c->smtpd_junk_command_limit, UINT32_MAX),
+		.soft_bounce = c->soft_bounce,
+	};
+	sv->smtps.banner = slice_sub(sv->smtps.banner, 0, 500);
+	sv->smtps.hostname = slice_sub(sv->smtps.hostname, 0, HOST_BYTES_MAX);
+}
+
+/* What one object may be, for weir limits. */
+static void
+show_limits(const struct conf *c)
+{
+	limits_row(LIMIT_SIZE, "command line", "line_length_limit", 0,
+	    c->line_length_limit_bytes);
+	limits_row(LIMIT_SIZE, "message", "message_size_limit", 0,
+	    c->message_size_limit_bytes);
+	limits_row(LIMIT_SIZE, "header field", "header_size_limit", 0,
+	    c->header_size_limit_bytes);
+	limits_row(LIMIT_SIZE, "header", "header_total_size_limit", 0,
+	    c->header_total_size_limit_bytes);
+	limits_row(LIMIT_COUNT, "header fields", "header_count_limit", 0,
+	    c->header_count_limit);
+	limits_row(LIMIT_COUNT, "hops", "hopcount_limit", 0, c->hopcount_limit);
+	limits_row(LIMIT_COUNT, "recipients of a message",
+	    "smtpd_recipient_limit", 0, c->smtpd_recipient_limit);
+	limits_row(LIMIT_COUNT, "errors of a session", "smtpd_hard_error_limit",
+	    0, c->smtpd_hard_error_limit);
+	limits_row(LIMIT_COUNT, "sessions of a client",
+	    "smtpd_client_connection_count_limit", 0,
+	    c->smtpd_client_connection_count_limit);
+	limits_row(LIMIT_DEADLINE, "silence of a client", "smtpd_timeout", 0,
+	    c->smtpd_timeout_ms);
+	limits_row(LIMIT_DEADLINE, "session", "smtpd_session_time_limit", 0,
+	    c->smtpd_session_time_limit_ms);
+}
+
+static void
+on_task(void *arg, struct ev_task *t)
+{
+	(void)t;
+	session_run_ready(arg);
+}
+
+static void
+on_second(void *arg, struct ev_timer *t)
+{
+	struct server *sv = arg;
+
+	clients_each_second(sv);
+	ev_timer_set(t, 1000);
+}
+
+enum err
+server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
+    unsigned index, const struct server_events *events, struct server **out)
+{
+	struct server *sv = mem_alloc(a, sizeof(*sv));
+
+	if (sv == NULL)
+		return ERR_NOMEM;
+	sv->loop = loop;
+	sv->acct = a;
+	sv->conf = conf;
+	sv->index = index;
+	sv->events = *events;
+	sv->queue_state = OK;
+	list_init(&sv->starved);
+	list_init(&sv->open_sessions);
+	list_init(&sv->ready);
+	ev_task_init(&sv->task, on_task, sv);
+	ev_timer_init(&sv->second_timer, loop, on_second, sv);
+	sv->io.out = sv->out;
+	sv->io.out_size = sizeof(sv->out);
+	sv->io.spare = sv->spare;
+	sv->io.spare_size = sizeof(sv->spare);
+	configure(sv);
+	show_limits(conf);
+	*out = sv;
+	return OK;
+}
+
+/* Sessions are as many as the gate of all processes: one of them may get
+ * every client. */
+static enum err
+make_pools(struct server *sv)
+{
+	unsigned sessions = sv->page.slot_count;
+	uint32_t tags = sessions * TAGS_PER_SESSION + TAGS_SPARE;
+
+	pool_init(&sv->sessions, sv->acct, "sessions", "concurrency_incoming",
+	    sizeof(struct session), sessions);
+	pool_init(&sv->txns, sv->acct, "transactions", "concurrency_incoming",
+	    sizeof(struct txn), sessions);
+	return tags_init(&sv->tags, sv->acct,
+	    tags > TAGS_MAX ? TAGS_MAX : tags);
+}
+
+enum err
+server_set_page(struct server *sv, int fd, struct errtext *et)
+{
+	enum err e;
+
+	ASSERT(sv->page.shared == NULL);
+	e = client_page_map(fd, &sv->page, et);
+	if (e != OK)
+		return e;
+	/* What a predecessor of this process held is not ours. */
+	client_page_release(&sv->page, sv->index);
+	e = make_pools(sv);
+	if (e != OK)
+		return err_set(et, e, "no memory for the table of requests");
+	if (sv->index == 0)
+		sv->gate_row =
+		    limits_row(LIMIT_GATE, "incoming", "concurrency_incoming",
+			sizeof(struct session), sv->page.slot_count);
+	return OK;
+}
+
+static void
+close_sessions(struct server *sv)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&sv->open_sessions)) != NULL)
+		session_free(CONTAINER(n, struct session, node));
+}
+
+void
+server_free(struct server *sv)
+{
+	if (sv == NULL)
+		return;
+	sv->events.on_drained = NULL;
+	accept_stop(sv);
+	close_sessions(sv);
+	chan_close(sv->queue);
+	chan_close(sv->lookup);
+	chan_close(sv->dns);
+	ev_task_cancel(&sv->task);
+	ev_timer_clear(&sv->second_timer);
+	if (sv->page.shared != NULL) {
+		pool_fini(&sv->sessions);
+		pool_fini(&sv->txns);
+		tags_fini(&sv->tags);
+		client_page_unmap(&sv->page);
+	}
+	mem_free(sv->acct, sv);
+}
+
+/* ---- channels ---- */
+
+static struct chan **
+channel_of(struct server *sv, enum role peer)
+{
+	switch (peer) {
+	case ROLE_QUEUE: return &sv->queue;
+	case ROLE_LOOKUP: return &sv->lookup;
+	case ROLE_DNS: return &sv->dns;
+	default: return NULL;
+	}
+}
+
+static void
+lose_channel(struct server *sv, enum role peer)
+{
+	struct chan **c = channel_of(sv, peer);
+
+	if (*c == NULL)
+		return;
+	chan_close(*c);
+	*c = NULL;
+	if (peer == ROLE_QUEUE)
+		queue_on_lost(sv);
+	else if (peer == ROLE_LOOKUP)
+		lookup_on_lost(sv);
+	else
+		names_on_lost(sv);
+}
+
+static void
+on_frame(void *arg, struct chan *c, struct frame *f)
+{
+	struct server *sv = arg;
+
+	switch (chan_peer(c)) {
+	case ROLE_QUEUE: queue_on_frame(sv, f); break;
+	case ROLE_LOOKUP: lookup_on_frame(sv, f); break;
+	default: names_on_frame(sv, f); break;
+	}
+}
+
+static void
+on_closed(void *arg, struct chan *c, bool bad, const char *why)
+{
+	struct server *sv = arg;
+	enum role peer = chan_peer(c);
+
+	if (bad && sv->events.on_bad_peer != NULL)
+		sv->events.on_bad_peer(sv->events.arg, peer, why);
+	lose_channel(sv, peer);
+}
+
+static void
+on_room(void *arg, struct chan *c)
+{
+	if (chan_peer(c) == ROLE_QUEUE)
+		queue_on_room(arg);
+}
+
+void
+server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
+{
+	static const struct chan_events events = {
+		.on_frame = on_frame,
+		.on_closed = on_closed,
+		.on_room = on_room,
+	};
+	struct chan **c = channel_of(sv, peer);
+	enum err e;
+
+	if (c == NULL) {
+		close(fd);
+		return;
+	}
+	lose_channel(sv, peer);
+	e = chan_open(sv->loop, sv->acct, fd, ROLE_SMTPD, peer, index, &events,
+	    sv, peer == ROLE_QUEUE ? CHAN_QUEUE_BYTES : CHAN_SMALL_BYTES, c);
+	if (e != OK) {
+		close(fd);
+		*c = NULL;
+		log_warning("no channel to %s: %s", role_name(peer),
+		    err_text(e));
+	}
+	if (peer == ROLE_QUEUE)
+		sv->queue_state = OK;
+}
+
+/* ---- life ---- */
+
+void
+server_start(struct server *sv)
+{
+	sv->listening = true;
+	accept_update(sv);
+	clients_each_second(sv);
+	ev_timer_set(&sv->second_timer, 1000);
+}
+
+void
+server_reload(struct server *sv, const struct conf *conf)
+{
+	sv->conf = conf;
+	configure(sv);
+}
+
+void
+server_drain(struct server *sv)
+{
+	struct list_node *n, *next;
+
+	sv->draining = true;
+	accept_stop(sv);
+	for (n = list_first(&sv->open_sessions); n != NULL; n = next) {
+		next = list_next(&sv->open_sessions, n);
+		session_end_idle(CONTAINER(n, struct session, node));
+	}
+	if (list_empty(&sv->open_sessions) && sv->events.on_drained != NULL)
+		sv->events.on_drained(sv->events.arg);
+}

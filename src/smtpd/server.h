@@ -1,0 +1,145 @@
+/*
+ * server: the process as a whole: configuration, channels to the other roles,
+ * listening sockets, sessions.
+ *
+ * main.c gives it what the master hands over; tests give it socket pairs.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "conf/net.h"
+#include "ev/loop.h"
+#include "ipc/chan.h"
+#include "ipc/client_page.h"
+#include "ipc/frames.h"
+#include "proto/smtp_server.h"
+#include "smtpd/tags.h"
+
+struct server;
+struct session;
+
+enum {
+	LISTENERS_MAX = 64,
+	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
+	READ_BYTES_MIN = 4096, /* first window of a body */
+	READ_BYTES_MAX = 65536,
+	OUT_BYTES = 8192,	       /* replies of one batch */
+	SPARE_BYTES = 32768,	       /* bodies that are normalised */
+	CHAN_QUEUE_BYTES = 512 * 1024, /* to the queue role */
+	CHAN_SMALL_BYTES = 64 * 1024,  /* to the others */
+	/* Kept free in the queue's channel for COMMIT and ABORT. */
+	CHAN_RESERVE_BYTES = 16 * 1024,
+};
+
+/* What happens when the last session of a drained server ends, and when a
+ * peer broke the rules. */
+struct server_events {
+	void (*on_drained)(void *arg);
+	void (*on_bad_peer)(void *arg, enum role peer, const char *why);
+	void *arg;
+};
+
+struct listener {
+	struct server *server;
+	struct ev_io io;
+	int fd;
+	enum listen_kind kind;
+};
+
+struct server {
+	struct ev_loop *loop;
+	struct acct *acct;	 /* the role's */
+	const struct conf *conf; /* in force; the caller's */
+	struct server_events events;
+	unsigned index;		 /* which smtpd */
+	struct smtps_conf smtps; /* made from conf */
+
+	struct chan *queue, *lookup, *dns; /* NULL: none now */
+	enum err queue_state;		   /* OK, or why MAIL is refused */
+	struct list starved; /* sessions waiting for room to the queue */
+
+	struct client_page page;
+	struct limit_row *gate_row; /* of smtpd 0 */
+	uint64_t changes_shown;
+	bool stressed; /* unproven clients get short timeouts */
+
+	struct listener listeners[LISTENERS_MAX];
+	unsigned listener_count;
+	bool listening, full;
+	struct ev_timer accept_timer; /* while the gate is full */
+	struct ev_timer second_timer; /* status, overload, housekeeping */
+	unsigned seconds;
+
+	struct pool sessions;
+	struct pool txns;
+	struct list open_sessions;
+	struct list ready; /* sessions to be driven by the task */
+	struct ev_task task;
+	struct tags tags;
+	bool draining;
+
+	struct log_limit_site full_site, share_site, count_site, rate_site,
+	    overload_site, memory_site, header_site;
+
+	/* One call's worth of bytes; what is left over goes to the session. */
+	struct smtps_io io;
+	char out[OUT_BYTES];
+	char spare[SPARE_BYTES];
+	char in[2 * READ_BYTES_MAX];
+};
+
+/*
+ * server_new(loop, a, conf, index, events, out):
+ * Everything is charged to a.  ERR_NOMEM.
+ */
+MUST_CHECK enum err server_new(struct ev_loop *loop, struct acct *a,
+    const struct conf *conf, unsigned index, const struct server_events *events,
+    struct server **out);
+/* Closes every session and channel.  NULL is allowed. */
+void server_free(struct server *sv);
+
+/* Before sessions begin.  fd stays the caller's. */
+MUST_CHECK enum err server_set_page(struct server *sv, int fd,
+    struct errtext *et);
+/* A (new) channel to a peer; owns fd. */
+void server_set_channel(struct server *sv, enum role peer, unsigned index,
+    int fd);
+/* A listening socket; owns fd. */
+void server_add_listener(struct server *sv, enum listen_kind kind, int fd);
+/* Begin to accept. */
+void server_start(struct server *sv);
+/* A new configuration; the old one is not used any more. */
+void server_reload(struct server *sv, const struct conf *conf);
+/* No new sessions; idle ones end, the others finish; then on_drained. */
+void server_drain(struct server *sv);
+
+/* ---- accept.c ---- */
+void accept_update(struct server *sv); /* open or close the door */
+void accept_stop(struct server *sv);
+
+/* ---- clients.c ---- */
+/* Take a place for a new session; OK, or how it is refused. */
+enum smtps_reply clients_enter(struct server *sv, struct session *s);
+void clients_leave(struct server *sv, struct session *s);
+bool clients_rate(struct server *sv, struct session *s, enum client_rate rate,
+    unsigned events);
+void clients_prove(struct server *sv, struct session *s);
+bool clients_full(struct server *sv);
+void clients_each_second(struct server *sv);
+
+/* ---- queue.c, lookup.c, names.c: frames of the peers ---- */
+void queue_on_frame(struct server *sv, struct frame *f);
+void queue_on_lost(struct server *sv);
+void queue_on_room(struct server *sv);
+void lookup_on_frame(struct server *sv, struct frame *f);
+void lookup_on_lost(struct server *sv);
+void names_on_frame(struct server *sv, struct frame *f);
+void names_on_lost(struct server *sv);

@@ -1,0 +1,85 @@
+/*
+ * tags: a table with a free list; the tag is generation << 16 | place + 1.
+ */
+#include "smtpd/tags.h"
+
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+enum { NO_PLACE = 0xffffffff };
+
+enum err
+tags_init(struct tags *t, struct acct *a, uint32_t count)
+{
+	ASSERT(count > 0 && count <= TAGS_MAX);
+	*t = (struct tags){ .acct = a, .count = count };
+	t->places = mem_alloc_array(a, count, sizeof(*t->places));
+	if (t->places == NULL)
+		return ERR_NOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		t->places[i].next = i + 1 < count ? i + 1 : NO_PLACE;
+	return OK;
+}
+
+void
+tags_fini(struct tags *t)
+{
+	mem_free(t->acct, t->places);
+	*t = (struct tags){ 0 };
+}
+
+uint32_t
+tags_get(struct tags *t, void *owner, uint16_t what)
+{
+	struct tag_place *p;
+	uint32_t at = t->free;
+
+	ASSERT(owner != NULL);
+	if (at == NO_PLACE)
+		return TAG_NONE;
+	p = &t->places[at];
+	ASSERT(p->owner == NULL);
+	t->free = p->next;
+	t->in_use++;
+	p->owner = owner;
+	p->what = what;
+	return (uint32_t)p->generation << 16 | (at + 1);
+}
+
+static struct tag_place *
+place(const struct tags *t, uint32_t tag)
+{
+	uint32_t at = (tag & 0xffff) - 1;
+
+	if (tag == TAG_NONE || at >= t->count || t->places[at].owner == NULL ||
+	    t->places[at].generation != tag >> 16)
+		return NULL;
+	return &t->places[at];
+}
+
+void *
+tags_find(const struct tags *t, uint32_t tag, uint16_t *what_out)
+{
+	struct tag_place *p = place(t, tag);
+
+	if (p == NULL)
+		return NULL;
+	*what_out = p->what;
+	return p->owner;
+}
+
+void
+tags_put(struct tags *t, uint32_t tag)
+{
+	struct tag_place *p = place(t, tag);
+
+	if (p == NULL)
+		return;
+	p->owner = NULL;
+	p->generation++;
+	p->next = t->free;
+	t->free = (tag & 0xffff) - 1;
+	t->in_use--;
+}
