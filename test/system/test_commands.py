@@ -1,0 +1,402 @@
+"""The command `weir` and its faces: what people type and read."""
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import BUILD, NOBODY, WEIR, FakeMX, Weir, message, relay_conf, wait_for
+
+
+def run(*args, **kw):
+    r = subprocess.run([WEIR, *map(str, args)], capture_output=True, text=True, **kw)
+    return r.returncode, r.stdout, r.stderr
+
+
+def test_help_and_unknown_names():
+    code, out, _ = run("help")
+    assert code == 0 and "weir queue" in out or "queue" in out
+    code, _, err = run("statsu")
+    assert code == 64 and "status" in err
+
+
+def test_starts_at_once():
+    """Few libraries: the light command links libc and little else."""
+    out = subprocess.run(["ldd", WEIR], capture_output=True, text=True).stdout
+    assert not re.search(r"sqlite|unbound|ssl|event|seccomp", out), out
+
+
+@pytest.mark.parametrize("line, want", [
+    ("message_size_limt = 10M", r"weir\.conf:1: message_size_limt: .*message_size_limit"),
+    ("message_size_limit = lots", r'weir\.conf:1: message_size_limit: value "lots": '),
+    ("concurrency_local = -1", r'weir\.conf:1: concurrency_local: value "-1": '),
+    ("smtpd_timeout = 5 parsecs", r"weir\.conf:1: smtpd_timeout: "),
+    ("memory_budget = 1M", r"weir\.conf:1: memory_budget: .*32"),
+    ("soft_bounce = maybe", r"weir\.conf:1: soft_bounce: .*yes"),
+    ("just words", r"weir\.conf:1: "),
+])
+def test_check_names_file_line_value_and_remedy(tmp_path, line, want):
+    f = tmp_path / "weir.conf"
+    f.write_text(line + "\n")
+    code, out, err = run("check", "-c", f)
+    assert code == 78
+    assert re.search(want, out + err), out + err
+    assert run("run", "-c", f, timeout=20)[0] == 78
+
+
+def test_check_reports_every_error(tmp_path):
+    f = tmp_path / "weir.conf"
+    f.write_text("nonsense = 1\n# fine\nsmtpd_timeout = x\nconcurrency_remote = y\n")
+    code, out, err = run("check", "-c", f)
+    assert code == 78 and len(re.findall(r"weir\.conf:\d+: ", out + err)) == 3
+
+
+def test_check_is_silent_success(tmp_path):
+    f = tmp_path / "weir.conf"
+    f.write_text("myhostname = a.example\nmessage_size_limit = 20M\n")
+    assert run("check", "-c", f)[0] == 0
+
+
+def test_config_shows_values_sources_and_defaults(tmp_path):
+    f = tmp_path / "weir.conf"
+    f.write_text("myhostname = a.example\nmessage_size_limit = 20M\nsmtpd_banner = $myhostname hi\n")
+    code, out, _ = run("config", "-c", f)
+    assert code == 0
+    values = dict(l.split(" = ", 1) if " = " in l else (l.rstrip(" ="), "") for l in out.splitlines())
+    assert values["concurrency_local"] == "10" and values["concurrency_remote"] == "20"
+    assert len(values) > 80
+    code, out, _ = run("config", "-n", "-c", f)
+    assert len(out.splitlines()) == 3
+    code, out, _ = run("config", "-c", f, "smtpd_timeout", "myhostname")
+    assert "smtpd_timeout = 300s" in out and "myhostname = a.example" in out
+    code, out, _ = run("config", "-s", "-c", f, "message_size_limit")
+    assert "weir.conf:2" in out
+    code, out, _ = run("config", "--json", "-c", f)
+    assert json.loads(out)
+    code, out, err = run("config", "-c", f, "no_such_name")
+    assert code != 0
+
+
+def test_control_directory(tmp_path):
+    control = tmp_path / "control"
+    control.mkdir()
+    (control / "concurrencylocal").write_text("8\n")
+    (control / "concurrencyremote").write_text("15 \n")
+    (control / "databytes").write_text("5000\n")
+    (control / "me").write_text("old.example\n")
+    (control / "locals").write_text("# mine\nold.example\nmore.example\n\n")
+    (control / "queuelifetime").write_text("1000\n")
+    (control / "smtproutes").write_text("a.example:b.example:26\n:relay.example\n")
+    f = tmp_path / "weir.conf"
+    f.write_text(f"control_directory = {control}\n")
+    code, out, err = run("config", "-c", f)
+    assert code == 0, err
+    for line in ("concurrency_local = 8", "concurrency_remote = 15", "message_size_limit = 5000",
+                 "myhostname = old.example", "maximal_queue_lifetime = 1000s",
+                 "recipient_delimiter = -", "smtpd_timeout = 1200s"):
+        assert line in out, (line, out)
+    f.write_text(f"control_directory = {control}\nconcurrency_local = 3\n")
+    assert "concurrency_local = 3" in run("config", "-c", f, "concurrency_local")[1]
+    (control / "concurrencylocal").write_text("many\n")
+    f.write_text(f"control_directory = {control}\n")
+    code, out, err = run("check", "-c", f)
+    assert code == 78 and "concurrencylocal" in out + err
+
+
+def test_status_and_limits(weir):
+    weir.send("joe@example.test")
+    weir.wait_mails("joe")
+    out = weir.weir("status").out
+    for word in ("smtpd", "queue", "smtp", "dns", "lookup", "local"):
+        assert word in out, out
+    s = weir.json("status")
+    assert s
+    out = weir.weir("limits").out
+    for name in ("concurrency_local", "concurrency_remote", "memory_budget"):
+        assert name in out, out
+    rows = weir.json("limits")
+    rows = rows["limits"] if isinstance(rows, dict) else rows
+    keys = {"name", "kind", "limit", "in_use", "high_water", "refused", "waited", "parameter"}
+    assert all(keys <= set(r) for r in rows), rows[0]
+    local = [r for r in rows if r["parameter"] == "concurrency_local" and r["kind"] == "gate"]
+    assert local and local[0]["limit"] == 10 and local[0]["high_water"] >= 1
+
+
+def test_limits_plan_without_a_server(tmp_path):
+    for budget in ("32M", "128M", "1G"):
+        f = tmp_path / "weir.conf"
+        f.write_text(f"memory_budget = {budget}\nmyhostname = a.example\n")
+        code, out, err = run("limits", "--plan", "-c", f)
+        assert code == 0, err
+        assert "queue" in out and "smtpd" in out
+
+
+def test_no_server_says_so(tmp_path):
+    f = tmp_path / "weir.conf"
+    f.write_text(f"queue_directory = {tmp_path}/queue\nmyhostname = a.example\n")
+    for cmd in (["status"], ["limits"], ["queue", "list"], ["stop"], ["reload"]):
+        code, out, err = run(*cmd, "-c", f)
+        assert code == 69 and "not running" in (out + err), (cmd, code, out, err)
+
+
+def held_server(mx):
+    return Weir(dict(relay_conf(mx), concurrency_remote="0"))
+
+
+def test_queue_verbs(mx):
+    with held_server(mx) as w:
+        ids = [w.send(f"u{i}@far{i % 2}.example", subject=f"s{i}") for i in range(6)]
+        q = w.queue()
+        assert len(q) == 6
+        keys = {"queue_name", "queue_id", "arrival_time", "message_size", "sender", "recipients",
+                "next_attempt", "attempts"}
+        assert keys <= set(q[0]), q[0]
+        assert [json.loads(l)["queue_id"] for l in
+                w.weir("queue", "list", "--json", "--domain=far1.example").out.splitlines()] == \
+            [str(i) for i in ids[1::2]]
+        assert len(w.weir("queue", "list", "--json", "--to=u3@far1.example").out.splitlines()) == 1
+        assert len(w.weir("queue", "list", "--json", "--limit=2").out.splitlines()) == 2
+        assert len(w.weir("queue", "list", "--json", "--from=nobody@x.example").out.splitlines()) == 0
+        text = w.weir("queue", "list").out
+        assert str(ids[0]) in text and "u0@far0.example" in text
+        show = w.weir("queue", "show", ids[0]).out
+        assert "sender@client.example" in show and "u0@far0.example" in show
+        cat = w.weir("queue", "cat", ids[0]).out
+        assert "Subject: s0" in cat and "Hello." in cat
+        assert "1" in w.weir("queue", "hold", ids[0]).out
+        assert [m["queue_name"] for m in w.queue() if m["queue_id"] == str(ids[0])] == ["hold"]
+        w.weir("queue", "release", ids[0])
+        assert "1" in w.weir("queue", "delete", ids[1]).out
+        assert len(w.queue()) == 5
+        r = w.weir("queue", "delete", "--domain=far1.example", check=False)
+        assert r.returncode != 0 and "--yes" in r.out + r.err and len(w.queue()) == 5
+        w.weir("queue", "delete", "--domain=far1.example", "--yes")
+        assert sorted(m["queue_id"] for m in w.queue()) == sorted(str(i) for i in ids[0::2])
+        r = w.weir("queue", "show", 999999, check=False)
+        assert r.returncode != 0 and "999999" in r.out + r.err
+
+
+def test_a_held_message_stays_over_a_restart(mx):
+    with Weir(relay_conf(mx)) as w:
+        w.write_conf(concurrency_remote="0")
+        w.stop()
+        w.start()
+        id = w.send("ann@far.example")
+        w.weir("queue", "hold", id)
+        w.stop()
+        w.write_conf(concurrency_remote="5")
+        w.start()
+        other = w.send("bob@far.example")
+        w.wait_log(rf"{other}: removed")
+        assert [m["queue_name"] for m in w.queue()] == ["hold"]
+        w.weir("queue", "release", id)
+        w.wait_log(rf"{id}: removed")
+
+
+def test_queue_retry_and_fail():
+    state = {"fail": True}
+    mx = FakeMX(lambda v, a, c: "451 4.3.0 no" if v == "MAIL" and state["fail"] else None)
+    try:
+        with Weir(relay_conf(mx)) as w:
+            one = w.send("ann@far.example")
+            two = w.send("bob@far.example", sender="joe@example.test")
+            w.wait_log(rf"{one}: .*deferred")
+            w.wait_log(rf"{two}: .*deferred")
+            w.weir("queue", "fail", two)
+            w.wait_mails("joe")
+            state["fail"] = False
+            w.weir("queue", "retry", one)
+            wait_for(lambda: mx.messages, "the retried message")
+            w.wait_queue_empty()
+    finally:
+        mx.close()
+
+
+def test_export_from_a_running_and_a_stopped_server(mx):
+    with held_server(mx) as w:
+        ids = [w.send(f"u{i}@far.example", subject=f"exp{i}") for i in range(3)]
+        a, b = w.dir / "a", w.dir / "b"
+        w.weir("queue", "export", a)
+        w.stop()
+        w.weir("queue", "export", b)
+        for d in (a, b):
+            text = b"".join(p.read_bytes() for p in sorted(d.iterdir()))
+            for i, id in enumerate(ids):
+                assert f"Subject: exp{i}\r\n".encode() in text and str(id).encode() in text
+                assert f"u{i}@far.example".encode() in text
+
+
+def test_reload_takes_new_values_and_keeps_old_ones_on_error(weir):
+    weir.write_conf(concurrency_local="4")
+    weir.weir("reload")
+    weir.wait_log(r"status: local 0/4 remote 0/20")
+    weir.write_conf(concurrency_local="oops")
+    weir.hup()
+    weir.wait_log(r'concurrency_local: value "oops"')
+    weir.send("joe@example.test")
+    weir.wait_mails("joe")
+    assert weir.weir("reload", check=False).returncode == 78
+
+
+def test_stop(weir):
+    weir.weir("stop")
+    assert weir.process.wait(30) == 0
+    weir.process = None
+
+
+def test_term_lets_running_deliveries_finish():
+    slow = FakeMX(lambda v, a, c: time.sleep(2) if v == "." else None)
+    try:
+        with Weir(relay_conf(slow)) as w:
+            id = w.send("ann@far.example")
+            wait_for(lambda: any(c.startswith("DATA") for c in slow.commands), "the delivery runs")
+            assert w.stop() == 0
+            assert len(slow.messages) == 1
+            w.start()
+            assert w.queue() == []
+            assert w.count_log(rf"{id}: .*status=sent") == 1
+    finally:
+        slow.close()
+
+
+def test_a_second_term_stops_at_once():
+    slow = FakeMX(lambda v, a, c: time.sleep(30) if v == "." else None)
+    try:
+        with Weir(relay_conf(slow)) as w:
+            w.send("ann@far.example")
+            wait_for(lambda: any(c.startswith("DATA") for c in slow.commands), "the delivery runs")
+            w.process.send_signal(signal.SIGTERM)
+            w.wait_log(r"(?i)stop|drain|shut")
+            begun = time.monotonic()
+            w.stop()
+            assert time.monotonic() - begun < 10
+            w.start()
+            assert len(w.queue()) == 1
+    finally:
+        slow.close()
+
+
+def test_grace_is_bounded():
+    slow = FakeMX(lambda v, a, c: time.sleep(60) if v == "." else None)
+    try:
+        with Weir(dict(relay_conf(slow), shutdown_grace="1s")) as w:
+            w.send("ann@far.example")
+            wait_for(lambda: any(c.startswith("DATA") for c in slow.commands), "the delivery runs")
+            assert w.stop(timeout=15) == 0
+    finally:
+        slow.close()
+
+
+def test_explain(weir):
+    out = weir.weir("explain", "joe@example.test").out
+    assert "virtual" in out and "weir.conf" in out, out
+    out = weir.weir("explain", "x@elsewhere.example").out
+    assert "smtp" in out
+    out = weir.weir("explain", "no-such-user@localhost").out
+    assert "unknown" in out.lower() or "5.1.1" in out
+
+
+def test_send(weir):
+    weir.weir("send", "joe@example.test", input=b"hello there\n")
+    assert b"hello there" in weir.wait_mails("joe")[0]
+
+
+def test_try_is_a_server_without_configuration(tmp_path):
+    d = tmp_path / "try"
+    if os.geteuid() == 0:
+        for p in (tmp_path, *list(tmp_path.parents)[:2]):
+            os.chmod(p, 0o755)
+    port = None
+    proc = subprocess.Popen([WEIR, "try", d, "-o", "smtp_listen=127.0.0.1:0"], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+    proc.kill()
+    proc.wait()
+    from harness import free_port, Client
+    port = free_port()
+    proc = subprocess.Popen([WEIR, "try", d, "-o", f"smtp_listen=127.0.0.1:{port}"],
+                            stdout=open(tmp_path / "out", "w"), stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: list(d.rglob("Maildir/new/*")), lambda: "its own message\n" + (tmp_path / "out").read_text())
+        with Client(port) as c:
+            c.ok("EHLO a.example")
+            assert c.transaction("a@b.example", "joe@example.test", message("try"))[0] == 250
+        wait_for(lambda: list((d / "mail" / "joe" / "Maildir" / "new").glob("*")), "joe's mail")
+        out = (tmp_path / "out").read_text()
+        assert "Maildir" in out and str(port) in out
+        assert (d / "weir.conf").exists()
+        subprocess.run([WEIR, "status", "-c", d / "weir.conf"], check=True, capture_output=True)
+    finally:
+        proc.send_signal(signal.SIGINT)
+        assert proc.wait(30) == 0
+
+
+# ---- faces ----
+
+def test_mailq_and_postqueue(mx):
+    with held_server(mx) as w:
+        assert "Mail queue is empty" in w.weir(name="mailq").out
+        id = w.send("ann@far.example")
+        out = w.weir(name="mailq").out
+        assert str(id) in out and "ann@far.example" in out and "sender@client.example" in out
+        assert re.search(r"-- \d+ Kbytes in 1 Request\.", out)
+        assert w.weir("-p", name="postqueue").out == out
+        j = json.loads(w.weir("-j", name="postqueue").out.splitlines()[0])
+        assert j["queue_id"] == str(id) and j["recipients"][0]["address"] == "ann@far.example"
+        out = w.weir("-q", id, name="postcat").out
+        assert "Subject: test" in out
+        w.weir("-h", id, name="postsuper")
+        assert w.queue()[0]["queue_name"] == "hold"
+        w.weir("-H", id, name="postsuper")
+        w.weir("-d", id, name="postsuper")
+        assert w.queue() == []
+
+
+def test_postconf(weir):
+    assert weir.weir("concurrency_local", name="postconf").out == "concurrency_local = 10\n"
+    assert "myhostname = mx.test.example" in weir.weir("-n", name="postconf").out
+    assert "message_size_limit = 10240000" in weir.weir("-d", "message_size_limit", name="postconf").out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user asks")
+def test_strangers_may_look_but_not_change(mx):
+    with held_server(mx) as w:
+        id = w.send("ann@far.example")
+        stranger = 65533
+        r = w.weir("queue", "delete", id, check=False, uid=stranger)
+        assert r.returncode == 77, (r.returncode, r.err)
+        assert len(w.queue()) == 1
+        r = w.weir("queue", "cat", id, check=False, uid=stranger)
+        assert r.returncode == 77
+
+
+def test_row_49_garbage_on_the_control_socket(weir):
+    import socket
+    path = str(weir.dir / "queue" / "run" / "control")
+    for junk in (b"\x00" * 8, b"\xff" * 4096, b"hello", os.urandom(60000)):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.connect(path)
+        s.send(junk)
+        s.settimeout(10)
+        try:
+            s.recv(65536)
+        except OSError:
+            pass
+        s.close()
+    held = []
+    for _ in range(100):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        s.setblocking(False)
+        try:
+            s.connect(path)
+        except BlockingIOError:
+            break
+        held.append(s)
+    for s in held:
+        s.close()
+    wait_for(lambda: weir.weir("queue", "list", check=False).returncode == 0, "service after the flood")
+    assert len(weir.role_pids("queue")) == 1
+    weir.send("joe@example.test")
+    weir.wait_mails("joe")
