@@ -26,6 +26,7 @@ struct chan {
 struct ctl {
 	struct cli *cli;
 	struct chan chan;
+	uint64_t about; /* message id; 0: none */
 	unsigned char room[CHAN_FRAME_BYTES_MAX];
 };
 
@@ -63,6 +64,12 @@ struct chan *
 ctl_chan(struct ctl *c)
 {
 	return &c->chan;
+}
+
+void
+ctl_about(struct ctl *c, uint64_t id)
+{
+	c->about = id;
 }
 
 void
@@ -171,15 +178,19 @@ static int
 end(struct ctl *c, const struct fr_ctl_end *f, uint32_t *count_out)
 {
 	enum err e = f->error < ERR_COUNT ? (enum err)f->error : ERR_PROTOCOL;
+	struct slice text = slice_str(err_text(e));
 
 	if (count_out != NULL)
 		*count_out = f->count;
 	if (e == OK)
 		return EX_OK;
 	if (f->text.len > 0)
-		cli_say(c->cli, "%.*s", SLICE_ARGS(f->text));
+		text = f->text;
+	if (c->about > 0)
+		cli_say(c->cli, "message %llu: %.*s",
+		    (unsigned long long)c->about, SLICE_ARGS(text));
 	else
-		cli_say(c->cli, "the queue answers: %s", err_text(e));
+		cli_say(c->cli, "%.*s", SLICE_ARGS(text));
 	return cli_status(e);
 }
 

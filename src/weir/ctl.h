@@ -30,6 +30,8 @@ int ctl_open(struct cli *cli, const struct conf *conf, struct ctl **out);
 /* To send a request with send_ctl_...(); never NULL. */
 struct chan *ctl_chan(struct ctl *c);
 void ctl_close(struct ctl *c); /* NULL is allowed */
+/* The message that the next answers are about, for messages; 0: none. */
+void ctl_about(struct ctl *c, uint64_t id);
 
 /*
  * ctl_answer(c, sent, visitor, count_out):

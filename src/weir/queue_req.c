@@ -99,6 +99,7 @@ queue_list(struct ctl *c, const struct queue_filter *f,
 		.domain = f->domain,
 	};
 
+	ctl_about(c, 0);
 	return ctl_answer(c, send_ctl_list(ctl_chan(c), 1, &list, -1), v,
 	    count_out);
 }
@@ -125,6 +126,7 @@ change_some(struct ctl *c, enum ctl_verb verb, const struct queue_filter *f,
 	for (size_t i = 0; i < id_count; i++)
 		wr_u64(&w, ids[i]);
 	change.ids = wr_done(&w);
+	ctl_about(c, id_count == 1 ? ids[0] : 0);
 	status = ctl_answer(c, send_ctl_change(ctl_chan(c), 1, &change, -1),
 	    NULL, &count);
 	*count_out += count;

@@ -24,8 +24,8 @@ refused(struct cli *cli, const char *path, int errnum)
 	case ENOENT:
 	case ECONNREFUSED:
 		cli_say(cli,
-		    "no server runs on %s; start it with \"weir run\" or "
-		    "\"systemctl start weir\"",
+		    "not running (nobody answers on %s); start it with "
+		    "\"weir run\" or \"systemctl start weir\"",
 		    path);
 		return EX_UNAVAILABLE;
 	case EACCES:

@@ -78,37 +78,69 @@ print_roles(struct cli *cli, const struct pages *p)
 	table_fini(&t);
 }
 
-/* The rows of all pages of one kind; each of a gate of smtpd processes is
- * shown once, for they share it. */
+static bool
+is_gate(const struct row *r)
+{
+	return r->kind == LIMIT_GATE;
+}
+
+/* What the queue holds, and what others found worth counting. */
+static bool
+is_count(const struct row *r)
+{
+	bool of_queue = strcmp(r->role_name, "queue") == 0;
+
+	return r->kind == LIMIT_GAUGE || (r->kind == LIMIT_QUOTA && of_queue) ||
+	       (r->kind == LIMIT_POOL && of_queue);
+}
+
 static void
-print_kind(struct cli *cli, const struct pages *p, enum limit_kind kind,
-    const char *title)
+figure(const struct row *r, int64_t v, char buf[static FORMAT_BYTES])
+{
+	if (r->kind == LIMIT_QUOTA)
+		format_bytes(v, buf);
+	else
+		snprintf(buf, FORMAT_BYTES, "%" PRId64, v);
+}
+
+static void
+add_row(struct table *t, const struct row *r)
+{
+	char now[FORMAT_BYTES], limit[FORMAT_BYTES] = "", high[FORMAT_BYTES];
+	char refused[FORMAT_BYTES] = "", waited[FORMAT_BYTES] = "";
+
+	figure(r, r->in_use, now);
+	figure(r, r->high_water, high);
+	if (r->limit > 0 || r->kind == LIMIT_GATE)
+		figure(r, r->limit, limit);
+	if (r->kind != LIMIT_GAUGE) {
+		snprintf(refused, sizeof(refused), "%" PRId64, r->refused);
+		snprintf(waited, sizeof(waited), "%" PRId64, r->waited);
+	}
+	table_rowf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s", r->role, r->name, now,
+	    limit, high, refused, waited);
+}
+
+/* The rows of all pages that one screen has room for. */
+static void
+print_rows(struct cli *cli, const struct pages *p,
+    bool (*wanted)(const struct row *r), const char *title)
 {
 	struct table t;
 	size_t shown = 0;
 
-	table_init(&t, &cli->acct, kind == LIMIT_GAUGE ? "lr" : "lrrrrr");
-	if (kind == LIMIT_GAUGE)
-		table_rowf(&t, "%s\tNOW", title);
-	else
-		table_rowf(&t, "%s\tIN USE\tLIMIT\tHIGH\tREFUSED\tWAITED",
-		    title);
+	table_init(&t, &cli->acct, "llrrrrr");
+	table_rowf(&t, "ROLE\t%s\tNOW\tLIMIT\tHIGH\tREFUSED\tWAITED", title);
 	for (size_t i = 0; i < p->count; i++) {
 		uint32_t n = page_row_count(p->page[i]);
 
 		for (uint32_t k = 0; k < n; k++) {
 			struct row r = page_row(p->page[i], k);
 
-			if (r.kind != kind)
+			if (!wanted(&r))
 				continue;
 			shown++;
-			table_rowf(&t,
-			    kind == LIMIT_GAUGE ? "%s %s\t%" PRId64
-						: "%s %s\t%" PRId64 "\t%" PRId64
-						  "\t%" PRId64 "\t%" PRId64
-						  "\t%" PRId64,
-			    r.role, r.name, r.in_use, r.limit, r.high_water,
-			    r.refused, r.waited);
+			add_row(&t, &r);
 		}
 	}
 	if (shown > 0) {
@@ -128,12 +160,13 @@ print_screen(struct cli *cli, const struct conf *conf, const struct pages *p)
 	printf("weir %s on %s, master %ld, memory %s of %s\n\n", WEIR_VERSION,
 	    conf->myhostname, (long)p->master, used, budget);
 	print_roles(cli, p);
-	print_kind(cli, p, LIMIT_GATE, "GATE");
-	print_kind(cli, p, LIMIT_GAUGE, "COUNT");
+	print_rows(cli, p, is_gate, "GATE");
+	print_rows(cli, p, is_count, "COUNT");
 }
 
 static void
-json_rows(struct json *j, const struct pages *p, enum limit_kind kind)
+json_rows(struct json *j, const struct pages *p,
+    bool (*wanted)(const struct row *r))
 {
 	for (size_t i = 0; i < p->count; i++) {
 		uint32_t n = page_row_count(p->page[i]);
@@ -141,7 +174,7 @@ json_rows(struct json *j, const struct pages *p, enum limit_kind kind)
 		for (uint32_t k = 0; k < n; k++) {
 			struct row r = page_row(p->page[i], k);
 
-			if (r.kind != kind)
+			if (!wanted(&r))
 				continue;
 			json_open(j, NULL, '{');
 			row_json(j, &r);
@@ -184,10 +217,10 @@ print_json(const struct conf *conf, const struct pages *p)
 	}
 	json_close(&j, ']');
 	json_open(&j, "gates", '[');
-	json_rows(&j, p, LIMIT_GATE);
+	json_rows(&j, p, is_gate);
 	json_close(&j, ']');
 	json_open(&j, "counts", '[');
-	json_rows(&j, p, LIMIT_GAUGE);
+	json_rows(&j, p, is_count);
 	json_close(&j, ']');
 	json_close(&j, '}');
 }
