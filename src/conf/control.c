@@ -26,7 +26,6 @@ static const char *const ignored[] = {
 	"percenthack",
 	"plusdomain",
 	"qmqpservers",
-	"smtproutes",
 	"virtualdomains",
 };
 

@@ -79,6 +79,20 @@ MUST_CHECK enum err net_nexthop_parse(struct slice s, struct net_nexthop *out,
 MUST_CHECK enum err net_transport_split(struct slice s,
     struct slice *transport_out, struct slice *nexthop_out, struct errtext *et);
 
+/* An item of smtproutes: "DOMAIN:HOST", ".SUFFIX:HOST:PORT", ":HOST",
+ * "DOMAIN:". */
+struct net_route {
+	struct slice domain; /* with the dot of a suffix; empty: all */
+	struct slice host;   /* without brackets; empty: MX of the domain */
+	uint16_t port;	     /* 0: the default */
+};
+
+MUST_CHECK enum err net_route_parse(struct slice s, struct net_route *out,
+    struct errtext *et);
+
+/* Does the route concern domain? */
+bool net_route_fits(const struct net_route *r, struct slice domain);
+
 /* A host or domain name: labels of letters, digits, hyphen and underscore,
  * octets above 127 (UTF-8); at most 255. */
 bool net_host_valid(struct slice s);

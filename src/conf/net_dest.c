@@ -167,6 +167,49 @@ net_transport_split(struct slice s, struct slice *transport_out,
 	return OK;
 }
 
+enum err
+net_route_parse(struct slice s, struct net_route *out, struct errtext *et)
+{
+	size_t colon = slice_find(s, ':');
+	struct slice rest = slice_sub(s, colon + 1, s.len), port;
+	struct net_addr addr;
+
+	*out = (struct net_route){ .domain = slice_sub(s, 0, colon) };
+	if (colon == s.len)
+		return err_set(et, ERR_SYNTAX,
+		    "no colon; write DOMAIN:HOST or DOMAIN:HOST:PORT");
+	if (port_split(rest, &out->host, &port) &&
+	    port_parse(port, &out->port, et) != OK)
+		return ERR_SYNTAX;
+	s = out->domain;
+	if (s.len > 0 && s.data[0] == '.')
+		s = slice_sub(s, 1, s.len);
+	if (out->domain.len > 0 && !net_host_valid(s))
+		return err_set(et, ERR_SYNTAX,
+		    "not a domain before the colon; write DOMAIN, .SUFFIX or "
+		    "nothing there");
+	s = out->host;
+	if (s.len >= 2 && s.data[0] == '[' && s.data[s.len - 1] == ']')
+		out->host = slice_sub(s, 1, s.len - 1);
+	if (s.len > 0 && !net_host_valid(out->host) &&
+	    !net_addr_parse(out->host, &addr))
+		return err_set(et, ERR_SYNTAX,
+		    "not a host after the colon; write HOST, [ADDRESS] or "
+		    "nothing there");
+	return OK;
+}
+
+bool
+net_route_fits(const struct net_route *r, struct slice domain)
+{
+	if (r->domain.len == 0)
+		return true;
+	if (r->domain.data[0] == '.')
+		return domain.len > r->domain.len &&
+		       slice_ends_nocase(domain, r->domain);
+	return slice_eq_nocase(domain, r->domain);
+}
+
 static bool
 label_char(char c)
 {

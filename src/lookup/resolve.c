@@ -203,6 +203,41 @@ set_way(struct resolver *r, struct fr_resolved *out, struct slice transport,
 	return true;
 }
 
+/* smtproutes: the longest that fits; the first of two that are the same. */
+static bool
+ask_routes(struct resolver *r, struct slice *nexthop)
+{
+	const struct conf_list *list = &r->conf->smtproutes;
+	struct net_route route, best = { 0 };
+	bool found = false;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (net_route_parse(list->items[i], &route, NULL) != OK ||
+		    !net_route_fits(&route, r->address.domain) ||
+		    (found && route.domain.len <= best.domain.len))
+			continue;
+		best = route;
+		found = true;
+	}
+	if (!found)
+		return false;
+	if (best.host.len > 0) {
+		int n = snprintf(r->route, sizeof(r->route), "[%.*s]",
+		    SLICE_ARGS(best.host));
+
+		if (best.port != 0)
+			(void)snprintf(r->route + n,
+			    sizeof(r->route) - (size_t)n, ":%u",
+			    (unsigned)best.port);
+		*nexthop = slice_str(r->route);
+	}
+	resolve_say_param(r, "smtproutes", "%.*s goes to %.*s",
+	    best.domain.len > 0 ? (int)best.domain.len : 10,
+	    best.domain.len > 0 ? best.domain.data : "everything",
+	    SLICE_ARGS(*nexthop));
+	return true;
+}
+
 static void
 set_default_way(struct resolver *r, struct fr_resolved *out,
     enum resolve_class class)
@@ -215,7 +250,8 @@ set_default_way(struct resolver *r, struct fr_resolved *out,
 	};
 	struct slice nexthop = r->address.domain;
 
-	if (class >= CLASS_RELAY && r->conf->relayhost[0] != '\0') {
+	if (class >= CLASS_RELAY && !ask_routes(r, &nexthop) &&
+	    r->conf->relayhost[0] != '\0') {
 		nexthop = slice_str(r->conf->relayhost);
 		resolve_say_param(r, "relayhost", "is %.*s",
 		    SLICE_ARGS(nexthop));

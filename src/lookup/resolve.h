@@ -72,6 +72,7 @@ struct resolver {
 	char transport[33];
 	char nexthop[301];
 	char mailbox[1025];
+	char route[265]; /* "[host]:port" of smtproutes */
 };
 
 /* ERR_CONFIG for a table that cannot be one, ERR_NOMEM; with et.  On error

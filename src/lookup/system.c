@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <pwd.h>
+#include <string.h>
+
+#include "base/hash.h"
 
 static enum err
-find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
+ask_user(struct system_facts *f, const char *name, uint32_t *uid_out,
+    struct errtext *et)
 {
-	struct system_facts *f = arg;
 	struct passwd pw, *found = NULL;
 	int errnum;
 
@@ -24,6 +27,31 @@ find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
 	/* Whatever it is, it is no proof that the user does not exist. */
 	(void)err_sys(et, errnum, "cannot ask for user %s", name);
 	return ERR_LOOKUP;
+}
+
+static enum err
+find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
+{
+	struct system_facts *f = arg;
+	size_t len = strlen(name);
+	uint64_t hash = hash_bytes(name, len);
+	struct system_user *u = &f->users[hash % SYSTEM_CACHE_COUNT];
+	struct mono now = clock_system.mono(&clock_system);
+	enum err e;
+
+	if (strcmp(u->name, name) == 0 && mono_sub(u->expires, now) > 0) {
+		*uid_out = u->uid;
+		return u->exists ? OK : ERR_NOTFOUND;
+	}
+	e = ask_user(f, name, uid_out, et);
+	if ((e == OK || e == ERR_NOTFOUND) && len < sizeof(u->name)) {
+		memcpy(u->name, name, len + 1);
+		u->exists = e == OK;
+		u->uid = e == OK ? *uid_out : 0;
+		u->expires = mono_add(now,
+		    e == OK ? SYSTEM_FOUND_MS : SYSTEM_MISSING_MS);
+	}
+	return e;
 }
 
 static bool
@@ -46,6 +74,7 @@ system_facts_init(struct system_facts *f)
 
 	f->ops = (struct resolve_system){ find_user, is_own, f };
 	f->own_count = 0;
+	memset(f->users, 0, sizeof(f->users));
 	if (getifaddrs(&list) != 0)
 		return;
 	for (struct ifaddrs *i = list;

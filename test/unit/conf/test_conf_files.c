@@ -250,6 +250,8 @@ test_control_files(void **state)
 	write_file("control/me", "me.example \t\nsecond line\n");
 	write_file("control/locals", "# comment\nA.example\n\n b.example \n");
 	write_file("control/rcpthosts", "r.example\n.sub.example\n");
+	write_file("control/smtproutes",
+	    "a.example:b.example:26\n:c.example\n");
 	write_file("control/concurrencyremote", "255\n");
 	write_file("control/queuelifetime", "3600");
 	write_file("control/timeoutremote", "77\n");
@@ -266,6 +268,7 @@ test_control_files(void **state)
 	    SLICE_LIT("x.sub.example")));
 	assert_false(
 	    conf_list_has_domain(&c->relay_domains, SLICE_LIT("sub.example")));
+	assert_int_equal(c->smtproutes.count, 2);
 	assert_int_equal(c->concurrency_remote, 255);
 	assert_int_equal(c->maximal_queue_lifetime_ms, 3600000);
 	assert_int_equal(c->smtp_mail_timeout_ms, 77000);

@@ -261,6 +261,18 @@ static const struct {
 	{ "mydestination = a } b\n",
 	    "f:1: mydestination: value \"} b\": braces do not match; write a } "
 	    "for every {" },
+	{ "smtproutes = example.org\n",
+	    "f:1: smtproutes: value \"example.org\": no colon; write "
+	    "DOMAIN:HOST or DOMAIN:HOST:PORT" },
+	{ "smtproutes = a..b:c\n",
+	    "f:1: smtproutes: value \"a..b:c\": not a domain before the "
+	    "colon; write DOMAIN, .SUFFIX or nothing there" },
+	{ "smtproutes = a:b..c\n",
+	    "f:1: smtproutes: value \"a:b..c\": not a host after the colon; "
+	    "write HOST, [ADDRESS] or nothing there" },
+	{ "smtproutes = a:b:smtp\n",
+	    "f:1: smtproutes: value \"a:b:smtp\": not a port; write a number "
+	    "from 1 to 65535 after the last colon" },
 	{ "defer_transports = smtp, uucp\n",
 	    "f:1: defer_transports: value \"uucp\": no transport of that name; "
 	    "write local, virtual, smtp, lmtp, relay, error or discard" },

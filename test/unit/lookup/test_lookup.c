@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "lookup/internal.h"
+#include "lookup/system.h"
 
 static struct acct test_acct;
 static struct conf_report report;
@@ -437,6 +438,38 @@ test_relayhost(void **state)
 	close_all(c);
 }
 
+static void
+test_smtproutes(void **state)
+{
+	static const struct row rows[] = {
+		{ "a domain", "x@A.test", REMOTE, "smtp", "[gw.a]", "" },
+		{ "with a port", "x@b.test", REMOTE, "smtp", "[gw.b]:26", "" },
+		{ "below it", "x@sub.a.test", REMOTE, "smtp", "[gw.sub]", "" },
+		{ "the longer suffix", "x@x.deep.a.test", REMOTE, "smtp",
+		    "[192.0.2.9]:27", "" },
+		{ "no host: the domain's MX", "x@mx.test", REMOTE, "smtp",
+		    "mx.test", "" },
+		{ "relay domains too", "x@relay.test", OKAY, "relay",
+		    "[gw.all]", "" },
+		{ "all others, before relayhost", "x@else.test", REMOTE, "smtp",
+		    "[gw.all]", "" },
+		{ "not what is ours", "alice@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a table beats it", "x@own.test", REMOTE, "smtp", "own.test",
+		    "" },
+	};
+	const struct conf *c = open_with(
+	    "relayhost = unused.test\n"
+	    "smtproutes = a.test:gw.a b.test:gw.b:26 .a.test:gw.sub "
+	    ".deep.a.test:[192.0.2.9]:27 mx.test: :gw.all a.test:second\n"
+	    "transport_maps = inline:{ own.test = smtp: }\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
 /* With a control directory the delimiter is a dash: the longest user wins,
  * and a flood of dashes costs a bounded number of questions. */
 static void
@@ -644,6 +677,41 @@ test_explain(void **state)
 	close_all(c);
 }
 
+/* The system's own answers, remembered for a moment and no longer. */
+static void
+test_system(void **state)
+{
+	static struct system_facts f;
+	struct net_addr a;
+	struct errtext et;
+	uint32_t uid = 7;
+
+	(void)state;
+	system_facts_init(&f);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(f.ops.user(f.ops.arg, "root", &uid, &et), OK);
+		assert_int_equal(uid, 0);
+		assert_int_equal(
+		    f.ops.user(f.ops.arg, "no-such-user", &uid, &et),
+		    ERR_NOTFOUND);
+	}
+	for (size_t i = 0; i < SYSTEM_CACHE_COUNT; i++)
+		f.users[i].uid = 99;
+	assert_int_equal(f.ops.user(f.ops.arg, "root", &uid, &et), OK);
+	assert_int_equal(uid, 99); /* remembered */
+	for (size_t i = 0; i < SYSTEM_CACHE_COUNT; i++)
+		f.users[i].expires.ms = 0;
+	assert_int_equal(f.ops.user(f.ops.arg, "root", &uid, &et), OK);
+	assert_int_equal(uid, 0); /* asked again */
+
+	assert_true(net_addr_parse(SLICE_LIT("127.1.2.3"), &a));
+	assert_true(f.ops.is_own(f.ops.arg, &a));
+	assert_true(net_addr_parse(SLICE_LIT("192.0.2.1"), &a));
+	assert_false(f.ops.is_own(f.ops.arg, &a));
+	assert_true(f.own_count > 0);
+	assert_true(f.ops.is_own(f.ops.arg, &f.own[f.own_count - 1]));
+}
+
 static void
 test_open_errors(void **state)
 {
@@ -674,12 +742,14 @@ main(void)
 		cmocka_unit_test(test_attack_44_routes),
 		cmocka_unit_test(test_transport_maps),
 		cmocka_unit_test(test_relayhost),
+		cmocka_unit_test(test_smtproutes),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),
 		cmocka_unit_test(test_owner),
 		cmocka_unit_test(test_missing_table),
 		cmocka_unit_test(test_length_bounds),
 		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_system),
 		cmocka_unit_test(test_open_errors),
 	};
 
