@@ -45,9 +45,11 @@ save_record(struct store *s, const struct store_row *row,
 	int from, to;
 	enum err e;
 
-	*ok_out = store_read_record(s, row->envelope, RECORD_ENVELOPE, row->id,
-		      s->load_buf, &payload, NULL) == OK &&
-		  rec_envelope_get(payload, rec);
+	e = store_read_record(s, row->envelope, RECORD_ENVELOPE, row->id,
+		      s->load_buf, &payload, NULL);
+	if (e == ERR_AGAIN)
+		return e;
+	*ok_out = e == OK && rec_envelope_get(payload, rec);
 	from = g == NULL ? -1 : segment_fd(s, g);
 	if (from < 0 || len > RECORD_BYTES_MAX)
 		return OK; /* nothing to be saved */

@@ -10,6 +10,7 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -180,6 +181,25 @@ read_meta(struct store *s)
 	return ok;
 }
 
+/* An index in memory may begin with the bytes of an older one. */
+static void
+load_image(struct store *s)
+{
+	const struct store_image *im = s->conf.index_image;
+	unsigned char *copy;
+
+	if (s->conf.index_dir != NULL || im == NULL || im->len == 0)
+		return;
+	copy = sqlite3_malloc64(im->len);
+	if (copy == NULL)
+		return;
+	memcpy(copy, im->data, im->len);
+	/* SQLite owns copy from here on, also when it fails. */
+	(void)sqlite3_deserialize(s->index.db, "main", copy,
+	    (sqlite3_int64)im->len, (sqlite3_int64)im->len,
+	    SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE);
+}
+
 static enum err
 open_db(struct store *s, struct errtext *et)
 {
@@ -200,6 +220,9 @@ open_db(struct store *s, struct errtext *et)
 	    NULL);
 	if (rc != SQLITE_OK || ix->db == NULL)
 		return err_set(et, ERR_IO, "%s: %s", path, sqlite3_errstr(rc));
+	if (ix->want_image)
+		load_image(s);
+	ix->want_image = false;
 	snprintf(cache, sizeof(cache), "PRAGMA cache_size=-%zu",
 	    s->conf.index_heap_bytes / 2 / 1024);
 	if (sqlite3_exec(ix->db, cache, NULL, NULL, NULL) != SQLITE_OK ||
@@ -211,6 +234,25 @@ open_db(struct store *s, struct errtext *et)
 		return e;
 	}
 	return OK;
+}
+
+bool
+index_snapshot(struct store *s, void *buf, size_t size, size_t *len_out)
+{
+	sqlite3_int64 len = 0;
+	unsigned char *bytes;
+
+	if (s->index.db == NULL || index_busy(s))
+		return false;
+	bytes = sqlite3_serialize(s->index.db, "main", &len, 0);
+	if (bytes == NULL || len <= 0 || (uint64_t)len > size) {
+		sqlite3_free(bytes);
+		return false;
+	}
+	memcpy(buf, bytes, (size_t)len);
+	*len_out = (size_t)len;
+	sqlite3_free(bytes);
+	return true;
 }
 
 void
@@ -251,6 +293,7 @@ index_open(struct store *s, struct errtext *et)
 {
 	s->index.store = s;
 	s->index.min_first = UINT64_MAX;
+	s->index.want_image = true;
 	if (open_db(s, et) == OK && read_meta(s))
 		return OK;
 	return index_reset(s, et);

@@ -49,6 +49,7 @@ enum {
 };
 
 struct index {
+	bool want_image; /* the next open_db begins with conf.index_image */
 	struct sqlite3 *db; /* NULL: there is none now */
 	struct sqlite3_stmt *sql[SQL_COUNT];
 	struct store_pos reached; /* everything before is in the index */
@@ -82,6 +83,8 @@ MUST_CHECK enum err index_open(struct store *s, struct errtext *et);
 void index_close(struct store *s);
 /* Throw it away and make an empty one. */
 MUST_CHECK enum err index_reset(struct store *s, struct errtext *et);
+/* Bytes of the index as it is (simulator); false: busy, or too big. */
+bool index_snapshot(struct store *s, void *buf, size_t size, size_t *len_out);
 /* Flush here and now; the lane is idle. */
 MUST_CHECK enum err index_flush_now(struct store *s, bool all);
 /* After replay at open: nothing is held; count and bytes of what lives. */

@@ -28,6 +28,10 @@ store_read_record(struct store *s, struct store_pos pos, unsigned type,
 	if (g == NULL)
 		return err_set(et, ERR_CORRUPT, "segment %llu is missing",
 		    (unsigned long long)pos.segment);
+	if (!pos_before(pos, s->log.written)) {
+		store_hurry(s); /* it is still in a batch */
+		return ERR_AGAIN;
+	}
 	if (pos.length > RECORD_BYTES_MAX)
 		return err_set(et, ERR_CORRUPT, "record too long");
 	fd = segment_fd(s, g);

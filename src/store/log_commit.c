@@ -42,6 +42,8 @@ on_batch_done(struct job *j)
 		log_poison(s, b->err, b->et.text);
 		return;
 	}
+	l->written = (struct store_pos){ b->segment->number,
+		b->base + (uint32_t)b->used, 0 };
 	if (b->sync) {
 		l->durable_serial = b->serial;
 		l->durable_segment = b->segment->number;

@@ -47,6 +47,7 @@ log_start(struct store *s, struct segment *head, uint32_t offset)
 	l->offset = offset;
 	l->durable_segment = head->number;
 	l->durable_offset = offset;
+	l->written = (struct store_pos){ head->number, offset, 0 };
 }
 
 uint64_t

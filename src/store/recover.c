@@ -187,6 +187,10 @@ find_last(struct store *s, struct scan *scan, struct segment **last_out,
 			*last_out = n;
 			return OK;
 		}
+		/* Empty is not the same as unreadable. */
+		if (scan->unreadable)
+			return err_set(et, ERR_IO, "segment %llu: read error",
+			    (unsigned long long)n->number);
 		e = drop_unused(s, g->count - 1, et);
 		if (e != OK)
 			return e;
@@ -447,6 +451,10 @@ settle_tail(struct store *s, struct scan *scan, struct segment *last,
 	if (e != OK)
 		return e;
 	tail_examine(scan, p.segment == last->number ? p.offset : 0, t);
+	if (t->unreadable)
+		return err_set(et, ERR_IO,
+		    "segment %llu: read error in the last records",
+		    (unsigned long long)last->number);
 	for (unsigned i = 0; i < t->bad_count; i++)
 		recover_damage(s, scan, t->bad[i].from, t->bad[i].to,
 		    STORE_DAMAGE_RECORD);

@@ -29,6 +29,7 @@ enum { TAIL_REGIONS_MAX = 64 };
 struct tail {
 	uint32_t end;	  /* after the last record to be trusted */
 	uint32_t proven;  /* everything before it was synced */
+	bool unreadable;  /* where it matters: nothing can be decided */
 	bool clean;	  /* it was ended on purpose at end */
 	uint64_t next_id; /* of a clean end */
 	uint64_t id_ceiling;

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "store/disk.h"
 
-enum { SCAN_SECTOR_BYTES = 4096 };
+enum { SCAN_SECTOR_BYTES = 4096, SCAN_TRIES = 3 };
 
 void
 scan_init(struct scan *s, struct disk *d, unsigned char *buf, int fd,
@@ -19,6 +19,16 @@ scan_init(struct scan *s, struct disk *d, unsigned char *buf, int fd,
 		.bytes = bytes };
 }
 
+/* A transient error must not count as damage. */
+static bool
+read_sector(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
+{
+	for (unsigned i = 0; i < SCAN_TRIES; i++)
+		if (disk_read_all(s->disk, s->fd, to, len, offset, NULL) == OK)
+			return true;
+	return false;
+}
+
 /* Read one stretch; what cannot be read becomes zeros, which never verify. */
 static void
 read_stretch(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
@@ -27,15 +37,17 @@ read_stretch(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
 
 	if (disk_read_all(s->disk, s->fd, to, len, offset, NULL) == OK)
 		return;
-	s->unreadable = true;
 	for (size_t at = 0; at < len; at += step) {
 		step = SCAN_SECTOR_BYTES -
-		       (size_t)((offset + at) % SCAN_SECTOR_BYTES);
+		    (size_t)((offset + at) % SCAN_SECTOR_BYTES);
 		if (step > len - at)
 			step = len - at;
-		if (disk_read_all(s->disk, s->fd, to + at, step, offset + at,
-			NULL) != OK)
-			memset(to + at, 0, step);
+		if (read_sector(s, to + at, step, offset + at))
+			continue;
+		memset(to + at, 0, step);
+		s->unreadable = true;
+		if (offset + at + step > s->unreadable_to)
+			s->unreadable_to = offset + at + step;
 	}
 }
 

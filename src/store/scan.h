@@ -25,6 +25,7 @@ struct scan {
 	uint64_t at;	 /* offset in the file of buf[0] */
 	size_t len;	 /* valid bytes in buf */
 	bool unreadable; /* a read failed; those bytes count as damaged */
+	uint64_t unreadable_to; /* end of the last such stretch */
 };
 
 /* buf is borrowed, SCAN_BUFFER_BYTES; fd is borrowed. */

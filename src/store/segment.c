@@ -308,6 +308,9 @@ segments_fini(struct store *s)
 		segment_end_write(s, g->next);
 		mem_free(s->acct, g->next);
 	}
+	/* An activation that was under way owns its segment. */
+	if (g->op == FILES_ACTIVATE)
+		mem_free(s->acct, g->op_segment);
 	if (g->op_fd >= 0)
 		s->disk->ops->close(s->disk, g->op_fd);
 	mem_free(s->acct, g->op_buf);

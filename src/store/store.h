@@ -222,11 +222,18 @@ struct store_events {
 	void (*on_damage)(void *arg, const struct store_damage *d);
 };
 
+/* Bytes of an index in memory (simulator): see index_snapshot(). */
+struct store_image {
+	const void *data;
+	size_t len;
+};
+
 struct store_conf {
 	struct disk *disk; /* rooted at the spool directory */
 	/* Path of the spool for SQLite, which opens its file itself.  NULL:
 	 * the index lives in memory (simulator, weir-fsck). */
 	const char *index_dir;
+	const struct store_image *index_image; /* NULL: begin empty */
 	struct clock *clock;
 	struct acct *acct;
 	const struct store_events *events;

@@ -94,6 +94,7 @@ tail_examine(struct scan *s, uint32_t proven_min, struct tail *t)
 	}
 	t->end = t->torn_to = at;
 	t->clean = at == w.clean_end;
+	t->unreadable = s->unreadable && s->unreadable_to > t->proven;
 	if (w.joined != 0 && !t->clean)
 		t->end = w.joined;
 	for (unsigned i = 0; i < t->bad_count; i++) {
