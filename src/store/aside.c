@@ -46,7 +46,7 @@ save_record(struct store *s, const struct store_row *row,
 	enum err e;
 
 	e = store_read_record(s, row->envelope, RECORD_ENVELOPE, row->id,
-		      s->load_buf, &payload, NULL);
+	    s->load_buf, &payload, NULL);
 	if (e == ERR_AGAIN)
 		return e;
 	*ok_out = e == OK && rec_envelope_get(payload, rec);

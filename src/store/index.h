@@ -49,7 +49,7 @@ enum {
 };
 
 struct index {
-	bool want_image; /* the next open_db begins with conf.index_image */
+	bool want_image;    /* the next open_db begins with conf.index_image */
 	struct sqlite3 *db; /* NULL: there is none now */
 	struct sqlite3_stmt *sql[SQL_COUNT];
 	struct store_pos reached; /* everything before is in the index */

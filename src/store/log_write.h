@@ -74,7 +74,7 @@ struct log {
 	uint64_t durable_segment; /* everything before is synced */
 	uint32_t durable_offset;
 	struct store_pos written; /* everything before is in the files */
-	bool want_close; /* close the head with the next batch */
+	bool want_close;	  /* close the head with the next batch */
 	bool hurry;
 	bool finishing; /* the next checkpoint says the log ends cleanly */
 	bool poisoned;

@@ -39,7 +39,7 @@ read_stretch(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
 		return;
 	for (size_t at = 0; at < len; at += step) {
 		step = SCAN_SECTOR_BYTES -
-		    (size_t)((offset + at) % SCAN_SECTOR_BYTES);
+		       (size_t)((offset + at) % SCAN_SECTOR_BYTES);
 		if (step > len - at)
 			step = len - at;
 		if (read_sector(s, to + at, step, offset + at))

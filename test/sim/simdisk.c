@@ -46,7 +46,7 @@ static struct simdisk *
 sim_of(struct disk *d)
 {
 	return (struct simdisk *)(void *)((char *)d -
-	    offsetof(struct simdisk, disk));
+					  offsetof(struct simdisk, disk));
 }
 
 /* ---- pages and files ---- */
@@ -69,8 +69,8 @@ page_ref(struct page *p)
 static struct page *
 page_new(const struct page *from)
 {
-	struct page *p = from == NULL ? calloc(1, sizeof(*p)) :
-					malloc(sizeof(*p));
+	struct page *p =
+	    from == NULL ? calloc(1, sizeof(*p)) : malloc(sizeof(*p));
 
 	if (p == NULL)
 		abort();
@@ -151,8 +151,8 @@ file_write(struct sim_file *f, const unsigned char *from, size_t len,
 	while (len > 0) {
 		size_t i = (size_t)(offset / SIM_PAGE_BYTES);
 		size_t at = (size_t)(offset % SIM_PAGE_BYTES);
-		size_t n = SIM_PAGE_BYTES - at < len ? SIM_PAGE_BYTES - at :
-						       len;
+		size_t n =
+		    SIM_PAGE_BYTES - at < len ? SIM_PAGE_BYTES - at : len;
 
 		page_write(f, i, at, from, n);
 		from += n;
@@ -326,8 +326,8 @@ sim_pread(struct disk *disk, int fd, void *buf, size_t len, uint64_t offset)
 	for (left = len; left > 0;) {
 		size_t i = (size_t)(offset / SIM_PAGE_BYTES);
 		size_t at = (size_t)(offset % SIM_PAGE_BYTES);
-		size_t n = SIM_PAGE_BYTES - at < left ? SIM_PAGE_BYTES - at :
-							left;
+		size_t n =
+		    SIM_PAGE_BYTES - at < left ? SIM_PAGE_BYTES - at : left;
 
 		if (f->now[i] == NULL)
 			memset(to, 0, n);
@@ -505,8 +505,8 @@ sim_space(struct disk *disk, struct disk_space *out)
 	struct simdisk *d = sim_of(disk);
 	uint64_t used = simdisk_used(d);
 
-	out->free_bytes = used < d->capacity_bytes ? d->capacity_bytes - used :
-						     0;
+	out->free_bytes =
+	    used < d->capacity_bytes ? d->capacity_bytes - used : 0;
 	out->free_inodes = UINT64_MAX;
 	return 0;
 }
