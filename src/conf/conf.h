@@ -56,7 +56,7 @@ struct conf {
 
 /* Values of ENUM parameters, in the order of their words in params.def.
  * log_format is enum log_format of base/log.h. */
-enum conf_bounce_format { CONF_BOUNCE_RFC3464 };
+enum conf_bounce_format { CONF_BOUNCE_RFC3464, CONF_BOUNCE_QMAIL };
 enum conf_retry_schedule { CONF_RETRY_EXPONENTIAL, CONF_RETRY_QUADRATIC };
 enum conf_bare_newline { CONF_BARE_REJECT, CONF_BARE_NORMALIZE };
 
