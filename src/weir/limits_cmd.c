@@ -20,7 +20,7 @@
 static void
 figure(const struct row *r, int64_t v, char buf[static FORMAT_BYTES])
 {
-	if (r->kind == LIMIT_ACCOUNT || r->kind == LIMIT_QUOTA)
+	if (row_is_bytes(r))
 		format_bytes(v, buf);
 	else if (r->kind == LIMIT_DEADLINE)
 		format_span(v, buf);

@@ -33,5 +33,7 @@ void pages_close(struct pages *p);
  */
 int run_connect(struct cli *cli, const struct conf *conf, const char *name,
     int type, int *fd_out);
-/* Does somebody listen there? */
-bool run_is_served(const struct conf *conf, const char *name, int type);
+/* The same without a message: the descriptor, or minus the errno. */
+int run_open(const struct conf *conf, const char *name, int type);
+/* Is that the errno of a socket behind which no server runs? */
+bool run_is_stopped(int errnum);

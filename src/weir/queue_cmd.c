@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/time.h"
 #include "conf/conf.h"
@@ -181,11 +182,16 @@ export_stopped(struct cli *cli, const struct conf *conf)
 static int
 on_server(struct request *r, const struct conf *conf, size_t verb)
 {
-	bool may_stop = verbs[verb].run == export && r->cli->argc == 1;
 	int status;
 
-	if (may_stop && !run_is_served(conf, "control", SOCK_SEQPACKET))
-		return export_stopped(r->cli, conf);
+	if (verbs[verb].run == export && r->cli->argc == 1) {
+		int fd = run_open(conf, "control", SOCK_SEQPACKET);
+
+		if (run_is_stopped(-fd))
+			return export_stopped(r->cli, conf);
+		if (fd >= 0)
+			close(fd);
+	}
 	status = ctl_open(r->cli, conf, &r->ctl);
 	if (status != EX_OK)
 		return status;

@@ -55,6 +55,14 @@ page_row(struct limits_page *page, uint32_t n)
 }
 
 bool
+row_is_bytes(const struct row *r)
+{
+	return r->kind == LIMIT_ACCOUNT ||
+	       ((r->kind == LIMIT_QUOTA || r->kind == LIMIT_GAUGE) &&
+		   r->object_bytes == 1);
+}
+
+bool
 page_memory(struct limits_page *page, struct row *out)
 {
 	uint32_t n = page_row_count(page);

@@ -23,6 +23,9 @@ struct row {
 uint32_t page_row_count(const struct limits_page *page);
 struct row page_row(struct limits_page *page, uint32_t n);
 
+/* Are its figures bytes?  A quota or gauge of objects of one byte is. */
+bool row_is_bytes(const struct row *r);
+
 /* The account of a whole role is the first in its page; false: none. */
 bool page_memory(struct limits_page *page, struct row *out);
 /* Sum of page_memory over all pages: in use, or the high-water marks. */

@@ -17,27 +17,30 @@
 
 enum { ANSWER_TIMEOUT_S = 60 };
 
+bool
+run_is_stopped(int errnum)
+{
+	return errnum == ENOENT || errnum == ECONNREFUSED;
+}
+
 static int
 refused(struct cli *cli, const char *path, int errnum)
 {
-	switch (errnum) {
-	case ENOENT:
-	case ECONNREFUSED:
+	if (run_is_stopped(errnum)) {
 		cli_say(cli,
 		    "not running (nobody answers on %s); start it with "
 		    "\"weir run\" or \"systemctl start weir\"",
 		    path);
 		return EX_UNAVAILABLE;
-	case EACCES:
-	case EPERM:
+	}
+	if (errnum == EACCES || errnum == EPERM) {
 		cli_say(cli,
 		    "%s: %s; run this as root or as the owner of the spool",
 		    path, strerror(errnum));
 		return EX_NOPERM;
-	default:
-		cli_say(cli, "%s: %s", path, strerror(errnum));
-		return EX_UNAVAILABLE;
 	}
+	cli_say(cli, "%s: %s", path, strerror(errnum));
+	return EX_UNAVAILABLE;
 }
 
 /* A path longer than an address holds is reached through its directory. */
@@ -72,41 +75,35 @@ connect_path(int fd, const char *directory, const char *name)
 }
 
 int
+run_open(const struct conf *conf, const char *name, int type)
+{
+	const struct timeval limit = { .tv_sec = ANSWER_TIMEOUT_S };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	int errnum;
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (connect_path(fd, conf->queue_directory, name) == 0)
+		return fd;
+	errnum = errno;
+	close(fd);
+	return -errnum;
+}
+
+int
 run_connect(struct cli *cli, const struct conf *conf, const char *name,
     int type, int *fd_out)
 {
-	const struct timeval limit = { .tv_sec = ANSWER_TIMEOUT_S };
 	char path[1100];
-	int fd;
+	int fd = run_open(conf, name, type);
 
-	snprintf(path, sizeof(path), "%s/run/%s", conf->queue_directory, name);
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
-		cli_say(cli, "socket: %s", strerror(errno));
-		return EX_OSERR;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	if (connect_path(fd, conf->queue_directory, name) != 0) {
-		int status = refused(cli, path, errno);
-
-		close(fd);
-		return status;
+		snprintf(path, sizeof(path), "%s/run/%s", conf->queue_directory,
+		    name);
+		return refused(cli, path, -fd);
 	}
 	*fd_out = fd;
 	return EX_OK;
-}
-
-bool
-run_is_served(const struct conf *conf, const char *name, int type)
-{
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	bool served;
-
-	if (fd < 0)
-		return false;
-	served = connect_path(fd, conf->queue_directory, name) == 0 ||
-		 (errno != ENOENT && errno != ECONNREFUSED);
-	close(fd);
-	return served;
 }

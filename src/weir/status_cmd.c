@@ -84,20 +84,19 @@ is_gate(const struct row *r)
 	return r->kind == LIMIT_GATE;
 }
 
-/* What the queue holds, and what others found worth counting. */
+/* What the queue holds, and what others found worth counting; pools of
+ * objects are for `weir limits`. */
 static bool
 is_count(const struct row *r)
 {
-	bool of_queue = strcmp(r->role_name, "queue") == 0;
-
-	return r->kind == LIMIT_GAUGE || (r->kind == LIMIT_QUOTA && of_queue) ||
-	       (r->kind == LIMIT_POOL && of_queue);
+	return r->kind == LIMIT_GAUGE || r->kind == LIMIT_QUOTA ||
+	       (r->kind == LIMIT_POOL && r->object_bytes == 0);
 }
 
 static void
 figure(const struct row *r, int64_t v, char buf[static FORMAT_BYTES])
 {
-	if (r->kind == LIMIT_QUOTA)
+	if (row_is_bytes(r))
 		format_bytes(v, buf);
 	else
 		snprintf(buf, FORMAT_BYTES, "%" PRId64, v);

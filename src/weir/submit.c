@@ -97,8 +97,11 @@ static int
 connect_server(struct cli *cli, const struct conf *conf, bool local,
     int *fd_out)
 {
-	if (local && run_is_served(conf, "submit", SOCK_STREAM))
-		return run_connect(cli, conf, "submit", SOCK_STREAM, fd_out);
+	if (local) {
+		*fd_out = run_open(conf, "submit", SOCK_STREAM);
+		if (*fd_out >= 0)
+			return EX_OK;
+	}
 	return connect_tcp(cli, conf, fd_out);
 }
 
