@@ -225,6 +225,12 @@ turn(struct ev_loop *l, bool wait)
 	return OK;
 }
 
+struct event_base *
+ev_loop_base(struct ev_loop *l)
+{
+	return l->base;
+}
+
 enum err
 ev_loop_run(struct ev_loop *l)
 {

@@ -77,6 +77,8 @@ struct ev_task {
 MUST_CHECK enum err ev_loop_new(struct acct *a, struct ev_loop **out);
 /* Every watcher must be gone; NULL is allowed. */
 void ev_loop_free(struct ev_loop *l);
+/* For a library that watches descriptors itself (libunbound). */
+struct event_base *ev_loop_base(struct ev_loop *l);
 /* Until ev_loop_stop.  ERR_SYS when the kernel's poll fails. */
 enum err ev_loop_run(struct ev_loop *l);
 /* One turn that does not wait; for tests and benchmarks. */

@@ -47,7 +47,8 @@ enum {
 /* ---- scripted servers ----
  * "S text" sends, "C text" waits for a line that begins so, "D" reads up to
  * the lone dot, "G" sends 200 lines of a reply without end, "F" a line without
- * end, "X" closes, "R" resets, "W" waits until the client closes. */
+ * end, "P" reads no more, "X" closes, "R" resets, "W" waits until the client
+ * closes. */
 
 struct peer {
 	int fd;
@@ -184,6 +185,7 @@ peer_run(struct peer *p, bool eof)
 			    sizeof(reset));
 			peer_end(p);
 			return;
+		case 'P': ev_io_want(&p->io, 0); break;
 		case 'X': peer_end(p); return;
 		default:
 			if (eof)
@@ -506,14 +508,6 @@ teardown(void **state)
 	return 0;
 }
 
-static void
-on_stop(void *arg, struct ev_timer *t)
-{
-	(void)t;
-	*(bool *)arg = true;
-	ev_loop_stop(loop);
-}
-
 /* Turns until so many jobs are done, or it takes too long. */
 static void
 run_until_done(unsigned count)
@@ -526,19 +520,6 @@ run_until_done(unsigned count)
 		    GIVE_UP_MS)
 			fail_msg("%s: no end; so far: %s", current, trace);
 	}
-}
-
-/* Let time pass on the loop. */
-static void
-run_for(int64_t ms)
-{
-	struct ev_timer t;
-	bool over = false;
-
-	ev_timer_init(&t, loop, on_stop, &over);
-	ev_timer_set(&t, ms);
-	while (!over)
-		assert_int_equal(ev_loop_turn(loop), OK);
 }
 
 /* ---- jobs ---- */
@@ -854,11 +835,466 @@ test_rows(void **state)
 	}
 }
 
+/* ---- loops ---- */
+
+static void
+run_job(const struct job_in *in, const char *nexthop, const struct answer *a,
+    const char *const (*script)[OPS_MAX])
+{
+	struct job_in j = *in;
+
+	j.nexthop = nexthop;
+	answer = a;
+	scripts = script;
+	send_job_in(&j, 3);
+	run_until_done(done_count + 1);
+}
+
+static const struct job_in one = ONE;
+static const char *const no_peer[1][OPS_MAX];
+
+/* This system is its own best MX, or a worse one. */
+static void
+test_loop(void **state)
+{
+	static const struct answer second = { DNS_FOUND, "",
+		{ { 10, "mx1.test", "192.0.2.1" }, { 20, "me.TEST", NULL },
+		    { 20, "mx3.test", "192.0.2.2" },
+		    { 30, "mx4.test", "192.0.2.3" } } };
+	static const char loop_text[] =
+	    "0 failed 5.4.6  mail for y.test loops back to myself\n"
+	    "done neutral\n";
+	char listen_text[32];
+	struct slice item;
+
+	(void)state;
+	current = "loop";
+	snprintf(listen_text, sizeof(listen_text), "127.0.0.1:%u", port);
+	item = slice_str(listen_text);
+	conf.smtp_listen = (struct conf_list){ &item, 1 };
+	agent_configure(&agent, &conf);
+	/* By name, whatever the address; by address, whatever the name. */
+	run_job(&one, "y.test", &myself, no_peer);
+	assert_string_equal(trace, loop_text);
+	trace[0] = '\0';
+	run_job(&one, "y.test", &two_good, no_peer);
+	assert_string_equal(trace, loop_text);
+	/* Only those better than this system are asked. */
+	trace[0] = '\0';
+	conf.smtp_connect_timeout_ms = 30;
+	run_job(&one, "y.test", &second, no_peer);
+	assert_non_null(strstr(trace, "connect to mx1.test[192.0.2.1]:PORT: "));
+	/* Told to go there: no question of loops. */
+	trace[0] = '\0';
+	run_job(&one, "[me.test]", &two_good,
+	    (const char *const[][OPS_MAX]){ { HELLO, TAKE } });
+	assert_memory_equal(trace, "0 sent", 6);
+}
+
+/* At most so many addresses, in the order of preference, of both families. */
+static void
+test_address_limit(void **state)
+{
+	static const struct answer many = { DNS_FOUND, "",
+		{ { 40, "d.test", "::1" }, { 20, "b.test", "127.0.0.3" },
+		    { 10, "a.test", "127.0.0.2" },
+		    { 30, "c.test", "127.0.0.4" } } };
+
+	(void)state;
+	current = "address limit";
+	conf.smtp_mx_address_limit = 1;
+	run_job(&one, "y.test", &many, no_peer);
+	assert_string_equal(trace,
+	    "0 deferred 4.4.1  connect to a.test[127.0.0.2]:PORT: Connection "
+	    "refused\ndone failed\n");
+	trace[0] = '\0';
+	conf.smtp_mx_address_limit = 2;
+	run_job(&one, "y.test", &many, no_peer);
+	assert_non_null(strstr(trace, "connect to d.test[::1]:PORT: "));
+}
+
+/* A temporary reply: the next host is asked about that recipient only, and
+ * no more sessions than the limit. */
+static void
+test_session_limit(void **state)
+{
+	static const struct answer two = { DNS_FOUND, "",
+		{ { 10, "mx1.test", "127.0.0.1" },
+		    { 20, "mx2.test", "::1" } } };
+	static const char *const script[][OPS_MAX] = {
+		{ HELLO, "C MAIL", "S 250 ok", "C RCPT TO:<b@y.test>",
+		    "S 450 4.2.0 no", "C RCPT TO:<c@y.test>", "S 250 ok",
+		    "C DATA", "S 354 go", "D", "S 250 2.0.0 one" },
+		{ NULL },
+	};
+	static const struct job_in job = { NULL, NULL,
+		{ "b@y.test", "c@y.test" }, "x\r\n" };
+
+	/* With a second host its trouble does not hide the first reply. */
+	for (int limit = 1; limit <= 2; limit++) {
+		assert_int_equal(setup(state), 0);
+		current = "session limit";
+		conf.smtp_mx_session_limit = limit;
+		run_job(&job, "y.test", &two, script);
+		assert_memory_equal(trace, "0 deferred 4.2.0 mx1.test", 25);
+		assert_non_null(strstr(trace, "1 sent 2.0.0 mx1.test"));
+		teardown(state);
+	}
+}
+
+/* ---- connections kept ---- */
+
+static void
+test_reuse(void **state)
+{
+	static const char *const script[][OPS_MAX] = {
+		{ HELLO, TAKE, TAKE, TAKE, "C QUIT", "W" },
+	};
+
+	(void)state;
+	current = "reuse";
+	run_job(&one, NULL, NULL, script);
+	run_job(&one, NULL, NULL, script);		   /* by next hop */
+	run_job(&one, "y.test", &same_host_twice, script); /* by address */
+	assert_int_equal(peer_count, 1);
+	assert_string_equal(trace,
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n"
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n"
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n");
+	conf.smtp_connection_cache_time_limit_ms = 1;
+	agent_drain(&agent);
+	while (!drained || !peers[0].over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+}
+
+/* The kept connection is taken, and is closed or says 421 before the reply
+ * to MAIL: nobody is told, a new one does the work. */
+static void
+test_reuse_dies(void **state)
+{
+	static const char *const scripts_of[][2][OPS_MAX] = {
+		{ { HELLO, TAKE, "C MAIL", "X" }, { HELLO, TAKE } },
+		{ { HELLO, TAKE, "C MAIL", "R" }, { HELLO, TAKE } },
+		{ { HELLO, TAKE, "C MAIL", "S 421 4.4.2 idle", "X" },
+		    { HELLO, TAKE } },
+		/* It is gone before it is needed. */
+		{ { HELLO, TAKE, "S 421 4.4.2 idle", "X" }, { HELLO, TAKE } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(scripts_of); i++) {
+		assert_int_equal(setup(state), 0);
+		current = scripts_of[i][0][14];
+		run_job(&one, NULL, NULL, scripts_of[i]);
+		if (i == 3)
+			while (!list_empty(&agent.idle))
+				assert_int_equal(ev_loop_turn(loop), OK);
+		run_job(&one, NULL, NULL, scripts_of[i]);
+		assert_string_equal(trace,
+		    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n"
+		    "0 sent 2.0.0 " RELAY " 250 2.0.0 queued\ndone ok\n");
+		assert_int_equal(peer_count, 2);
+		teardown(state);
+	}
+}
+
+/* QUIT when the time is over; count and age end a connection too. */
+static void
+test_reuse_limits(void **state)
+{
+	static const char *const script[][OPS_MAX] = {
+		{ HELLO, TAKE, "C QUIT", "W" },
+		{ HELLO, TAKE, "C QUIT", "S 221 bye", "W" },
+		{ HELLO, TAKE, "C QUIT", "W" },
+	};
+
+	(void)state;
+	current = "reuse limits";
+	conf.smtp_connection_cache_time_limit_ms = 20;
+	run_job(&one, NULL, NULL, script);
+	while (!peers[0].over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	conf.smtp_connection_cache_time_limit_ms = GIVE_UP_MS;
+	conf.smtp_connection_reuse_count_limit = 1;
+	conf.smtp_skip_quit_response = false;
+	run_job(&one, NULL, NULL, script);
+	while (!peers[1].over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	conf.smtp_connection_reuse_count_limit = 0;
+	conf.smtp_skip_quit_response = true;
+	conf.smtp_connection_cache_time_limit_ms = 0;
+	run_job(&one, NULL, NULL, script);
+	while (!peers[2].over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	assert_int_equal(agent.conn_pool.in_use, 0);
+}
+
+/* ---- time ---- */
+
+/* Each wait has its own limit; a reply that drips does not extend it. */
+static void
+test_timeouts(void **state)
+{
+	static const struct {
+		const char *script[OPS_MAX];
+		size_t which;
+		const char *doing, *site;
+	} waits[] = {
+		{ { "W" }, offsetof(struct conf, smtp_helo_timeout_ms),
+		    "receiving the initial server greeting", "failed" },
+		{ { "S 220 h", "C EHLO", "S 250-h\r\n250-x", "W" },
+		    offsetof(struct conf, smtp_helo_timeout_ms),
+		    "performing the EHLO handshake", "failed" },
+		{ { HELLO, "C MAIL", "W" },
+		    offsetof(struct conf, smtp_mail_timeout_ms),
+		    "sending MAIL FROM", "ok" },
+		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "W" },
+		    offsetof(struct conf, smtp_rcpt_timeout_ms),
+		    "sending RCPT TO", "ok" },
+		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		      "W" },
+		    offsetof(struct conf, smtp_data_init_timeout_ms),
+		    "sending DATA command", "ok" },
+		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		      "S 354 go", "D", "W" },
+		    offsetof(struct conf, smtp_data_done_timeout_ms),
+		    "sending end of data -- message may be sent more than once",
+		    "ok" },
+	};
+	char want[512];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		const char *script[2][OPS_MAX] = { 0 };
+
+		assert_int_equal(setup(state), 0);
+		current = waits[i].doing;
+		memcpy(script[0], waits[i].script, sizeof(script[0]));
+		*(int64_t *)(void *)((char *)&conf + waits[i].which) = 30;
+		run_job(&one, NULL, NULL,
+		    (const char *const(*)[OPS_MAX])script);
+		snprintf(want, sizeof(want),
+		    "0 deferred 4.4.2 " RELAY " conversation with " SITE_TEXT
+		    " timed out while %s\ndone %s\n",
+		    waits[i].doing, waits[i].site);
+		assert_string_equal(trace, want);
+		teardown(state);
+	}
+}
+
+/* A server that takes nothing of a large body: one wait; the whole body has
+ * a limit too, set by smtp_min_data_rate. */
+static void
+test_body_timeout(void **state)
+{
+	static const char *const script[][OPS_MAX] = {
+		{ HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
+		    "S 354 go", "P", "W" },
+	};
+	static const struct job_in big = { NULL, NULL, { "b@y.test" },
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789\r"
+		"\n",
+		.copies = 300000 };
+
+	(void)state;
+	current = "body timeout";
+	conf.smtp_data_xfer_timeout_ms = 50;
+	run_job(&big, NULL, NULL, script);
+	assert_string_equal(trace,
+	    "0 deferred 4.4.2 " RELAY " conversation with " SITE_TEXT
+	    " timed out while sending message body\ndone ok\n");
+}
+
+/* The resolver never answers, or is not there. */
+static void
+test_dns_timeout(void **state)
+{
+	static const char want[] =
+	    "0 deferred 4.4.3  Host or domain name not found. The resolver "
+	    "does not answer\ndone neutral\n";
+
+	(void)state;
+	current = "dns timeout";
+	conf.dns_timeout_ms = 30 - 5000;
+	run_job(&one, "y.test", NULL, no_peer);
+	assert_string_equal(trace, want);
+	chan_close(dns);
+	dns = NULL;
+	trace[0] = '\0';
+	run_job(&one, "y.test", NULL, no_peer);
+	assert_string_equal(trace, want);
+}
+
+/* A new resolver is asked again. */
+static void
+test_dns_restart(void **state)
+{
+	(void)state;
+	current = "dns restart";
+	chan_close(dns);
+	dns = NULL;
+	answer = &null_mx;
+	scripts = no_peer;
+	send_job_in(&(struct job_in){ NULL, "y.test", { "b@y.test" }, "x\r\n" },
+	    3);
+	while (agent.job_pool.in_use == 0)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	assert_int_equal(question_count, 0);
+	connect_dns();
+	run_until_done(1);
+	assert_int_equal(question_count, 1);
+	assert_memory_equal(trace, "0 failed 5.1.10", 15);
+}
+
+/* ---- limits and losses ---- */
+
+/* The queue goes away in the middle: its jobs are dropped, a new queue is
+ * served. */
+static void
+test_queue_restart(void **state)
+{
+	static const char *const script[][OPS_MAX] = { { HELLO, "C MAIL", "W" },
+		{ HELLO, TAKE }, { NULL } };
+
+	(void)state;
+	current = "queue restart";
+	scripts = script;
+	send_job_in(&one, 3);
+	while (peer_count == 0 || peers[0].op != script[0] + 4)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	chan_close(queue);
+	queue = NULL;
+	while (agent.job_pool.in_use > 0 || !peers[0].over)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	connect_queue();
+	run_job(&one, NULL, NULL, script);
+	assert_memory_equal(trace, "0 sent", 6);
+}
+
+/* More jobs than may be: the rest is answered at once, and none is lost. */
+static void
+test_job_limit(void **state)
+{
+	static const char *const script[PEERS_MAX][OPS_MAX] = { { HELLO, TAKE },
+		{ HELLO, TAKE }, { HELLO, TAKE }, { HELLO, TAKE }, { NULL } };
+
+	(void)state;
+	current = "job limit";
+	scripts = script;
+	for (uint32_t i = 0; i < JOBS_MAX + 1; i++)
+		send_job_in(&one, i + 1);
+	run_until_done(JOBS_MAX + 1);
+	assert_memory_equal(trace, "done neutral too many deliveries at once\n",
+	    41);
+	assert_int_equal(peer_count, JOBS_MAX);
+	assert_false(bad_peer);
+}
+
+/* Memory fails at every place: the job is deferred, nothing leaks. */
+static void
+test_no_memory(void **state)
+{
+	static const char *const script[PEERS_MAX][OPS_MAX] = { { HELLO, TAKE },
+		{ HELLO, TAKE } };
+
+	for (unsigned n = 1; n < 12; n++) {
+		assert_int_equal(setup(state), 0);
+		current = "no memory";
+		/* Not the fake queue's memory, but the agent's. */
+		agent.job_acct.max_bytes =
+		    agent.job_acct.used_bytes + (int64_t)n * 1024;
+		run_job(&one, NULL, NULL, script);
+		assert_non_null(strstr(trace, "done "));
+		assert_false(bad_peer);
+		assert_int_equal(agent.job_pool.in_use, 0);
+		teardown(state);
+	}
+}
+
+/* The segment is not there, or too short: deferred, for our own fault. */
+static void
+test_no_segment(void **state)
+{
+	static const char *const script[PEERS_MAX][OPS_MAX] = { { HELLO,
+	    "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA", "S 354 go",
+	    "W" } };
+	struct fr_segment_drop drop;
+
+	(void)state;
+	current = "no segment";
+	scripts = script;
+	send_job_in(&one, 1);
+	drop.number = segment_number;
+	assert_int_equal(send_segment_drop(queue, 0, &drop, -1), OK);
+	run_until_done(1);
+	assert_non_null(strstr(trace, "0 deferred 4.3.0 "));
+	assert_non_null(strstr(trace, "queue file read error"));
+}
+
+/* A frame that does not decode closes the channel and is reported. */
+static void
+test_bad_frame(void **state)
+{
+	struct fr_job_rcpts r = { SLICE_LIT("junk that is no recipient") };
+	struct fr_job j = { .id = 1,
+		.rcpt_count = 1,
+		.transport = SLICE_LIT("smtp"),
+		.nexthop = SLICE_LIT("[127.0.0.1]") };
+
+	(void)state;
+	current = "bad frame";
+	assert_int_equal(send_job_rcpts(queue, 1, &r, -1), OK);
+	assert_int_equal(send_job(queue, 1, &j, -1), OK);
+	while (!bad_peer)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	assert_int_equal(agent.job_pool.in_use, 0);
+}
+
+/* Jobs in flight finish, then the agent is drained. */
+static void
+test_drain(void **state)
+{
+	static const char *const script[PEERS_MAX][OPS_MAX] = { { HELLO, TAKE,
+	    "C QUIT", "W" } };
+
+	(void)state;
+	current = "drain";
+	scripts = script;
+	send_job_in(&one, 1);
+	while (peer_count == 0)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	agent_drain(&agent);
+	assert_false(drained);
+	run_until_done(1);
+	assert_memory_equal(trace, "0 sent", 6);
+	while (!drained)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	assert_int_equal(agent.conn_pool.in_use, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		TEST(test_loop),
+		TEST(test_address_limit),
+		cmocka_unit_test(test_session_limit),
+		TEST(test_reuse),
+		cmocka_unit_test(test_reuse_dies),
+		TEST(test_reuse_limits),
+		cmocka_unit_test(test_timeouts),
+		TEST(test_body_timeout),
+		TEST(test_dns_timeout),
+		TEST(test_dns_restart),
+		TEST(test_queue_restart),
+		TEST(test_job_limit),
+		cmocka_unit_test(test_no_memory),
+		TEST(test_no_segment),
+		TEST(test_bad_frame),
+		TEST(test_drain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
