@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/log.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/wire.h"
 #include "ipc/chan_internal.h"
@@ -35,6 +35,10 @@ enum {
 };
 
 /* ---- sending ---- */
+
+/* One row for the channels of the process: the longest queue it had, and what
+ * was refused. */
+static struct limit_row *queue_row;
 
 /* A message of a batch, with the room for its descriptor. */
 struct parcel {
@@ -199,6 +203,7 @@ enqueue(struct chan *c, const struct iovec *iov, size_t bytes, int fd)
 		at += iov[i].iov_len;
 	}
 	buf_grew(&c->out, sizeof(r) + bytes);
+	limit_set_in_use(queue_row, (int64_t)c->out.len);
 	return OK;
 }
 
@@ -206,6 +211,7 @@ static enum err
 refuse(struct chan *c)
 {
 	c->refused = true;
+	limit_refused(queue_row);
 	return ERR_FULL;
 }
 
@@ -370,6 +376,8 @@ chan_open(struct ev_loop *loop, struct acct *a, int fd, enum role self,
 	if (sndbuf < SNDBUF_BYTES_MIN)
 		sndbuf = SNDBUF_BYTES_MIN;
 	value = (int)sndbuf;
+	if (queue_row == NULL)
+		queue_row = limits_row(LIMIT_SIZE, "channel queue", "", 1, 0);
 	if (chan_receiver_hold(self, a) != OK)
 		return ERR_FULL;
 	if (acct_charge(a, (int64_t)sndbuf) != OK)
@@ -392,6 +400,8 @@ chan_open(struct ev_loop *loop, struct acct *a, int fd, enum role self,
 	buf_init(&c->out, a, OUT_FIRST_BYTES, queue_max_bytes);
 	ev_task_init(&c->flush, on_flush, c);
 	ev_task_init(&c->tell, on_tell, c);
+	if ((int64_t)queue_max_bytes > atomic_load(&queue_row->limit))
+		limit_set_limit(queue_row, (int64_t)queue_max_bytes);
 	ev_io_init(&c->io, loop, fd, on_ready, c);
 	chan_watch(c);
 	*out = c;

@@ -113,6 +113,7 @@ execute(struct instance *i, struct errtext *et)
 		close(pair[0]);
 		return e;
 	}
+	limit_set_in_use(i->master->processes, instances_running(i->master));
 	e = control_open(i, pair[0]);
 	if (e != OK) {
 		close(pair[0]);
@@ -244,6 +245,7 @@ on_death(struct instance *i, int status)
 	i->control = NULL;
 	i->pid = 0;
 	i->linked = false;
+	limit_set_in_use(m->processes, instances_running(m));
 	ev_timer_clear(&i->timer);
 	if (i->role == ROLE_SMTPD)
 		(void)client_page_release(&m->client_page, i->index);
@@ -309,6 +311,8 @@ instances_init(struct master *m)
 		for (unsigned n = 0; n < m->config.plan.parts[order[k]].count;
 		     n++)
 			add(m, order[k], n);
+	m->processes =
+	    limits_row(LIMIT_POOL, "processes", "", 0, m->instance_count);
 }
 
 void

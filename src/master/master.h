@@ -28,6 +28,7 @@
 #include "master/config.h"
 #include "master/listen.h"
 
+struct limit_row;
 struct limits_page;
 
 enum {
@@ -87,6 +88,7 @@ struct master {
 	struct ev_io status_io;
 	struct instance instances[INSTANCES_MAX];
 	unsigned instance_count;
+	struct limit_row *processes; /* that run */
 	enum master_state state;
 	struct ev_timer grace; /* DRAINING: shutdown_grace */
 	unsigned exit_status;
