@@ -2,9 +2,10 @@
  * conf/control: a qmail control directory read as configuration.
  *
  * With a control directory qmail's defaults hold for every parameter that
- * has a control file.  As in qmail a number is the digits at the start of
- * the first line, and without any the default holds; what cannot be honoured
- * is a warning, so that a directory that served qmail also serves Weir.
+ * has a control file.  A directory that served qmail should serve Weir: a
+ * number is the digits at the start of the first line, one out of bounds is
+ * clamped, an empty file leaves the default; each with a warning.  What has
+ * no meaning at all is an error, as in weir.conf.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -78,9 +79,14 @@ define_number(struct loader *l, const struct conf_control *k, struct slice line,
 	while (digits.len < line.len && line.data[digits.len] >= '0' &&
 	       line.data[digits.len] <= '9')
 		digits.len++;
-	if (digits.len == 0) {
+	if (line.len == 0) {
 		conf_report_add(l->report, false, at, name_of(k), line,
-		    "not a number; %s holds, as in qmail", k->def);
+		    "empty; %s holds, as in qmail", k->def);
+		return;
+	}
+	if (digits.len == 0) {
+		conf_report_add(l->report, true, at, name_of(k), line,
+		    "not a number; write one, or remove the file");
 		return;
 	}
 	if (digits.len < line.len)
