@@ -263,6 +263,14 @@ chan_room(const struct chan *c)
 	return c->out_max_bytes - c->out.len - overhead;
 }
 
+void
+chan_tell_room(struct chan *c)
+{
+	c->refused = true;
+	if (c->out.len <= c->out_max_bytes / 2)
+		ev_defer(c->loop, &c->tell);
+}
+
 /* ---- life ---- */
 
 void

@@ -96,6 +96,9 @@ MUST_CHECK enum err chan_send(struct chan *c, uint16_t type, uint32_t tag,
 size_t chan_room(const struct chan *c);
 /* Send what was gathered now; for a process about to exit. */
 void chan_flush(struct chan *c);
+/* Have on_room called when half of the send queue is free, as after
+ * ERR_FULL: for an owner that stops early, with room to spare. */
+void chan_tell_room(struct chan *c);
 /* Stop or resume reading (back-pressure).  Frames that were already taken from
  * the socket, fewer than CHAN_BATCH_MAX, still come. */
 void chan_pause(struct chan *c, bool paused);
