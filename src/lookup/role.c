@@ -1,0 +1,210 @@
+/*
+ * lookup/role: who is a recipient, and where mail goes, asked by frames.
+ *
+ * Answers RESOLVE frames of smtpd and queue, in the order in which they
+ * come, one at a time: tables and the user database may block, and nothing
+ * but other lookups waits for it.
+ *
+ * Happy path: RESOLVE, resolve(), RESOLVED.
+ *
+ * Failure modes:
+ *   a peer reads its answers too slowly: its channel is no longer read
+ *   until there is room (the kernel then stops the peer);
+ *   a peer dies: its channel is closed, the master sends a new one;
+ *   a frame that does not decode: the channel is closed and the master told;
+ *   the tables of a new configuration cannot be opened: every lookup fails
+ *   for now until the next reload; those of a start: the process ends.
+ */
+#include "lookup/role.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "ipc/chan.h"
+#include "ipc/frames.h"
+#include "lookup/resolve.h"
+#include "lookup/system.h"
+
+enum {
+	LINK_COUNT_MAX = 66, /* 64 smtpd, the queue, one spare */
+	/* A channel is not read while half of its queue is taken; the other
+	 * half holds the answers to what one call of it may have read. */
+	QUEUE_BYTES_MAX = 256 * 1024,
+};
+
+struct link {
+	struct chan *chan; /* NULL: free */
+	enum role peer;
+	unsigned index;
+	bool paused;
+};
+
+static struct {
+	struct role_self *self;
+	struct resolver resolver;
+	bool is_open; /* the resolver */
+	struct system_facts system;
+	struct link links[LINK_COUNT_MAX];
+	struct limit_row *row; /* requests answered */
+	int64_t answered;
+} lookup;
+
+/* What is answered while there are no tables. */
+static void
+answer_nothing(struct fr_resolved *out)
+{
+	*out = (struct fr_resolved){
+		.verdict = RESOLVE_REFUSE,
+		.code = 451,
+		.status = SLICE_LIT("4.3.5"),
+		.text = SLICE_LIT("Temporary lookup failure"),
+	};
+}
+
+static void
+link_close(struct link *l)
+{
+	chan_close(l->chan);
+	l->chan = NULL;
+}
+
+static void
+on_resolve(struct link *l, struct frame *f)
+{
+	struct fr_resolve request;
+	struct fr_resolved answer;
+
+	if (!get_resolve(f, &request)) {
+		chan_bad(l->chan, "RESOLVE does not decode");
+		return;
+	}
+	if (lookup.is_open)
+		resolve(&lookup.resolver, request.address, &answer);
+	else
+		answer_nothing(&answer);
+	limit_set_in_use(lookup.row, ++lookup.answered);
+	if (send_resolved(l->chan, f->tag, &answer, -1) != OK) {
+		log_warning("answers to %s wait too long; its channel is "
+			    "closed",
+		    role_name(l->peer));
+		link_close(l);
+		return;
+	}
+	if (!l->paused && chan_room(l->chan) < QUEUE_BYTES_MAX / 2) {
+		l->paused = true;
+		chan_pause(l->chan, true);
+		chan_tell_room(l->chan);
+	}
+}
+
+static void
+on_frame(void *arg, struct chan *c, struct frame *f)
+{
+	struct link *l = arg;
+
+	if (f->type == FRAME_RESOLVE)
+		on_resolve(l, f);
+	else
+		chan_bad(c, "not a frame for lookup");
+}
+
+static void
+on_room(void *arg, struct chan *c)
+{
+	struct link *l = arg;
+
+	if (l->paused) {
+		l->paused = false;
+		chan_pause(c, false);
+	}
+}
+
+static void
+on_closed(void *arg, struct chan *c, bool bad, const char *why)
+{
+	struct link *l = arg;
+
+	(void)c;
+	if (bad)
+		role_bad_peer(lookup.self, l->peer, l->index, why);
+	link_close(l);
+}
+
+static const struct chan_events link_events = {
+	.on_frame = on_frame,
+	.on_closed = on_closed,
+	.on_room = on_room,
+};
+
+/* The place of this peer, or a free one. */
+static struct link *
+link_find(enum role peer, unsigned index)
+{
+	struct link *free_one = NULL;
+
+	for (size_t i = 0; i < LINK_COUNT_MAX; i++) {
+		struct link *l = &lookup.links[i];
+
+		if (l->chan == NULL)
+			free_one = free_one == NULL ? l : free_one;
+		else if (l->peer == peer && l->index == index)
+			return l;
+	}
+	return free_one;
+}
+
+static void
+on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
+{
+	struct link *l = link_find(peer, index);
+
+	if (l == NULL)
+		role_die(self, "more than %d channels", LINK_COUNT_MAX);
+	link_close(l);
+	*l = (struct link){ .peer = peer, .index = index };
+	if (chan_open(self->loop, self->acct, fd, ROLE_LOOKUP, peer, index,
+		&link_events, l, QUEUE_BYTES_MAX, &l->chan) != OK)
+		role_die(self, "no memory for the channel to %s",
+		    role_name(peer));
+}
+
+static enum err
+on_start(struct role_self *self, struct errtext *et)
+{
+	enum err e;
+
+	lookup.self = self;
+	lookup.row = limits_row(LIMIT_GAUGE, "lookups", "", 0, 0);
+	system_facts_init(&lookup.system);
+	e = resolver_open(&lookup.resolver, self->acct, self->conf,
+	    &lookup.system.ops, et);
+	lookup.is_open = e == OK;
+	return e;
+}
+
+static void
+on_go(struct role_self *self)
+{
+	role_ready(self);
+}
+
+static void
+on_reload(struct role_self *self, const struct conf *old)
+{
+	struct errtext et;
+
+	(void)old;
+	if (lookup.is_open)
+		resolver_close(&lookup.resolver);
+	lookup.is_open = resolver_open(&lookup.resolver, self->acct, self->conf,
+			     &lookup.system.ops, &et) == OK;
+	if (!lookup.is_open)
+		log_error("no lookups until the next reload: %s", et.text);
+}
+
+const struct role_ops lookup_role_ops = {
+	.role = ROLE_LOOKUP,
+	.on_start = on_start,
+	.on_channel = on_channel,
+	.on_go = on_go,
+	.on_reload = on_reload,
+};

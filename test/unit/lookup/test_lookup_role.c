@@ -1,0 +1,394 @@
+/*
+ * weir-lookup as a process: the master and its peers are played by the test,
+ * without a loop.
+ */
+#include "../check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/wire.h"
+#include "ipc/chan.h"
+#include "ipc/frames.h"
+#include "lookup/role.h"
+
+enum { DEADLINE_S = 30 };
+
+static char top[] = "/tmp/test_lookup_role.XXXXXX";
+static pid_t pid;
+static int control;
+
+static int
+conf_fd(const char *more)
+{
+	char text[1024];
+	int fd = memfd_create("conf", MFD_CLOEXEC);
+	int n = snprintf(text, sizeof(text),
+	    "queue_directory = %s\nmydestination =\n"
+	    "virtual_mailbox_domains = v.test\nvirtual_mailbox_base = /v\n"
+	    "virtual_mailbox_maps = static:%%u/\n%s",
+	    top, more);
+
+	assert_int_equal(write(fd, text, (size_t)n), n);
+	return fd;
+}
+
+/* The child gets descriptors 3, 4 and 5, as the master gives them. */
+static void
+become_role(int control_fd, int conf, int page)
+{
+	char name[] = "weir-lookup", index[] = "0";
+	char *argv[] = { name, index, NULL };
+	int from[3] = { control_fd, conf, page };
+
+	alarm(DEADLINE_S);
+	for (int i = 0; i < 3; i++)
+		from[i] = fcntl(from[i], F_DUPFD, 20);
+	for (int i = 0; i < 3; i++)
+		dup2(from[i], 3 + i);
+	for (int fd = 6; fd < 40; fd++)
+		close(fd);
+	/* What it logs is not this test's. */
+	dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+	exit(role_main(2, argv, &lookup_role_ops));
+}
+
+static void
+start(const char *more)
+{
+	int pair[2], conf = conf_fd(more), page_fd;
+	struct limits_page *page;
+	struct errtext et;
+
+	assert_int_equal(chan_pair(pair), OK);
+	assert_int_equal(limits_page_create("lookup", 0, &page_fd, &page, &et),
+	    OK);
+	pid = fork();
+	if (pid == 0)
+		become_role(pair[1], conf, page_fd);
+	close(pair[1]);
+	close(conf);
+	close(page_fd);
+	limits_page_unmap(page);
+	control = pair[0];
+	(void)fcntl(control, F_SETFL, 0);
+}
+
+static void
+finish(int expected)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(control);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), expected);
+}
+
+/* One frame; fd -1: without a descriptor.  False: it would block. */
+static bool
+give_to(int to, uint16_t type, uint32_t tag, struct slice fields, int fd,
+    int flags)
+{
+	unsigned char room[2048];
+	struct wr w = wr_of(room, sizeof(room));
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} k = { { 0 } };
+	struct iovec iov;
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	wr_u16(&w, type);
+	wr_u16(&w, 0);
+	wr_u32(&w, tag);
+	wr_raw(&w, fields);
+	iov = (struct iovec){ room, w.len };
+	if (fd >= 0) {
+		m.msg_control = &k;
+		m.msg_controllen = sizeof(k);
+		k.head.cmsg_level = SOL_SOCKET;
+		k.head.cmsg_type = SCM_RIGHTS;
+		k.head.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&k.head), &fd, sizeof(fd));
+	}
+	n = sendmsg(to, &m, MSG_NOSIGNAL | flags);
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	assert_int_equal(n, w.len);
+	return true;
+}
+
+static void
+give(uint16_t type, struct slice fields, int fd)
+{
+	assert_true(give_to(control, type, 0, fields, fd, 0));
+}
+
+#define BYTES(lit) slice_of(lit, sizeof(lit) - 1)
+
+static uint16_t
+take(int from, uint32_t *tag_out, unsigned char *room, size_t size,
+    struct slice *fields_out)
+{
+	ssize_t n = recv(from, room, size, 0);
+	struct rd r = rd_of(slice_of(room, n > 0 ? (size_t)n : 0));
+	uint16_t type = rd_u16(&r);
+
+	(void)rd_u16(&r);
+	*tag_out = rd_u32(&r);
+	*fields_out = slice_of(r.at, r.left);
+	return r.bad ? 0 : type;
+}
+
+static void
+expect_control(uint16_t type)
+{
+	unsigned char room[1024];
+	struct slice fields;
+	uint32_t tag;
+
+	assert_int_equal(take(control, &tag, room, sizeof(room), &fields),
+	    type);
+}
+
+/* A channel to a peer; the end that the peer holds. */
+static int
+connect_peer(const char *which)
+{
+	int pair[2];
+
+	assert_int_equal(chan_pair(pair), OK);
+	give(FRAME_CHANNEL, slice_of(which, 2), pair[1]);
+	close(pair[1]);
+	(void)fcntl(pair[0], F_SETFL, 0);
+	return pair[0];
+}
+
+static bool
+ask(int peer, uint32_t tag, const char *address, int flags)
+{
+	unsigned char room[1100];
+	struct wr w = wr_of(room, sizeof(room));
+
+	wr_u8(&w, RESOLVE_RCPT);
+	wr_str(&w, slice_str(address), 512);
+	wr_str(&w, SLICE_LIT("sender@example.org"), 512);
+	return give_to(peer, FRAME_RESOLVE, tag, wr_done(&w), -1, flags);
+}
+
+static void
+expect_answer(int peer, uint32_t tag, unsigned verdict, unsigned code,
+    const char *transport, const char *mailbox)
+{
+	unsigned char room[4096];
+	struct frame f = { .fd = -1 };
+	struct fr_resolved answer;
+
+	f.type = take(peer, &f.tag, room, sizeof(room), &f.fields);
+	assert_int_equal(f.type, FRAME_RESOLVED);
+	assert_int_equal(f.tag, tag);
+	assert_true(get_resolved(&f, &answer));
+	assert_int_equal(answer.verdict, verdict);
+	assert_int_equal(answer.code, code);
+	assert_true(slice_eq(answer.transport, slice_str(transport)));
+	assert_true(slice_eq(answer.mailbox, slice_str(mailbox)));
+}
+
+static void
+go(void)
+{
+	give(FRAME_GO, BYTES("\0"), -1);
+	expect_control(FRAME_READY);
+}
+
+static void
+test_answers(void **state)
+{
+	int smtpd, queue;
+
+	(void)state;
+	start("");
+	smtpd = connect_peer("\1\0");
+	queue = connect_peer("\2\0");
+	go();
+	assert_true(ask(smtpd, 7, "joe@v.test", 0));
+	assert_true(ask(queue, 8, "x@else.test", 0));
+	expect_answer(smtpd, 7, RESOLVE_OK, 0, "virtual", "joe/");
+	expect_answer(queue, 8, RESOLVE_REMOTE, 0, "smtp", "");
+	assert_true(ask(smtpd, 9, "a\nb@v.test", 0));
+	expect_answer(smtpd, 9, RESOLVE_REFUSE, 501, "", "");
+	close(smtpd);
+	close(queue);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
+/* A peer that asks much and reads nothing is stopped, not forgotten: every
+ * answer comes, in order, and the others are served meanwhile. */
+static void
+test_slow_peer(void **state)
+{
+	uint32_t asked = 0;
+	int slow, other;
+
+	(void)state;
+	start("");
+	slow = connect_peer("\1\0");
+	other = connect_peer("\1\1");
+	go();
+	/* Until it no longer takes anything for a while, with the other peer
+	 * asking and reading in between. */
+	for (unsigned idle = 0; idle < 3;) {
+		bool taken = ask(slow, asked, "joe@v.test", MSG_DONTWAIT);
+
+		asked += taken;
+		idle = taken ? 0 : idle + 1;
+		if (!taken || asked % 64 == 0) {
+			assert_true(ask(other, asked, "ann@v.test", 0));
+			expect_answer(other, asked, RESOLVE_OK, 0, "virtual",
+			    "ann/");
+		}
+	}
+	assert_true(asked > 100);
+	print_message("%u requests until it was stopped\n", asked);
+	for (uint32_t i = 0; i < asked; i++)
+		expect_answer(slow, i, RESOLVE_OK, 0, "virtual", "joe/");
+	assert_true(ask(slow, 5, "joe@v.test", 0));
+	expect_answer(slow, 5, RESOLVE_OK, 0, "virtual", "joe/");
+	close(slow);
+	close(other);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
+static void
+test_reload(void **state)
+{
+	int smtpd, conf;
+
+	(void)state;
+	start("");
+	smtpd = connect_peer("\1\0");
+	go();
+	conf = conf_fd("relay_domains = else.test\n");
+	give(FRAME_CONF, BYTES("\2\0\0\0"), conf);
+	close(conf);
+	/* Its effect can be told from READY of nothing: ask until it shows,
+	 * at most as long as the deadline of the child. */
+	for (bool reloaded = false; !reloaded;) {
+		unsigned char room[4096];
+		struct frame f = { .fd = -1 };
+		struct fr_resolved answer;
+
+		assert_true(ask(smtpd, 1, "x@else.test", 0));
+		f.type = take(smtpd, &f.tag, room, sizeof(room), &f.fields);
+		assert_int_equal(f.type, FRAME_RESOLVED);
+		assert_true(get_resolved(&f, &answer));
+		reloaded = answer.verdict == RESOLVE_OK;
+	}
+	/* Tables that cannot be opened: for now nothing is known. */
+	conf = conf_fd("transport_maps = inline:{ broken }\n");
+	give(FRAME_CONF, BYTES("\3\0\0\0"), conf);
+	close(conf);
+	for (bool failing = false; !failing;) {
+		unsigned char room[4096];
+		struct frame f = { .fd = -1 };
+		struct fr_resolved answer;
+
+		assert_true(ask(smtpd, 1, "x@else.test", 0));
+		f.type = take(smtpd, &f.tag, room, sizeof(room), &f.fields);
+		assert_true(get_resolved(&f, &answer));
+		failing = answer.verdict == RESOLVE_REFUSE;
+		assert_true(!failing || answer.code == 451);
+	}
+	close(smtpd);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
+/* A malformed request costs that peer its channel, and the master is told;
+ * a new channel to the same peer takes the place of the old. */
+static void
+test_malformed(void **state)
+{
+	unsigned char room[16];
+	int bad, good, again;
+
+	(void)state;
+	start("");
+	bad = connect_peer("\1\0");
+	good = connect_peer("\2\0");
+	go();
+	assert_true(give_to(bad, FRAME_RESOLVE, 1, BYTES("\0\377\377"), -1, 0));
+	expect_control(FRAME_BAD_PEER);
+	assert_int_equal(recv(bad, room, sizeof(room), 0), 0);
+	assert_true(ask(good, 2, "joe@v.test", 0));
+	expect_answer(good, 2, RESOLVE_OK, 0, "virtual", "joe/");
+	again = connect_peer("\1\0");
+	assert_true(ask(again, 3, "joe@v.test", 0));
+	expect_answer(again, 3, RESOLVE_OK, 0, "virtual", "joe/");
+	/* And one that replaces a channel that still works. */
+	close(bad);
+	bad = connect_peer("\1\0");
+	assert_int_equal(recv(again, room, sizeof(room), 0), 0);
+	assert_true(ask(bad, 4, "joe@v.test", 0));
+	expect_answer(bad, 4, RESOLVE_OK, 0, "virtual", "joe/");
+	close(bad);
+	close(again);
+	close(good);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
+/* At the start a table that cannot be one ends the process: 75, the master
+ * tries again and says so. */
+static void
+test_start_fails(void **state)
+{
+	(void)state;
+	start("transport_maps = inline:{ broken }\n");
+	finish(75);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	if (mkdtemp(top) == NULL)
+		return -1;
+	return chmod(top, 0755);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	return rmdir(top);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_slow_peer),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_start_fails),
+	};
+
+	alarm(60);
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
