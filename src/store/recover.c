@@ -114,8 +114,11 @@ recover_list(struct store *s, struct errtext *et)
 {
 	struct listing l = { .s = s, .et = et };
 
-	if (s->disk->ops->list(s->disk, "log", on_name, &l) < 0)
+	if (s->disk->ops->list(s->disk, "log", on_name, &l) < 0) {
+		if (errno == ENOENT)
+			return err_set(et, ERR_NOTFOUND, "there is no spool");
 		return err_sys(et, errno, "log");
+	}
 	if (l.err == OK && l.garbage != 0 && !s->read_only) {
 		char path[SEGMENT_PATH_BYTES];
 
@@ -337,7 +340,9 @@ on_bad(void *arg, uint32_t from, uint32_t to)
 {
 	struct replay *r = arg;
 
-	if (!r->silent)
+	/* Without an END nobody knows where the records of a closed segment
+	 * end; the rest of it is no damage. */
+	if (!r->silent && to < r->scan->bytes - END_BYTES)
 		recover_damage(r->s, r->scan, from, to, STORE_DAMAGE_RECORD);
 }
 
@@ -362,7 +367,7 @@ replay_closed(struct replay *r, struct segment *g, struct errtext *et)
 	store_damage(r->s,
 	    &(struct store_damage){ STORE_DAMAGE_TABLE, g->number, 0, 0, 0,
 		"table damaged or missing, segment read whole" });
-	r->silent = false;
+	r->silent = r->s->read_only; /* inspect_all tells it */
 	return scan_walk(r->scan, SEGMENT_HEADER_BYTES,
 	    (uint32_t)(g->bytes - END_BYTES), on_record, on_bad, r);
 }
@@ -575,6 +580,52 @@ recover(struct store *s, struct errtext *et)
 	if (scan.buf == NULL)
 		return err_set(et, ERR_NOMEM, "memory for recovery");
 	e = recover_with(s, &scan, et);
+	mem_free(s->acct, scan.buf);
+	return e;
+}
+
+/* Steps 1, 2 and 4 without a trace. */
+static enum err
+read_with(struct store *s, struct scan *scan, struct errtext *et)
+{
+	struct tail t = { 0 };
+	struct segment *last;
+	enum err e;
+
+	e = recover_list(s, et);
+	if (e == OK)
+		e = find_last(s, scan, &last, et);
+	if (e == OK)
+		e = check_order(s, et);
+	if (e == OK)
+		e = index_open(s, et);
+	if (e != OK || last == NULL)
+		return e;
+	e = scan_open(s, scan, last, et);
+	if (e != OK)
+		return e;
+	tail_examine(scan, 0, &t);
+	if (t.torn_to > t.end)
+		recover_damage(s, scan, t.end, t.torn_to, STORE_DAMAGE_TAIL);
+	s->inspect_end = t.end;
+	s->log.written = (struct store_pos){ UINT64_MAX, 0, 0 };
+	e = recover_replay(s, scan, (struct store_pos){ 0 }, t.end, false, et);
+	if (e == OK)
+		e = index_flush_now(s, true);
+	if (e == OK)
+		e = index_settle(s);
+	return e;
+}
+
+enum err
+recover_read(struct store *s, struct errtext *et)
+{
+	struct scan scan = { .buf = mem_alloc(s->acct, SCAN_BUFFER_BYTES) };
+	enum err e;
+
+	if (scan.buf == NULL)
+		return err_set(et, ERR_NOMEM, "memory");
+	e = read_with(s, &scan, et);
 	mem_free(s->acct, scan.buf);
 	return e;
 }

@@ -49,6 +49,8 @@ MUST_CHECK enum err tail_secure(struct store *s, struct segment *g,
 
 /* Open: steps 1 to 5. */
 MUST_CHECK enum err recover(struct store *s, struct errtext *et);
+/* The same for reading only: nothing is written, the index is built. */
+MUST_CHECK enum err recover_read(struct store *s, struct errtext *et);
 /* Steps 1 and 2 as far as they are the same for reading only. */
 MUST_CHECK enum err recover_list(struct store *s, struct errtext *et);
 /*

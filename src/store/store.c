@@ -51,6 +51,8 @@ store_cost(const struct store_conf *c)
 void
 store_damage(struct store *s, const struct store_damage *d)
 {
+	if (d->kind != STORE_DAMAGE_TAIL)
+		s->inspect_damage_count++;
 	if (s->conf.events != NULL && s->conf.events->on_damage != NULL)
 		s->conf.events->on_damage(s->conf.arg, d);
 }
@@ -160,7 +162,8 @@ free_store(struct store *s)
 }
 
 enum err
-store_open(const struct store_conf *c, struct store **out, struct errtext *et)
+store_open_parts(const struct store_conf *c, struct store **out,
+    struct errtext *et)
 {
 	struct store *s;
 	enum err e;
@@ -174,8 +177,23 @@ store_open(const struct store_conf *c, struct store **out, struct errtext *et)
 	s->acct = c->acct;
 	s->lock_fd = -1;
 	e = alloc_parts(s, et);
-	if (e == OK)
-		e = lock_spool(s, et);
+	if (e != OK)
+		free_store(s);
+	else
+		*out = s;
+	return e;
+}
+
+enum err
+store_open(const struct store_conf *c, struct store **out, struct errtext *et)
+{
+	struct store *s;
+	enum err e;
+
+	e = store_open_parts(c, &s, et);
+	if (e != OK)
+		return e;
+	e = lock_spool(s, et);
 	if (e == OK)
 		e = make_dirs(s, et);
 	if (e == OK) {

@@ -29,7 +29,9 @@ struct store {
 	struct work *work;
 	int lock_fd;
 	uint64_t spool_id;
-	bool read_only; /* weir-fsck: nothing is written */
+	bool read_only;	      /* weir-fsck: nothing is written */
+	uint32_t inspect_end; /* read only: where the last segment ends */
+	uint64_t inspect_damage_count;
 
 	uint64_t next_id;
 	uint64_t id_ceiling;	  /* durable: ids below may be given out */
@@ -61,6 +63,9 @@ store_now(struct store *s)
 	return s->conf.clock->mono(s->conf.clock);
 }
 
+/* A store with memory, threads and tables, nothing of the disk yet. */
+MUST_CHECK enum err store_open_parts(const struct store_conf *c,
+    struct store **out, struct errtext *et);
 /* Tell of damage, if somebody listens. */
 void store_damage(struct store *s, const struct store_damage *d);
 /* Somebody waits for room: tell after this completion. */
