@@ -1,15 +1,534 @@
-/* The control socket, held for `weir queue`. */
-#include "queue/internal.h"
+/* Clients of the control socket: who they are, and one request each. */
+#include "queue/control.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+/* ---- requests ---- */
+
+void
+control_again(struct client *c)
+{
+	ev_defer(c->q->loop, &c->task);
+}
+
+static void
+moved(struct client *c, int64_t ms)
+{
+	c->deadline = mono_add(queue_mono(c->q), ms);
+}
+
+void
+control_end(struct client *c, enum err e, const char *text)
+{
+	struct fr_ctl_end f = { .error = (uint8_t)e,
+		.count = c->count,
+		.text = slice_sub(slice_str(text), 0, 255) };
+
+	control_cat_end(c);
+	mem_free(&c->q->control_acct, c->ids);
+	c->ids = NULL;
+	c->request = REQUEST_NONE;
+	c->state = CLIENT_IDLE;
+	arena_reset(&c->arena);
+	moved(c, CLIENT_IDLE_MS);
+	if (c->chan != NULL &&
+	    send_ctl_end(c->chan, c->tag, &f, -1) == ERR_FULL)
+		chan_bad(c->chan, "does not read");
+}
+
+static void
+finish(struct client *c)
+{
+	if (c->request == REQUEST_CHANGE &&
+	    !store_durable(c->q->store, c->ticket)) {
+		c->state = CLIENT_SYNC;
+		return;
+	}
+	if (c->count == 0 && c->ids != NULL)
+		control_end(c, ERR_NOTFOUND,
+		    c->request == REQUEST_CHANGE
+			? "no such message, or nothing to change"
+			: "no such message");
+	else
+		control_end(c, OK, "");
+}
+
+static void
+client_free(struct client *c)
+{
+	struct queue *q = c->q;
+
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		if (q->clients[i] == c)
+			q->clients[i] = NULL;
+	arena_fini(&c->arena);
+	mem_free(&q->control_acct, c);
+}
+
+static void
+client_close(struct client *c)
+{
+	struct chan *chan = c->chan;
+
+	control_cat_end(c);
+	mem_free(&c->q->control_acct, c->ids);
+	c->ids = NULL;
+	ev_task_cancel(&c->task);
+	c->chan = NULL;
+	chan_close(chan);
+	if (c->state != CLIENT_ASKING)
+		client_free(c); /* else when the answer comes */
+}
+
+static void
+on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
+{
+	struct client *c = arg;
+
+	ASSERT(c->state == CLIENT_ASKING && count <= CLIENT_ROWS);
+	c->state = CLIENT_WORKING;
+	if (c->chan == NULL) {
+		client_free(c);
+		return;
+	}
+	if (e != OK) {
+		control_end(c, e,
+		    "the index of the queue is being rebuilt:"
+		    " try again");
+		return;
+	}
+	if (count > 0)
+		memcpy(c->rows, rows, count * sizeof(rows[0]));
+	c->row_count = count;
+	c->row_next = 0;
+	c->item_sent = c->envelope_sent = false;
+	c->rcpt_from = 0;
+	if (c->ids != NULL) {
+		c->last_rows = c->id_next == c->id_count;
+	} else {
+		c->last_rows = count < CLIENT_ROWS;
+		if (count > 0)
+			c->after_id = rows[count - 1].id;
+	}
+	control_again(c);
+}
+
+static void
+ask_rows(struct client *c)
+{
+	struct store *s = c->q->store;
+	enum err e;
+
+	c->state = CLIENT_ASKING;
+	if (c->ids != NULL)
+		e = store_find(s, c->ids[c->id_next++], on_rows, c);
+	else
+		e = store_list(s, c->after_id, CLIENT_ROWS, on_rows, c);
+	if (e == OK)
+		return;
+	if (c->ids != NULL)
+		c->id_next--;
+	c->state = CLIENT_ROWS_WANTED; /* control_step_all */
+}
+
+static enum err
+row_step(struct client *c)
+{
+	const struct store_row *row = &c->rows[c->row_next];
+
+	switch (c->request) {
+	case REQUEST_CAT: return control_cat_begin(c, row);
+	case REQUEST_CHANGE: return control_change(c, row);
+	default: return control_item(c, row);
+	}
+}
+
+/* Go on with the rows at hand, a few of them. */
+static void
+work(struct client *c)
+{
+	for (unsigned i = 0; i < ROWS_PER_TURN; i++) {
+		enum err e;
+
+		if (c->row_next == c->row_count ||
+		    (c->limit > 0 && c->count >= c->limit)) {
+			if (c->last_rows || c->row_next < c->row_count)
+				finish(c);
+			else
+				ask_rows(c);
+			return;
+		}
+		e = row_step(c);
+		if (e == ERR_AGAIN || e == ERR_FULL)
+			return; /* on_room of the store or the channel */
+		if (c->state == CLIENT_CATTING)
+			break;
+		/* NOTFOUND: it ended meanwhile. */
+		if (e != OK && e != ERR_NOTFOUND) {
+			control_end(c, e, err_text(e));
+			return;
+		}
+		moved(c, CLIENT_DEADLINE_MS);
+		arena_reset(&c->arena);
+		c->row_next++;
+		c->item_sent = c->envelope_sent = false;
+		c->rcpt_from = 0;
+	}
+	control_again(c);
+}
+
+static void
+cat(struct client *c)
+{
+	enum err e = control_cat_step(c);
+
+	if (e == OK) {
+		moved(c, CLIENT_DEADLINE_MS);
+		control_again(c);
+	} else if (e == ERR_CLOSED) { /* all was sent */
+		c->count = 1;
+		control_end(c, OK, "");
+	} else if (e != ERR_FULL) {
+		control_end(c, e,
+		    "the message cannot be read, or left the"
+		    " queue meanwhile");
+	}
+}
+
+static void
+step(void *arg, struct ev_task *t)
+{
+	struct client *c = arg;
+
+	(void)t;
+	if (c->chan == NULL || c->q->dead)
+		return;
+	switch (c->state) {
+	case CLIENT_ROWS_WANTED: ask_rows(c); break;
+	case CLIENT_WORKING: work(c); break;
+	case CLIENT_CATTING: cat(c); break;
+	case CLIENT_SYNC: finish(c); break;
+	default: break;
+	}
+}
+
+void
+control_step_all(struct queue *q)
+{
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		if (q->clients[i] != NULL && q->clients[i]->chan != NULL)
+			control_again(q->clients[i]);
+}
+
+/* ---- frames ---- */
+
+static void
+begin(struct client *c, enum request r, uint32_t tag)
+{
+	c->request = (uint8_t)r;
+	c->state = CLIENT_ROWS_WANTED;
+	c->tag = tag;
+	c->count = 0;
+	c->after_id = 0;
+	c->id_next = 0;
+	c->row_count = c->row_next = 0;
+	c->ticket = (struct store_ticket){ 0 };
+	moved(c, CLIENT_DEADLINE_MS);
+	control_again(c);
+}
+
+/* One id, or those of a frame.  False: no memory. */
+static bool
+take_ids(struct client *c, struct slice ids)
+{
+	struct rd rd = rd_of(ids);
+
+	c->id_count = (uint32_t)(ids.len / 8);
+	c->ids =
+	    mem_alloc_array(&c->q->control_acct, c->id_count, sizeof(*c->ids));
+	for (uint32_t i = 0; c->ids != NULL && i < c->id_count; i++)
+		c->ids[i] = rd_u64(&rd);
+	return c->ids != NULL;
+}
+
+static bool
+take_filter(struct client *c, uint8_t statuses, uint32_t limit,
+    uint64_t age_min_ms, struct slice from, struct slice to,
+    struct slice domain)
+{
+	c->statuses = statuses;
+	c->limit = limit;
+	c->age_min_ms =
+	    age_min_ms > INT64_MAX ? INT64_MAX : (int64_t)age_min_ms;
+	return slice_copy(from, c->from, sizeof(c->from)) &&
+	       slice_copy(to, c->to, sizeof(c->to)) &&
+	       slice_copy(domain, c->domain, sizeof(c->domain));
+}
+
+static bool
+no_filter(struct client *c)
+{
+	return take_filter(c, 0, 0, 0, SLICE_NONE, SLICE_NONE, SLICE_NONE);
+}
+
+static void
+refuse(struct client *c, uint32_t tag, enum err e, const char *text)
+{
+	c->tag = tag;
+	c->count = 0;
+	control_end(c, e, text);
+}
+
+static void
+on_one(struct client *c, enum request r, uint32_t tag, uint64_t id)
+{
+	unsigned char raw[8];
+	struct wr w = wr_of(raw, sizeof(raw));
+
+	wr_u64(&w, id);
+	if (!no_filter(c) || !take_ids(c, wr_done(&w)))
+		refuse(c, tag, ERR_NOMEM, "no memory for it now");
+	else
+		begin(c, r, tag);
+}
+
+static void
+on_change(struct client *c, uint32_t tag, const struct fr_ctl_change *f)
+{
+	if (!c->may_change) {
+		refuse(c, tag, ERR_DENIED,
+		    "only root, the owner of the spool"
+		    " and authorized_queue_users may do that");
+		return;
+	}
+	c->verb = f->verb;
+	if (!take_filter(c, f->status, f->limit, f->age_min_ms, f->from, f->to,
+		f->domain)) {
+		chan_bad(c->chan, "CTL_CHANGE");
+		return;
+	}
+	if (f->ids.len > 0 && !take_ids(c, f->ids)) {
+		refuse(c, tag, ERR_NOMEM, "no memory for it now");
+		return;
+	}
+	begin(c, REQUEST_CHANGE, tag);
+}
+
+static bool
+on_request(struct client *c, struct frame *f)
+{
+	struct fr_ctl_list list;
+	struct fr_ctl_show show;
+	struct fr_ctl_cat one;
+	struct fr_ctl_change change;
+
+	switch (f->type) {
+	case FRAME_CTL_LIST:
+		if (!get_ctl_list(f, &list) ||
+		    !take_filter(c, list.status, list.limit, list.age_min_ms,
+			list.from, list.to, list.domain))
+			return false;
+		begin(c, REQUEST_LIST, f->tag);
+		return true;
+	case FRAME_CTL_SHOW:
+		if (!get_ctl_show(f, &show))
+			return false;
+		on_one(c, REQUEST_SHOW, f->tag, show.id);
+		return true;
+	case FRAME_CTL_CAT:
+		if (!get_ctl_cat(f, &one))
+			return false;
+		if (c->may_change)
+			on_one(c, REQUEST_CAT, f->tag, one.id);
+		else
+			refuse(c, f->tag, ERR_DENIED,
+			    "only root, the owner of"
+			    " the spool and authorized_queue_users may do"
+			    " that");
+		return true;
+	case FRAME_CTL_CHANGE:
+		if (!get_ctl_change(f, &change) ||
+		    change.verb >= CTL_VERB_COUNT || change.ids.len % 8 != 0)
+			return false;
+		on_change(c, f->tag, &change);
+		return true;
+	default: return false;
+	}
+}
+
+static void
+on_frame(void *arg, struct chan *chan, struct frame *f)
+{
+	struct client *c = arg;
+
+	if (c->q->dead)
+		return;
+	if (c->request != REQUEST_NONE || c->state != CLIENT_IDLE ||
+	    !on_request(c, f))
+		chan_bad(chan, "not a request, or not its time");
+}
+
+static void
+on_closed(void *arg, struct chan *chan, bool bad, const char *why)
+{
+	struct client *c = arg;
+
+	(void)chan;
+	if (bad)
+		log_info("control: client of user %u: %s", (unsigned)c->uid,
+		    why);
+	client_close(c);
+}
+
+static void
+on_room(void *arg, struct chan *chan)
+{
+	(void)chan;
+	control_again(arg);
+}
+
+static const struct chan_events events = { on_frame, on_closed, on_room };
+
+/* ---- clients ---- */
+
+static bool
+may_change(const struct queue *q, uid_t uid)
+{
+	if (uid == 0 || uid == q->env.owner || uid == geteuid())
+		return true;
+	for (unsigned i = 0; i < q->env.user_count; i++)
+		if (q->env.users[i] == uid)
+			return true;
+	return false;
+}
+
+/* A place for a client of this user; -1: none. */
+static int
+place(struct queue *q, uid_t uid, bool trusted)
+{
+	unsigned same = 0;
+	int free_slot = -1;
+
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		if (q->clients[i] == NULL)
+			free_slot = (int)i;
+		else
+			same += q->clients[i]->uid == uid;
+	}
+	return !trusted && same >= CLIENTS_PER_USER ? -1 : free_slot;
+}
+
+static void
+take_client(struct queue *q, int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct client *c;
+	bool trusted;
+	int slot;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
+		(void)close(fd);
+		return;
+	}
+	trusted = may_change(q, cred.uid);
+	slot = place(q, cred.uid, trusted);
+	c = slot < 0 ? NULL : mem_alloc(&q->control_acct, sizeof(*c));
+	if (c == NULL || chan_open(q->loop, &q->control_acct, fd, ROLE_QUEUE,
+			     ROLE_COMMAND, (unsigned)slot, &events, c,
+			     CLIENT_QUEUE_BYTES, &c->chan) != OK) {
+		mem_free(&q->control_acct, c);
+		(void)close(fd);
+		return;
+	}
+	c->q = q;
+	c->uid = cred.uid;
+	c->may_change = trusted;
+	arena_init(&c->arena, &q->control_acct, 8192, LOAD_ARENA_BYTES_MAX);
+	ev_task_init(&c->task, step, c);
+	moved(c, CLIENT_IDLE_MS);
+	q->clients[slot] = c;
+}
+
+static void
+on_listen(void *arg, struct ev_io *io, unsigned ready)
+{
+	struct queue *q = arg;
+	int fd;
+
+	(void)io;
+	(void)ready;
+	/* A few in each turn; the rest stay in the backlog. */
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		fd = accept4(q->listen_fd, NULL, NULL,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		take_client(q, fd);
+	}
+}
 
 void
 control_listen(struct queue *q, int fd)
 {
+	control_stop(q);
 	q->listen_fd = fd;
+	ev_io_init(&q->listen_io, q->loop, fd, on_listen, q);
+	ev_io_want(&q->listen_io, EV_RD);
+}
+
+void
+control_stop(struct queue *q)
+{
+	if (q->listen_fd < 0)
+		return;
+	ev_io_fini(&q->listen_io);
+	(void)close(q->listen_fd);
+	q->listen_fd = -1;
 }
 
 void
 control_close(struct queue *q)
 {
-	queue_close_fd(q->listen_fd);
-	q->listen_fd = -1;
+	control_stop(q);
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = q->clients[i];
+
+		if (c == NULL)
+			continue;
+		if (c->state == CLIENT_ASKING)
+			c->state = CLIENT_IDLE; /* store_close drops it */
+		client_close(c);
+	}
+}
+
+void
+control_tick(struct queue *q)
+{
+	struct mono now = queue_mono(q);
+
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = q->clients[i];
+
+		if (c == NULL || c->chan == NULL)
+			continue;
+		if (mono_sub(now, c->deadline) >= 0)
+			client_close(c);
+		else
+			control_again(c); /* a query that was refused */
+	}
+}
+
+bool
+control_holds(const struct queue *q, const struct store_msg *s)
+{
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		if (q->clients[i] != NULL && &q->clients[i]->msg == s)
+			return true;
+	return false;
 }

@@ -70,9 +70,9 @@ damaged(struct queue *q, const struct store_row *row, const struct errtext *why)
 		    (unsigned long long)row->id, et.text);
 }
 
-/* False: there is no room for it. */
+/* False: there is no room for it.  *loaded: the message, if it is active. */
 static bool
-load(struct queue *q, const struct store_row *row)
+load(struct queue *q, const struct store_row *row, struct msg **loaded)
 {
 	struct msg *m = msg_new(q);
 	struct store_message out;
@@ -98,6 +98,7 @@ load(struct queue *q, const struct store_row *row)
 		}
 		msg_activate(q, m);
 		msg_begin(q, m);
+		*loaded = m;
 		return true;
 	}
 	arena_fini(&ar);
@@ -108,6 +109,15 @@ load(struct queue *q, const struct store_row *row)
 		log_error("message %llu cannot be read: %s",
 		    (unsigned long long)row->id, et.text);
 	return err_class(e) != ERR_CLASS_FULL;
+}
+
+struct msg *
+due_load_row(struct queue *q, const struct store_row *row)
+{
+	struct msg *m = NULL;
+
+	(void)load(q, row, &m);
+	return m;
 }
 
 bool
@@ -197,6 +207,7 @@ due_load_task(void *arg, struct ev_task *t)
 {
 	struct queue *q = arg;
 	unsigned loaded = 0;
+	struct msg *m;
 
 	(void)t;
 	if (!q->running || q->draining || q->dead || q->asking)
@@ -209,7 +220,7 @@ due_load_task(void *arg, struct ev_task *t)
 			return;
 		}
 		if (!msg_room(q, (row->flags & STORE_TRIED) != 0) ||
-		    !load(q, row)) {
+		    !load(q, row, &m)) {
 			q->starved = true;
 			return;
 		}

@@ -140,6 +140,7 @@ struct msg {
 	bool suspended;	      /* held or deleted while active: start nothing */
 	bool soon;	      /* an agent died: transport_retry_time */
 	bool gone;	      /* deleted by the administrator */
+	bool failing;	      /* given up by the administrator */
 	uint8_t report_tries; /* that failed, since the pass was over */
 };
 
@@ -480,6 +481,8 @@ void due_fini(struct queue *q);
 void due_at(struct queue *q, int64_t due_ms); /* look again then */
 void due_room(struct queue *q);		      /* a place came free */
 void due_load_task(void *arg, struct ev_task *t);
+/* Now, whatever is due; NULL: no room, or it ended. */
+struct msg *due_load_row(struct queue *q, const struct store_row *row);
 /* More recipients of an active message.  False: there is no room now. */
 bool due_load_part(struct queue *q, struct msg *m);
 void due_now(struct queue *q); /* everything deferred was made due */
@@ -487,6 +490,12 @@ void due_now(struct queue *q); /* everything deferred was made due */
 /* ---- control.c ---- */
 void control_listen(struct queue *q, int fd);
 void control_close(struct queue *q);
+void control_stop(struct queue *q); /* no new clients */
+void control_tick(struct queue *q);
+/* The store has room, or something is durable. */
+void control_step_all(struct queue *q);
+/* Does a client hold it, to read it? */
+bool control_holds(const struct queue *q, const struct store_msg *s);
 
 /* ---- status.c ---- */
 void status_init(struct queue *q);

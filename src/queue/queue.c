@@ -105,6 +105,7 @@ on_durable(void *arg)
 
 	txn_on_durable(q);
 	result_on_durable(q);
+	control_step_all(q);
 }
 
 static void
@@ -114,6 +115,7 @@ on_room(void *arg)
 
 	q->store_full = false;
 	txn_on_room(q);
+	control_step_all(q);
 	if (!list_empty(&q->dirty))
 		ev_defer(q->loop, &q->write_task);
 }
@@ -232,6 +234,7 @@ second_fired(void *arg, struct ev_timer *t)
 	route_tick(q);
 	report_tick(q);
 	status_tick(q);
+	control_tick(q);
 	txn_check_disk(q);
 	if (++q->seconds % 60 == 0)
 		for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++)
@@ -458,6 +461,7 @@ void
 queue_drain(struct queue *q, unsigned grace_ms)
 {
 	q->draining = true;
+	control_stop(q);
 	ev_timer_set(&q->drain_timer, grace_ms > 0 ? grace_ms : 1);
 	queue_check_drained(q);
 }

@@ -30,6 +30,8 @@ struct queue_env {
 	const char *index_dir;	 /* struct store_conf */
 	bool threads;		 /* likewise */
 	uid_t owner;		 /* of the spool: may change the queue */
+	const uid_t *users;	 /* authorized_queue_users: may change it too */
+	unsigned user_count;
 	void *arg;
 	/* Start an on-demand role. */
 	void (*want)(void *arg, enum role wanted);

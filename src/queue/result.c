@@ -180,7 +180,7 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 				     : res->status == JOB_DEFERRED ? "4.0.0"
 								   : "2.0.0"),
 		    dsn, sizeof(dsn));
-	if (as.status == JOB_FAILED && q->conf->soft_bounce) {
+	if (as.status == JOB_FAILED && q->conf->soft_bounce && !m->failing) {
 		as.status = JOB_DEFERRED;
 		dsn[0] = '4';
 	}
