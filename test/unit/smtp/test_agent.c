@@ -146,10 +146,11 @@ peer_data(struct peer *p)
 	char *end = memmem(p->in, p->len, "\r\n.\r\n", 5);
 
 	if (p->len >= 3 && !memcmp(p->in, ".\r\n", 3))
-		end = p->in - 2;
-	if (end == NULL)
+		data_len = 0;
+	else if (end != NULL)
+		data_len = (size_t)(end + 2 - p->in);
+	else
 		return false;
-	data_len = (size_t)(end + 2 - p->in);
 	memcpy(data, p->in, data_len);
 	take(p, data_len + 3);
 	return true;
