@@ -150,6 +150,29 @@ check_table_file(struct slice path, const char *suffix, struct errtext *et)
 }
 
 static enum err
+check_inline(struct slice s, struct errtext *et)
+{
+	struct slice key, value;
+	unsigned number = 0;
+	enum err e;
+
+	s = slice_trim(s);
+	if (s.len < 2 || s.data[0] != '{' || s.data[s.len - 1] != '}')
+		return err_set(et, ERR_CONFIG,
+		    "no braces; write inline:{ key = value, ... }");
+	s = slice_sub(s, 1, s.len - 1);
+	while (conf_inline_next(&s, &key, &value, &e)) {
+		number++;
+		if (e != OK)
+			return err_set(et, e,
+			    "entry %u has no key or no value; write key = "
+			    "value, separated by commas",
+			    number);
+	}
+	return OK;
+}
+
+static enum err
 check_table(struct slice s, bool look, struct errtext *et)
 {
 	size_t colon = slice_find(s, ':');
@@ -169,6 +192,8 @@ check_table(struct slice s, bool look, struct errtext *et)
 		return err_set(et, ERR_CONFIG,
 		    "nothing after the colon; write TYPE:PATH, inline:{ key "
 		    "= value } or static:VALUE");
+	if (slice_eq(type, SLICE_LIT("inline")))
+		return check_inline(rest, et);
 	if (table_types[i].suffix == NULL)
 		return OK;
 	e = check_path(rest, false, et);

@@ -183,6 +183,15 @@ enum { CONF_INET4 = 1, CONF_INET6 = 2 };
 unsigned conf_inet_protocols(const struct conf *c);
 
 /*
+ * conf_inline_next(rest, key_out, value_out, e_out):
+ * Take the next entry of what stands within the braces of an inline table:
+ * "key = value", ended by a comma, or "{ key = value }".  False at the end;
+ * ERR_CONFIG in *e_out, with true, for one that has no key or no value.
+ */
+bool conf_inline_next(struct slice *rest, struct slice *key_out,
+    struct slice *value_out, enum err *e_out);
+
+/*
  * conf_list_has(list, word), conf_list_has_domain(list, domain):
  * Is word an item (ASCII case ignored); is domain an item, or below one that
  * is written ".suffix".  Items that are tables never match here: the lookup

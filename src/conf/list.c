@@ -42,6 +42,47 @@ conf_list_next(struct slice *rest, struct slice *item_out, enum err *e_out)
 	return true;
 }
 
+/* Length of the entry at the start: to the comma, or to the brace that
+ * closes it. */
+static size_t
+inline_length(struct slice s)
+{
+	size_t depth = 0, i;
+
+	for (i = 0; i < s.len; i++) {
+		if (s.data[i] == '{')
+			depth++;
+		else if (s.data[i] == '}' && depth > 0 && --depth == 0)
+			return i + 1;
+		else if (s.data[i] == ',' && depth == 0)
+			return i;
+	}
+	return s.len;
+}
+
+bool
+conf_inline_next(struct slice *rest, struct slice *key_out,
+    struct slice *value_out, enum err *e_out)
+{
+	struct slice entry;
+	size_t n, equals;
+
+	while (rest->len > 0 && is_separator(rest->data[0]))
+		*rest = slice_sub(*rest, 1, rest->len);
+	if (rest->len == 0)
+		return false;
+	n = inline_length(*rest);
+	entry = slice_sub(*rest, 0, n);
+	*rest = slice_sub(*rest, n, rest->len);
+	if (n >= 2 && entry.data[0] == '{' && entry.data[n - 1] == '}')
+		entry = slice_sub(entry, 1, n - 1);
+	equals = slice_find(entry, '=');
+	*key_out = slice_trim(slice_sub(entry, 0, equals));
+	*value_out = slice_trim(slice_sub(entry, equals + 1, entry.len));
+	*e_out = key_out->len > 0 && value_out->len > 0 ? OK : ERR_CONFIG;
+	return true;
+}
+
 bool
 conf_list_has(const struct conf_list *list, struct slice word)
 {

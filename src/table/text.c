@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "conf/conf.h"
 #include "table/impl.h"
 
 void
@@ -19,20 +20,24 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
+static bool
+fits(struct slice key, struct slice value)
+{
+	return key.len > 0 && key.len <= TABLE_KEY_BYTES_MAX && value.len > 0 &&
+	       value.len <= TABLE_VALUE_BYTES_MAX;
+}
+
 /* A whole entry; false if it is none. */
 static bool
-split(char *data, size_t len, char separator, struct slice *key,
-    struct slice *value)
+split(char *data, size_t len, struct slice *key, struct slice *value)
 {
 	size_t k = 0;
 
-	while (k < len &&
-	       (separator == ' ' ? !is_blank(data[k]) : data[k] != separator))
+	while (k < len && !is_blank(data[k]))
 		k++;
-	*value = slice_trim(slice_sub(slice_of(data, len), k + 1, len));
-	*key = slice_trim(slice_of(data, k));
-	if (key->len == 0 || key->len > TABLE_KEY_BYTES_MAX ||
-	    value->len == 0 || value->len > TABLE_VALUE_BYTES_MAX)
+	*key = slice_of(data, k);
+	*value = slice_trim(slice_sub(slice_of(data, len), k, len));
+	if (!fits(*key, *value))
 		return false;
 	lower(data, k);
 	return true;
@@ -56,7 +61,7 @@ join_end(struct join *j, struct map *m, uint32_t *bad_line)
 	j->line = 0;
 	if (line == 0)
 		return OK;
-	if (!split(j->data + j->from, j->len, ' ', &key, &value)) {
+	if (!split(j->data + j->from, j->len, &key, &value)) {
 		if (*bad_line == 0)
 			*bad_line = line;
 		return OK;
@@ -125,61 +130,25 @@ text_parse(struct map *m, char *data, size_t len, uint32_t *bad_line_out)
 	return e;
 }
 
-static bool
-is_separator(char c)
-{
-	return is_blank(c) || c == ',' || c == '\n';
-}
-
-/* Length of the entry at the start: to the comma, or to the brace that
- * closes it. */
-static size_t
-entry_length(const char *data, size_t len)
-{
-	size_t depth = 0, i;
-
-	for (i = 0; i < len; i++) {
-		if (data[i] == '{')
-			depth++;
-		else if (data[i] == '}' && depth > 0 && --depth == 0)
-			return i + 1;
-		else if (data[i] == ',' && depth == 0)
-			return i;
-	}
-	return len;
-}
-
 enum err
 inline_parse(struct map *m, char *data, size_t len, struct errtext *et)
 {
-	struct slice key, value;
+	struct slice rest, key, value;
 	uint32_t number = 0;
-	size_t n;
 	enum err e;
 
 	if (len < 2 || data[0] != '{' || data[len - 1] != '}')
 		return err_set(et, ERR_CONFIG,
 		    "no braces; write inline:{ key = value, ... }");
-	data++;
-	len -= 2;
-	for (;; data += n, len -= n) {
-		while (len > 0 && is_separator(*data)) {
-			data++;
-			len--;
-		}
-		if (len == 0)
-			break;
-		n = entry_length(data, len);
+	rest = slice_of(data + 1, len - 2);
+	while (conf_inline_next(&rest, &key, &value, &e)) {
 		number++;
-		if (data[0] == '{' && n >= 2 && data[n - 1] == '}')
-			e = split(data + 1, n - 2, '=', &key, &value)
-				? OK
-				: ERR_CONFIG;
-		else
-			e = split(data, n, '=', &key, &value) ? OK : ERR_CONFIG;
+		if (e == OK && !fits(key, value))
+			e = ERR_CONFIG;
 		if (e != OK)
 			return err_set(et, e, "entry %u is not key = value",
 			    number);
+		lower(data + (key.data - data), key.len);
 		e = map_add(m, key, value, number);
 		if (e != OK)
 			return err_set(et, e, "no room for its entries");

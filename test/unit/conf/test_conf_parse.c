@@ -172,9 +172,9 @@ static const struct {
 	{ "log_destination = /var/log/x\n",
 	    "f:1: log_destination: value \"/var/log/x\": unknown word; write "
 	    "one of: stderr syslog" },
-	{ "bounce_format = html\n",
-	    "f:1: bounce_format: value \"html\": unknown word; write "
-	    "rfc3464" },
+	{ "retry_schedule = linear\n",
+	    "f:1: retry_schedule: value \"linear\": unknown word; write one "
+	    "of: exponential quadratic" },
 	/* texts */
 	{ "smtpd_banner = a\x01\n",
 	    "f:1: smtpd_banner: value \"a\\x01\": not printable ASCII; write "
@@ -258,6 +258,13 @@ static const struct {
 	{ "transport_maps = inline:{ a = b\n",
 	    "f:1: transport_maps: value \"inline:{ a = b\": braces do not "
 	    "match; write a } for every {" },
+	{ "transport_maps = inline:a=b\n",
+	    "f:1: transport_maps: value \"inline:a=b\": no braces; write "
+	    "inline:{ key = value, ... }" },
+	{ "transport_maps = inline:{ a = b, {c = d}, e }\n",
+	    "f:1: transport_maps: value \"inline:{ a = b, {c = d}, e }\": "
+	    "entry 3 has no key or no value; write key = value, separated by "
+	    "commas" },
 	{ "mydestination = a } b\n",
 	    "f:1: mydestination: value \"} b\": braces do not match; write a } "
 	    "for every {" },

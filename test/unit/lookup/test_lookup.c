@@ -716,16 +716,18 @@ static void
 test_open_errors(void **state)
 {
 	const struct conf *c = NULL;
+	char text[2048] = "transport_maps =";
 	struct errtext et;
 
 	(void)state;
+	for (int i = 0; i <= TABLE_COUNT_MAX; i++)
+		strcat(text, " static:x");
 	memset(&report, 0, sizeof(report));
-	assert_int_equal(conf_load_text(&test_acct,
-			     SLICE_LIT("transport_maps = inline:{ a }\n"), "f",
-			     &report, &c),
-	    OK);
+	assert_int_equal(
+	    conf_load_text(&test_acct, slice_str(text), "f", &report, &c), OK);
 	assert_int_equal(resolver_open(&resolver, &test_acct, c, &fake, &et),
 	    ERR_CONFIG);
+	assert_string_equal(et.text, "more than 64 tables");
 	conf_free(c);
 	assert_int_equal(test_acct.used_bytes, 0);
 }

@@ -28,10 +28,18 @@ static char top[] = "/tmp/test_lookup_role.XXXXXX";
 static pid_t pid;
 static int control;
 
+/* More tables than there may be: only opening them shows it. */
+#define EIGHT                                                              \
+	" static:x static:x static:x static:x static:x static:x static:x " \
+	"static:x"
+#define BROKEN                                                             \
+	"transport_maps =" EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT \
+	" static:x\n"
+
 static int
 conf_fd(const char *more)
 {
-	char text[1024];
+	char text[2048];
 	int fd = memfd_create("conf", MFD_CLOEXEC);
 	int n = snprintf(text, sizeof(text),
 	    "queue_directory = %s\nmydestination =\n"
@@ -299,7 +307,7 @@ test_reload(void **state)
 		reloaded = answer.verdict == RESOLVE_OK;
 	}
 	/* Tables that cannot be opened: for now nothing is known. */
-	conf = conf_fd("transport_maps = inline:{ broken }\n");
+	conf = conf_fd(BROKEN);
 	give(FRAME_CONF, BYTES("\3\0\0\0"), conf);
 	close(conf);
 	for (bool failing = false; !failing;) {
@@ -358,7 +366,7 @@ static void
 test_start_fails(void **state)
 {
 	(void)state;
-	start("transport_maps = inline:{ broken }\n");
+	start(BROKEN);
 	finish(75);
 }
 
