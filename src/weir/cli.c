@@ -11,8 +11,7 @@
 #include "base/slice.h"
 #include "conf/conf.h"
 
-static void
-say(const char *self, const char *fmt, va_list ap)
+static void PRINTF(2, 0) say(const char *self, const char *fmt, va_list ap)
 {
 	char text[1024];
 	char safe[2048];

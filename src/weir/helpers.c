@@ -43,21 +43,29 @@ int
 cmd_fsck(struct cli *cli)
 {
 	static char name[] = "weir-fsck";
-	char *argv[3] = { name, NULL, NULL };
+	static char json_option[] = "--json";
+	bool json = false;
+	const struct cli_option options[] = {
+		{ .name = "json", .flag = &json },
+	};
+	char *argv[4] = { name };
 	const struct conf *conf;
-	int status = cli_parse(cli, NULL, 0);
+	size_t n = 1;
+	int status = cli_parse(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;
 	if (cli->argc > 1)
 		return cli_usage(cli, "one directory at a time");
+	if (json)
+		argv[n++] = json_option;
 	if (cli->argc == 1) {
-		argv[1] = cli->argv[0];
+		argv[n] = cli->argv[0];
 		return cli_exec(cli, "fsck", argv);
 	}
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
-	argv[1] = (char *)(uintptr_t)conf->queue_directory;
+	argv[n] = (char *)(uintptr_t)conf->queue_directory;
 	return cli_exec(cli, "fsck", argv);
 }

@@ -62,7 +62,7 @@ const struct command commands[] = {
 	    cmd_send },
 	{ "explain", "[--json] ADDRESS", "how mail to ADDRESS would be routed",
 	    NULL, cmd_explain },
-	{ "fsck", "[DIR]", "read a spool and name what is damaged",
+	{ "fsck", "[--json] [DIR]", "read a spool and name what is damaged",
 	    "  DIR is a queue_directory; nothing in it is changed.\n",
 	    cmd_fsck },
 	{ "version", "", "print the version", NULL, cmd_version },
