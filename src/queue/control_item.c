@@ -16,13 +16,15 @@ static enum err
 peek(struct client *c, const struct store_row *row, uint32_t from,
     struct store_message *out, struct envelope *e)
 {
+	struct store_extent *extents;
+	uint32_t extent_count;
 	struct errtext et;
 	enum err err;
 	struct rd rd;
 
 	arena_reset(&c->arena);
 	err = store_peek(c->q->store, row, &c->arena, from, PEEK_RCPTS, out,
-	    NULL, NULL, &et);
+	    &extents, &extent_count, &et);
 	if (err != OK)
 		return err;
 	rd = rd_of(out->envelope);

@@ -319,6 +319,16 @@ init_tables(struct queue *q)
 	return e == OK ? result_init(q) : e;
 }
 
+/* A part of the role's memory, between a quarter of what is best and that. */
+static size_t
+share(const struct queue *q, size_t best, unsigned divisor)
+{
+	size_t part = (size_t)acct_room(q->env.acct) / divisor;
+
+	part = part < best / 4 ? best / 4 : part;
+	return (part < best ? part : best) & ~(size_t)4095;
+}
+
 static enum err
 open_store(struct queue *q, struct errtext *et)
 {
@@ -336,6 +346,8 @@ open_store(struct queue *q, struct errtext *et)
 	sc.segment_bytes = (uint64_t)q->conf->queue_segment_size_bytes;
 	sc.held_max = q->active_max + TXNS_MAX;
 	store_limits(q->conf, &sc);
+	sc.index_heap_bytes = share(q, sc.index_heap_bytes, 8);
+	sc.batch_bytes = share(q, sc.batch_bytes, 16);
 	e = store_open(&sc, &q->store, et);
 	if (e == OK)
 		q->store_conf = sc;

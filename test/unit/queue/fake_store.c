@@ -563,7 +563,8 @@ store_peek(struct store *s, const struct store_row *row, struct arena *ar,
 
 	s->held[row->id] = NULL;
 	e = store_load(s, row, &m, ar, rcpt_from, rcpt_max, out, et);
-	if (e == OK && extents_out != NULL) {
+	ASSERT(extents_out != NULL && extent_count_out != NULL);
+	if (e == OK) {
 		*extents_out = arena_alloc(ar, sizeof(**extents_out));
 		**extents_out = m.extents[0];
 		*extent_count_out = m.extent_count;
