@@ -125,9 +125,27 @@ on_angle(struct header_addresses *h, char c)
 	}
 }
 
+/* Atoms, and each special character (RFC 5322 3.2.3), are tokens; what is
+ * quoted or in brackets is one, its opening character. */
+static void
+count_token(struct header_addresses *h, char c)
+{
+	bool is_blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	bool is_special = memchr("\"()[]<>,;:.@", c, 12) != NULL;
+
+	if (is_special || (!is_blank && !h->in_atom))
+		h->token_count++;
+	h->in_atom = !is_special && !is_blank;
+	if (h->token_max > 0 && h->token_count > h->token_max)
+		fail(h, ERR_TOOBIG);
+}
+
 static void
 on_plain(struct header_addresses *h, char c)
 {
+	count_token(h, c);
+	if (h->error != OK)
+		return;
 	switch (c) {
 	case ' ':
 	case '\t':

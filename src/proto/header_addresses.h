@@ -29,14 +29,17 @@ typedef enum err header_address_fn(void *arg, struct slice address);
 struct header_addresses {
 	header_address_fn *fn;
 	void *arg;
-	enum err error; /* of the first fault; sticky */
-	uint8_t place;	/* enum place, in the .c */
-	uint8_t mode;	/* enum mode: plain, quoted, comment, literal */
-	bool escaped;	/* a backslash came */
-	bool gap;	/* blanks since the last character */
-	bool words;	/* text is more than one word: no address */
-	bool too_long;	/* text was longer than an address may be */
-	uint16_t depth; /* of comments */
+	enum err error;	   /* of the first fault; sticky */
+	uint8_t place;	   /* enum place, in the .c */
+	uint8_t mode;	   /* enum mode: plain, quoted, comment, literal */
+	bool escaped;	   /* a backslash came */
+	bool gap;	   /* blanks since the last character */
+	bool words;	   /* text is more than one word: no address */
+	bool too_long;	   /* text was longer than an address may be */
+	bool in_atom;	   /* the last character was part of one */
+	uint16_t depth;	   /* of comments */
+	int64_t token_max; /* set after init; 0: no limit */
+	int64_t token_count;
 	size_t len;
 	char text[ADDRESS_BYTES_MAX];
 };
@@ -46,7 +49,8 @@ void header_addresses_init(struct header_addresses *h, header_address_fn *fn,
 /*
  * The next bytes of the field's body, line ends included.  ERR_SYNTAX when it
  * is no address list, ERR_TOOBIG for an address longer than
- * ADDRESS_BYTES_MAX, or what fn returned.
+ * ADDRESS_BYTES_MAX and past token_max (then token_count is above it), or
+ * what fn returned.
  */
 MUST_CHECK enum err header_addresses_feed(struct header_addresses *h,
     struct slice piece);

@@ -164,7 +164,7 @@ names_recipients(const struct head_field *f, bool resent)
 
 enum err
 head_recipients(struct slice header, const struct head_facts *facts,
-    header_address_fn *fn, void *arg, struct errtext *et)
+    int64_t token_max, header_address_fn *fn, void *arg, struct errtext *et)
 {
 	struct header_addresses h;
 	struct head_field f;
@@ -174,9 +174,15 @@ head_recipients(struct slice header, const struct head_facts *facts,
 		if (!names_recipients(&f, facts->resent))
 			continue;
 		header_addresses_init(&h, fn, arg);
+		h.token_max = token_max;
 		e = header_addresses_feed(&h, f.body);
 		if (e == OK)
 			e = header_addresses_end(&h);
+		if (token_max > 0 && h.token_count > token_max)
+			return err_set(et, e,
+			    "the field %.*s has more than %lld words and "
+			    "signs (header_address_token_limit)",
+			    SLICE_ARGS(f.name), (long long)token_max);
 		if (e == ERR_SYNTAX || e == ERR_TOOBIG)
 			return err_set(et, e,
 			    "the field %.*s holds no valid list of addresses",

@@ -61,14 +61,15 @@ struct head_facts {
 void head_look(struct slice header, struct head_facts *out);
 
 /*
- * head_recipients(header, facts, fn, arg, et):
+ * head_recipients(header, facts, token_max, fn, arg, et):
  * Every address of To, Cc and Bcc, or, in a header with Resent- fields, of
  * Resent-To, Resent-Cc and Resent-Bcc (RFC 5322 3.6.6).  ERR_SYNTAX or
- * ERR_TOOBIG with et naming the field, or what fn returned.
+ * ERR_TOOBIG with et naming the field, or what fn returned.  token_max bounds
+ * the words and signs of one field (header_address_token_limit); 0: nothing.
  */
 MUST_CHECK enum err head_recipients(struct slice header,
-    const struct head_facts *facts, header_address_fn *fn, void *arg,
-    struct errtext *et);
+    const struct head_facts *facts, int64_t token_max, header_address_fn *fn,
+    void *arg, struct errtext *et);
 
 /*
  * head_rewrite(header, out):

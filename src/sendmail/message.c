@@ -264,7 +264,8 @@ static int
 extract(struct message *m, struct slice header, const struct head_facts *facts,
     struct errtext *et)
 {
-	enum err e = head_recipients(header, facts, add_rcpt, m, et);
+	enum err e = head_recipients(header, facts,
+	    m->conf->header_address_token_limit, add_rcpt, m, et);
 
 	if (e == OK)
 		return EX_OK;

@@ -8,7 +8,7 @@
 #include "conf/param.h"
 
 static const char roles[] =
-    "master smtpd queue smtp dns lookup local bounce pickup";
+    "master smtpd queue smtp dns lookup local bounce pickup sendmail";
 
 static void
 test_rows(void **state)

@@ -177,12 +177,71 @@ the_caller_stops(void **state)
 	assert_int_equal(left, 0);
 }
 
+static enum err
+any(void *arg, struct slice address)
+{
+	(void)arg;
+	(void)address;
+	return OK;
+}
+
+/* What counts as a token, and the limit on their number at limit - 1, limit
+ * and limit + 1, whole and byte by byte. */
+static void
+tokens(void **state)
+{
+	static const struct {
+		const char *why, *text;
+		int64_t count;
+	} cases[] = {
+		{ "nothing", " \r\n ", 0 },
+		{ "an atom", "joe", 1 },
+		{ "an address", "joe@x", 3 },
+		{ "dots", "a.b@x.y", 7 },
+		{ "a list", "a@b, c@d", 7 },
+		{ "words and brackets", "Joe Q <joe@x>", 7 },
+		{ "a quoted string is one", "\"a b. c\" <j@x>", 6 },
+		{ "a comment is one", "j@x (a (b) c)", 4 },
+		{ "a literal is one", "j@[1.2.3.4]", 3 },
+		{ "a group", "g: a, b;", 6 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (int64_t max = cases[i].count - 1;
+		     max <= cases[i].count + 1; max++) {
+			struct header_addresses h;
+			const char *p = cases[i].text;
+			enum err e = OK;
+
+			if (max <= 0)
+				continue;
+			print_message("%s\n", cases[i].why);
+			header_addresses_init(&h, any, NULL);
+			h.token_max = max;
+			for (; *p != '\0' && e == OK; p++)
+				e = header_addresses_feed(&h, slice_of(p, 1));
+			if (e == OK)
+				e = header_addresses_end(&h);
+			assert_int_equal(e,
+			    cases[i].count <= max ? OK : ERR_TOOBIG);
+			assert_int_equal(h.token_count, cases[i].count);
+			header_addresses_init(&h, any, NULL);
+			h.token_max = max;
+			e = header_addresses_feed(&h, slice_str(cases[i].text));
+			assert_int_equal(e,
+			    cases[i].count <= max ? OK : ERR_TOOBIG);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_split),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(tokens),
 		cmocka_unit_test(the_caller_stops),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

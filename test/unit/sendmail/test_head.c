@@ -141,7 +141,7 @@ fields_of_a_header(void **state)
 			fail_msg("%s: \"%.*s\"", fields[i].why,
 			    SLICE_ARGS(buf_data(&out)));
 		found[0] = '\0';
-		e = head_recipients(header, &facts, take, found, &et);
+		e = head_recipients(header, &facts, 0, take, found, &et);
 		if (fields[i].recipients == NULL
 			? e != ERR_SYNTAX || strstr(et.text, "To") == NULL
 			: e != OK || strcmp(found, fields[i].recipients) != 0)
