@@ -40,6 +40,7 @@ struct link {
 
 static struct {
 	struct role_self *self;
+	struct acct tables; /* of the resolver */
 	struct resolver resolver;
 	bool is_open; /* the resolver */
 	struct system_facts system;
@@ -167,15 +168,34 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 		    role_name(peer));
 }
 
+/* Bounds of single objects; the accounts and the channels show theirs. */
+static void
+show_limits(void)
+{
+	lookup.row = limits_row(LIMIT_GAUGE, "lookups", "", 0, 0);
+	(void)limits_row(LIMIT_SIZE, "table file", "", 1, TABLE_FILE_BYTES_MAX);
+	(void)limits_row(LIMIT_SIZE, "table value", "", 1,
+	    TABLE_VALUE_BYTES_MAX);
+	(void)limits_row(LIMIT_COUNT, "entries of a table", "", 0,
+	    TABLE_ENTRY_COUNT_MAX);
+	(void)limits_row(LIMIT_COUNT, "tables of a parameter", "", 0,
+	    TABLE_COUNT_MAX);
+	(void)limits_row(LIMIT_COUNT, "users remembered", "",
+	    sizeof(struct system_user), SYSTEM_CACHE_COUNT);
+	(void)limits_row(LIMIT_COUNT, "channels", "", 0, LINK_COUNT_MAX);
+}
+
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
 	enum err e;
 
 	lookup.self = self;
-	lookup.row = limits_row(LIMIT_GAUGE, "lookups", "", 0, 0);
+	show_limits();
+	acct_init(&lookup.tables, self->acct, "tables", 0, true,
+	    "memory_budget");
 	system_facts_init(&lookup.system);
-	e = resolver_open(&lookup.resolver, self->acct, self->conf,
+	e = resolver_open(&lookup.resolver, &lookup.tables, self->conf,
 	    &lookup.system.ops, et);
 	lookup.is_open = e == OK;
 	return e;
@@ -195,8 +215,8 @@ on_reload(struct role_self *self, const struct conf *old)
 	(void)old;
 	if (lookup.is_open)
 		resolver_close(&lookup.resolver);
-	lookup.is_open = resolver_open(&lookup.resolver, self->acct, self->conf,
-			     &lookup.system.ops, &et) == OK;
+	lookup.is_open = resolver_open(&lookup.resolver, &lookup.tables,
+			     self->conf, &lookup.system.ops, &et) == OK;
 	if (!lookup.is_open)
 		log_error("no lookups until the next reload: %s", et.text);
 }

@@ -80,14 +80,19 @@ text_load(struct table *t, int fd, struct errtext *et)
 		    t->path, TABLE_FILE_BYTES_MAX);
 	t->data = mem_alloc(t->acct, size + 1);
 	if (t->data == NULL)
-		return err_set(et, ERR_LOOKUP, "no memory to read %s", t->path);
+		return err_set(et, ERR_LOOKUP,
+		    "no memory to read %s: make it a cdb, or raise "
+		    "memory_budget",
+		    t->path);
 	e = read_whole(fd, t->data, size);
 	if (e != OK)
 		return err_set(et, e, "cannot read %s", t->path);
 	e = text_parse(&t->map, t->data, size, &bad_line);
 	if (e != OK) {
 		text_unload(t);
-		return err_set(et, ERR_LOOKUP, "no memory for the keys of %s",
+		return err_set(et, ERR_LOOKUP,
+		    "no memory for the keys of %s: make it a cdb, or raise "
+		    "memory_budget",
 		    t->path);
 	}
 	if (bad_line != 0)
