@@ -75,6 +75,17 @@ struct store {
 
 static struct store *the_store;
 
+/* Memory of the messages, until the next reset. */
+static void *kept[OPS * 2];
+static unsigned kept_count;
+
+static void *
+keep(size_t bytes)
+{
+	ASSERT(kept_count < sizeof(kept) / sizeof(kept[0]));
+	return kept[kept_count++] = calloc(1, bytes);
+}
+
 static struct message *
 find(uint64_t id)
 {
@@ -88,7 +99,7 @@ apply(const struct op *o)
 
 	if (o->commit != NULL) {
 		*m = *o->commit;
-		m->rcpts = malloc(m->rcpt_count * sizeof(struct rcpt));
+		m->rcpts = keep(m->rcpt_count * sizeof(struct rcpt));
 		memcpy(m->rcpts, o->commit->rcpts,
 		    m->rcpt_count * sizeof(struct rcpt));
 		m->exists = true;
@@ -128,6 +139,8 @@ fake_reset(void)
 	used = true;
 	if (ops == NULL)
 		ops = malloc(OPS * sizeof(*ops));
+	while (kept_count > 0)
+		free(kept[--kept_count]);
 	op_count = 0;
 	next_id = 1;
 	serial = 1;
@@ -427,16 +440,16 @@ store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
 
 	if (e != OK)
 		return e;
-	copy = calloc(1, sizeof(*copy));
+	copy = keep(sizeof(*copy));
 	copy->id = m->id;
-	copy->envelope = malloc(c->envelope.len);
+	copy->envelope = keep(c->envelope.len);
 	memcpy(copy->envelope, c->envelope.data, c->envelope.len);
 	copy->envelope_len = c->envelope.len;
 	copy->due_ms = c->due_ms;
 	copy->flags = c->flags;
 	copy->offset = m->extents[0].offset;
 	copy->length = m->extents[0].length;
-	copy->rcpts = calloc(c->rcpt_count, sizeof(struct rcpt));
+	copy->rcpts = keep(c->rcpt_count * sizeof(struct rcpt));
 	for (uint32_t i = 0; i < c->rcpt_count; i++) {
 		const unsigned char *from = rd.at;
 		struct envelope_rcpt r;
@@ -444,7 +457,7 @@ store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
 
 		ASSERT(envelope_rcpt_get(&rd, &r));
 		to->len = (size_t)(rd.at - from);
-		to->encoded = malloc(to->len);
+		to->encoded = keep(to->len);
 		memcpy(to->encoded, from, to->len);
 	}
 	ASSERT(rd_done(&rd));

@@ -179,10 +179,11 @@ static bool
 end_one(void)
 {
 	struct list_node *n = list_pop_front(&w.in_flight);
-	struct job *j = CONTAINER(n, struct job, node);
+	struct job *j;
 
 	if (n == NULL)
 		return false;
+	j = CONTAINER(n, struct job, node);
 	if (mono_sub(j->end, w.now) > 0)
 		w.now = j->end;
 	w.running--;
