@@ -39,7 +39,8 @@ _Static_assert(LOG_LINE_BYTES <= PIPE_BUF, "one line is one atomic write");
 
 enum fd_kind {
 	FD_NONE,     /* nothing open: lines are lost */
-	FD_PLAIN,    /* a file, or opened anew non-blocking: just write */
+	FD_FILE,     /* does not block, and takes any size whole */
+	FD_PLAIN,    /* opened anew non-blocking: just write */
 	FD_POLLED,   /* shared and blocking: poll first */
 	FD_STREAM,   /* stream socket (the journal's) */
 	FD_DATAGRAM, /* syslog: a line each */
@@ -117,9 +118,9 @@ open_stderr(struct errtext *et)
 	} else if (S_ISFIFO(st.st_mode) || isatty(STDERR_FILENO)) {
 		open_again();
 	} else {
-		/* A file does not block, and the place in it is shared. */
+		/* The place in it is shared with other writers. */
 		sink.fd = STDERR_FILENO;
-		sink.kind = FD_PLAIN;
+		sink.kind = FD_FILE;
 	}
 	return OK;
 }
@@ -199,15 +200,19 @@ log_reopen(void)
 		sink.kind = FD_NONE; /* tried again at each flush */
 }
 
-/* Bytes of whole lines at the front, at most PIPE_BUF; one line if each. */
+/* Bytes to write at once: a file takes all; else whole lines of at most
+ * PIPE_BUF; a datagram is one line. */
 static size_t
-piece_len(bool one_line)
+piece_len(void)
 {
 	const char *from = sink.buffer + sink.first;
 	size_t max = sink.len < PIPE_BUF ? sink.len : PIPE_BUF;
-	const char *end =
-	    one_line ? memchr(from, '\n', max) : memrchr(from, '\n', max);
+	const char *end;
 
+	if (sink.kind == FD_FILE)
+		return sink.len;
+	end = sink.kind == FD_DATAGRAM ? memchr(from, '\n', max)
+				       : memrchr(from, '\n', max);
 	/* Lines are shorter; only a part of one written short is left. */
 	return end == NULL ? max : (size_t)(end - from) + 1;
 }
@@ -233,6 +238,7 @@ write_piece(size_t len)
 			return -1;
 		}
 		return write(sink.fd, from, len);
+	case FD_FILE:
 	case FD_PLAIN: return write(sink.fd, from, len);
 	case FD_NONE: break;
 	}
@@ -276,7 +282,7 @@ drain(void)
 	bool reopened = false;
 
 	while (sink.len > 0) {
-		ssize_t n = write_piece(piece_len(sink.kind == FD_DATAGRAM));
+		ssize_t n = write_piece(piece_len());
 
 		if (n > 0) {
 			sink.first += (size_t)n;

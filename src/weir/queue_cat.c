@@ -84,6 +84,7 @@ queue_cat(struct ctl *c, uint64_t id, FILE *to, unsigned parts, bool raw)
 	int status;
 
 	queue_cat_init(&q, to, parts, raw);
+	ctl_about(c, id);
 	status =
 	    ctl_answer(c, send_ctl_cat(ctl_chan(c), 1, &cat, -1), &v, NULL);
 	queue_cat_end(&q);

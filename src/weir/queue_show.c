@@ -247,6 +247,7 @@ queue_show(struct ctl *c, uint64_t id, bool as_json, FILE *to,
 		.id = id,
 		.now_ms = clock_system.wall(&clock_system).ms,
 	};
+	ctl_about(c, id);
 	status =
 	    ctl_answer(c, send_ctl_show(ctl_chan(c), 1, &show, -1), &v, NULL);
 	if (q->as_json && q->found) {
