@@ -22,6 +22,7 @@ enum { NAME_ATTEMPTS_MAX = 5, HOST_ESCAPED_BYTES_MAX = 256 };
 
 static char host_escaped[HOST_ESCAPED_BYTES_MAX] = "localhost";
 static uint32_t name_count;
+static long own_pid;
 
 void
 maildir_set_host(const char *host)
@@ -46,9 +47,11 @@ name_next(char name[static MAILDIR_NAME_BYTES])
 {
 	struct wall now = clock_system.wall(&clock_system);
 
+	if (own_pid == 0)
+		own_pid = (long)getpid();
 	snprintf(name, MAILDIR_NAME_BYTES, "%lld.M%dP%ldQ%u.%s",
 	    (long long)(now.ms / 1000), (int)(now.ms % 1000) * 1000,
-	    (long)getpid(), ++name_count, host_escaped);
+	    own_pid, ++name_count, host_escaped);
 }
 
 /* The three directories below the Maildir itself. */
