@@ -24,6 +24,7 @@
 
 enum {
 	TIMEOUT_S = 300,
+	VISIT_TIMEOUT_S = 5,
 	REPLY_BYTES_MAX = 16 * 1024, /* one reply, all its lines */
 	COMMANDS_BYTES = 16 * 1024,
 	/* Recipients in a group: their replies fit into the socket while we
@@ -349,6 +350,23 @@ client_submit(struct message *m, int fd, struct errtext *et)
 	    "%zu of %zu recipients were refused, the others get the message",
 	    m->rcpt_count - taken, m->rcpt_count);
 	return EX_NOUSER;
+}
+
+void
+client_visit(const char *queue_directory)
+{
+	struct timeval timeout = { .tv_sec = VISIT_TIMEOUT_S };
+	char reply[512];
+	int fd;
+
+	if (client_connect(queue_directory, &fd, NULL) != EX_OK)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout,
+	    sizeof(timeout));
+	if (send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL) == 6)
+		while (recv(fd, reply, sizeof(reply), 0) > 0)
+			continue;
+	close(fd);
 }
 
 /* ---- -bs ---- */

@@ -25,3 +25,7 @@ int client_submit(struct message *m, int fd, struct errtext *et);
 
 /* -bs: standard input to fd and back, until either side ends. */
 int client_relay(int fd, struct errtext *et);
+
+/* After a message was dropped: if a server runs now after all, visit it, so
+ * that it looks into the drop directory. */
+void client_visit(const char *queue_directory);

@@ -127,8 +127,9 @@ words(struct message *m, struct errtext *et)
 			continue;
 		if (e == ERR_FULL)
 			err_set(et, e,
-			    "more recipients than %lld "
-			    "(extract_recipient_limit)",
+			    "%lld recipients or more; extract_recipient_limit "
+			    "is %lld",
+			    (long long)m->conf->extract_recipient_limit + 1,
 			    (long long)m->conf->extract_recipient_limit);
 		else
 			err_set(et, e, "recipient \"%s\": %s", o->recipients[i],
@@ -271,8 +272,8 @@ extract(struct message *m, struct slice header, const struct head_facts *facts,
 		return EX_OK;
 	if (e == ERR_FULL)
 		err_set(et, e,
-		    "the header names more than %lld recipients "
-		    "(extract_recipient_limit)",
+		    "%lld recipients or more; extract_recipient_limit is %lld",
+		    (long long)m->conf->extract_recipient_limit + 1,
 		    (long long)m->conf->extract_recipient_limit);
 	else if (e != ERR_SYNTAX && e != ERR_TOOBIG)
 		err_set(et, e, "recipient in the header: %s", err_text(e));

@@ -27,8 +27,13 @@ sendmail_deliver(const struct sendmail_options *options,
 	/* Only now: a slow writer holds no session of the server's while he
 	 * thinks about the header. */
 	status = client_connect(conf->queue_directory, &fd, et);
-	if (status == EX_UNAVAILABLE)
-		return drop_message(&m, drop_program, et);
+	if (status == EX_UNAVAILABLE) {
+		status = drop_message(&m, drop_program, et);
+		/* A server that started meanwhile has looked too early. */
+		if (status == EX_OK)
+			client_visit(conf->queue_directory);
+		return status;
+	}
 	if (status != EX_OK)
 		return status;
 	status = client_submit(&m, fd, et);

@@ -23,10 +23,17 @@ on_bad_peer(void *arg, enum role peer, const char *why)
 	role_bad_peer(arg, peer, 0, why);
 }
 
+static void
+on_visit(void *arg)
+{
+	role_want(arg, ROLE_PICKUP);
+}
+
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
-	struct server_events events = { on_drained, on_bad_peer, self };
+	struct server_events events = { on_drained, on_bad_peer, self,
+		on_visit };
 	enum err e;
 
 	smtpd.self = self;

@@ -41,7 +41,7 @@ txn_new(struct session *s, const struct smtp_mail *mail)
 		return NULL;
 	acct_init(&t->acct, sv->acct, "transaction", 0, false, "");
 	arena_init(&t->arena, &t->acct, TXN_CHUNK_BYTES,
-	    TXN_CHUNK_BYTES + (size_t)sv->smtps.rcpt_max * RCPT_COST_BYTES +
+	    TXN_CHUNK_BYTES + (size_t)s->m.conf->rcpt_max * RCPT_COST_BYTES +
 		SMTPS_OVERSHOOT * REFUSAL_COST_BYTES);
 	buf_init(&t->hold, &t->acct, 1024, HOLD_BYTES_MAX);
 	/* A sender without a domain is one of ours. */

@@ -53,6 +53,13 @@ configure(struct server *sv)
 	};
 	sv->smtps.banner = slice_sub(sv->smtps.banner, 0, 500);
 	sv->smtps.hostname = slice_sub(sv->smtps.hostname, 0, HOST_BYTES_MAX);
+	/* A list that a user hands over as one message stays one, and unknown
+	 * addresses on it are no attack. */
+	sv->local = sv->smtps;
+	if (c->extract_recipient_limit > c->smtpd_recipient_limit)
+		sv->local.rcpt_max =
+		    at_most(c->extract_recipient_limit, UINT32_MAX);
+	sv->local.soft_errors = sv->local.hard_errors = UINT32_MAX;
 }
 
 /* What one object may be, for weir limits. */

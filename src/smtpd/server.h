@@ -45,6 +45,10 @@ struct server_events {
 	void (*on_drained)(void *arg);
 	void (*on_bad_peer)(void *arg, enum role peer, const char *why);
 	void *arg;
+	/* A local session ended that brought no mail: a sendmail that found
+	 * no server may have left a message in the drop directory.  NULL is
+	 * allowed. */
+	void (*on_visit)(void *arg);
 };
 
 struct listener {
@@ -61,6 +65,7 @@ struct server {
 	struct server_events events;
 	unsigned index;		 /* which smtpd */
 	struct smtps_conf smtps; /* made from conf */
+	struct smtps_conf local; /* of LISTEN_LOCAL: sendmail's limits hold */
 
 	struct chan *queue, *lookup, *dns; /* NULL: none now */
 	enum err queue_state;		   /* OK, or why MAIL is refused */

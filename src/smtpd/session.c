@@ -443,7 +443,8 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 	buf_init(&s->in, sv->acct, 128, SESSION_BUF_BYTES_MAX);
 	buf_init(&s->out, sv->acct, 128, 4 * OUT_BYTES);
 	look_at_client(s, peer);
-	smtps_init(&s->m, &sv->smtps, kind == LISTEN_LMTP, mends_lines(s));
+	smtps_init(&s->m, kind == LISTEN_LOCAL ? &sv->local : &sv->smtps,
+	    kind == LISTEN_LMTP, mends_lines(s));
 	refusal = clients_enter(sv, s);
 	if (refusal != SMTPS_REPLY_NONE) {
 		sv->io.out_len = 0;
@@ -483,6 +484,9 @@ session_free(struct session *s)
 		name_give_up(s);
 	txn_free(s);
 	report_disconnect(s);
+	if (s->kind == LISTEN_LOCAL && s->m.counts[SMTP_MAIL].all == 0 &&
+	    sv->events.on_visit != NULL)
+		sv->events.on_visit(sv->events.arg);
 	read_the_last(s);
 	ev_timer_clear(&s->timer);
 	ev_io_fini(&s->io);
