@@ -50,8 +50,8 @@ name_next(char name[static MAILDIR_NAME_BYTES])
 	if (own_pid == 0)
 		own_pid = (long)getpid();
 	snprintf(name, MAILDIR_NAME_BYTES, "%lld.M%dP%ldQ%u.%s",
-	    (long long)(now.ms / 1000), (int)(now.ms % 1000) * 1000,
-	    own_pid, ++name_count, host_escaped);
+	    (long long)(now.ms / 1000), (int)(now.ms % 1000) * 1000, own_pid,
+	    ++name_count, host_escaped);
 }
 
 /* The three directories below the Maildir itself. */

@@ -79,6 +79,7 @@ on_start(struct role_self *self, struct errtext *et)
 	if (e != OK)
 		return err_set(et, e, "cannot make table of jobs");
 	jobs_on_bad(local.jobs, on_bad_queue, NULL);
+	target_prepare(&local.env);
 	return ev_signal(self->loop, SIGCHLD, on_child, local.jobs);
 }
 
@@ -105,6 +106,7 @@ on_reload(struct role_self *self, const struct conf *old)
 	(void)old;
 	local.env.conf = self->conf;
 	jobs_reload(local.jobs);
+	target_prepare(&local.env);
 }
 
 static void

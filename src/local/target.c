@@ -11,8 +11,10 @@
 #include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "conf/conf.h"
 #include "local/path.h"
 #include "local/request.h"
@@ -75,6 +77,24 @@ find_virtual(const struct target_env *env, const struct job_rcpt *rcpt,
 		t->owner.gid = t->owner.spool_gid = env->own.gid;
 	return set_path(t, slice_str(env->conf->virtual_mailbox_base),
 	    rcpt->mailbox, arena, o);
+}
+
+void
+target_prepare(const struct target_env *env)
+{
+	const char *base = env->conf->virtual_mailbox_base;
+
+	if (base[0] == '\0')
+		return;
+	if (mkdir(base, 0755) < 0) {
+		if (errno != EEXIST)
+			log_warning("cannot create virtual_mailbox_base %s: %m",
+			    base);
+		return;
+	}
+	if (env->is_root && lchown(base, env->own.uid, env->own.gid) < 0)
+		log_warning("cannot give away virtual_mailbox_base %s: %m",
+		    base);
 }
 
 static bool

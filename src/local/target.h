@@ -38,6 +38,14 @@ struct target_env {
 };
 
 /*
+ * target_prepare(env):
+ * At start and after a reload: make virtual_mailbox_base, owned by env->own,
+ * if the directory above it exists and it does not.  A failure is logged;
+ * deliveries will say it again.
+ */
+void target_prepare(const struct target_env *env);
+
+/*
  * target_find(env, transport, rcpt, arena, out, o):
  * transport is "local" (rcpt->mailbox is a user's name, asked of the system;
  * "postmaster" without such a user is postmaster_mailbox) or "virtual"

@@ -38,7 +38,7 @@ static void
 forget(struct header_addresses *h)
 {
 	h->len = 0;
-	h->gap = h->words = h->too_long = false;
+	h->gap = h->words = h->at = h->too_long = false;
 }
 
 static bool
@@ -59,6 +59,8 @@ put(struct header_addresses *h, char c)
 	if (h->gap && h->len > 0 && !joins(c) && !joins(h->text[h->len - 1]))
 		h->words = true;
 	h->gap = false;
+	if (c == '@' && h->mode == PLAIN)
+		h->at = true;
 	if (h->len < sizeof(h->text))
 		h->text[h->len++] = c;
 	else
@@ -103,8 +105,9 @@ on_separator(struct header_addresses *h, char c)
 static void
 on_colon(struct header_addresses *h)
 {
-	/* The end of a group's name, or of a route: both are dropped. */
-	if (h->place == PHRASE ||
+	/* The end of a group's name, or of a route: both are dropped.  What
+	 * holds an address is no name of a group. */
+	if ((h->place == PHRASE && !h->at) ||
 	    (h->place == ANGLE && h->len > 0 && h->text[0] == '@'))
 		forget(h);
 	else

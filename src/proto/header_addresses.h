@@ -35,6 +35,7 @@ struct header_addresses {
 	bool escaped;	   /* a backslash came */
 	bool gap;	   /* blanks since the last character */
 	bool words;	   /* text is more than one word: no address */
+	bool at;	   /* text holds an at sign outside quotes */
 	bool too_long;	   /* text was longer than an address may be */
 	bool in_atom;	   /* the last character was part of one */
 	uint16_t depth;	   /* of comments */

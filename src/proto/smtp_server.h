@@ -112,6 +112,8 @@ struct smtps_conf {
 	uint32_t hard_errors; /* smtpd_hard_error_limit */
 	uint32_t junk_max;    /* smtpd_junk_command_limit */
 	bool soft_bounce;
+	/* Text may come before the 354: a whole session from a file. */
+	bool early_text;
 };
 
 /* Why something is refused.  text may be NULL data: a fixed reply. */

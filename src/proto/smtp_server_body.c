@@ -32,7 +32,7 @@ smtps_on_data(struct smtps *s, struct smtps_io *io)
 {
 	/* A client that sends text before the 354 is no SMTP client (RFC 2920
 	 * 3.1: DATA is the last of a group). */
-	if (io->in_len > 0) {
+	if (io->in_len > 0 && !s->conf->early_text) {
 		smtps_hangup(s, io, SMTPS_REPLY_PIPELINED);
 		return SMTPS_STEP_AGAIN;
 	}

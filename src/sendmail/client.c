@@ -25,6 +25,7 @@
 enum {
 	TIMEOUT_S = 300,
 	VISIT_TIMEOUT_S = 5,
+	LAST_WORDS_MS = 30 * 1000,
 	REPLY_BYTES_MAX = 16 * 1024, /* one reply, all its lines */
 	COMMANDS_BYTES = 16 * 1024,
 	/* Recipients in a group: their replies fit into the socket while we
@@ -401,20 +402,26 @@ client_relay(int fd, struct errtext *et)
 		{ .fd = STDIN_FILENO, .events = POLLIN },
 		{ .fd = fd, .events = POLLIN },
 	};
+	int n;
 
-	/* The server's own timeouts end a session in which nothing happens. */
+	/* The server's own timeouts end a session in which nothing happens;
+	 * only after the end of our input it has less time. */
 	for (;;) {
-		if (poll(p, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
+		n = poll(p, 2, p[0].fd >= 0 ? -1 : LAST_WORDS_MS);
+		if (n == 0)
+			return EX_OK;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
 			err_sys(et, errno, "poll");
 			return EX_OSERR;
 		}
 		if (p[1].revents != 0 && !pass(fd, STDOUT_FILENO))
 			return EX_OK;
 		if (p[0].revents != 0 && !pass(STDIN_FILENO, fd)) {
-			/* The client is done; the server may still answer. */
-			(void)shutdown(fd, SHUT_WR);
+			/* A client that forgot it; after its own QUIT nobody
+			 * reads this.  Replies are still on their way. */
+			(void)send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
 			p[0].fd = -1;
 		}
 	}

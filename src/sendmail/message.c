@@ -109,6 +109,16 @@ add_rcpt(void *arg, struct slice address)
 	return e;
 }
 
+/* A line break folds a header; in a word it is somebody's trick. */
+static bool
+has_control(const char *word)
+{
+	for (; *word != '\0'; word++)
+		if ((unsigned char)*word < ' ' || *word == 127)
+			return true;
+	return false;
+}
+
 /* Words of the command line are lists too: "joe, ann". */
 static int
 words(struct message *m, struct errtext *et)
@@ -119,6 +129,11 @@ words(struct message *m, struct errtext *et)
 	size_t i;
 
 	for (i = 0; i < o->recipient_count; i++) {
+		if (has_control(o->recipients[i])) {
+			err_set(et, ERR_SYNTAX,
+			    "a recipient holds a control character");
+			return EX_DATAERR;
+		}
 		header_addresses_init(&h, add_rcpt, m);
 		e = header_addresses_feed(&h, slice_str(o->recipients[i]));
 		if (e == OK)

@@ -59,6 +59,7 @@ configure(struct server *sv)
 	if (c->extract_recipient_limit > c->smtpd_recipient_limit)
 		sv->local.rcpt_max =
 		    at_most(c->extract_recipient_limit, UINT32_MAX);
+	sv->local.early_text = true; /* sendmail -bs < file */
 	sv->local.soft_errors = sv->local.hard_errors = UINT32_MAX;
 }
 
