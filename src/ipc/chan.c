@@ -150,6 +150,7 @@ push(struct chan *c, struct parcel *last, unsigned last_iovs, int last_fd)
 	}
 	if (c->out.len == 0)
 		buf_release(&c->out);
+	limit_set_in_use(queue_row, (int64_t)c->out.len);
 	if (c->refused && c->out.len <= c->out_max_bytes / 2)
 		ev_defer(c->loop, &c->tell);
 	chan_watch(c);

@@ -175,6 +175,42 @@ give_listeners(struct instance *i)
 	}
 }
 
+/*
+ * An smtpd that will not be back for a while: who waits in its sockets, and who
+ * comes, is served by another, which keeps them once it has them.
+ */
+void
+control_lend(struct instance *from)
+{
+	struct master *m = from->master;
+	struct listeners *l = &m->listeners;
+	struct instance *to = NULL;
+
+	for (unsigned k = 0; k < m->instance_count; k++) {
+		struct instance *i = &m->instances[k];
+
+		if (i->role != from->role || i->state != INSTANCE_SERVING)
+			continue;
+		if (i->pid == from->lent_to)
+			return;
+		if (to == NULL)
+			to = i;
+	}
+	if (to == NULL)
+		return;
+	from->lent_to = to->pid;
+	for (unsigned k = 0; k < l->count && to->control != NULL; k++) {
+		const struct listener *s = &l->items[k];
+		struct fr_listen f = { (uint8_t)s->kind,
+			slice_str(s->address) };
+
+		if (s->role == from->role && s->owner == (int)from->index)
+			(void)sent(to, send_listen(to->control, 0, &f, s->fd));
+	}
+	log_warning("%s %u serves the sockets of %s %u too",
+	    role_name(to->role), to->index, role_name(from->role), from->index);
+}
+
 void
 control_go(struct instance *i)
 {

@@ -138,6 +138,8 @@ wait_for_start(struct instance *i, int64_t lived_ms, bool was_ready,
 	    role_name(i->role), i->index, what, wait_ms,
 	    backoff_throttled(&i->backoff, &rules) ? " (service_throttle_time)"
 						   : "");
+	if (i->role == ROLE_SMTPD && backoff_throttled(&i->backoff, &rules))
+		control_lend(i);
 }
 
 static void

@@ -61,6 +61,7 @@ struct instance {
 	struct chan *control;
 	struct limits_page *page; /* of this process; NULL: none */
 	int page_fd;
+	pid_t lent_to; /* who got its sockets when it was throttled */
 	unsigned restarts;
 	struct mono started;
 	struct backoff backoff;
@@ -123,6 +124,8 @@ MUST_CHECK enum err control_open(struct instance *i, int fd);
 void control_link(struct instance *i);
 /* Sockets and pages, then GO. */
 void control_go(struct instance *i);
+/* Its listening sockets to another process of the same role. */
+void control_lend(struct instance *from);
 void control_conf(struct master *m);
 void control_drain(struct instance *i, int64_t grace_ms);
 void control_flush(struct master *m);

@@ -2,10 +2,11 @@
  * stub_role: every role program of test_master.  Which one it is follows from
  * its name; what it does besides is said by the environment, STUB_ROLE=WORDS:
  *
- *   die      exits before it is ready       want     asks for bounce
- *   accuse   at a reload: smtp 1 malformed   slander  calls local malformed
- *   stuck    does not drain                 babble   sends a frame that the
- *                                                    master does not expect
+ *   die      exits before it is ready    want     asks for bounce
+ *   second   its second process exits so  stuck    does not drain
+ * and at a reload:
+ *   accuse   calls smtp 1 malformed       slander  calls local malformed
+ *   babble   sends a frame that the master does not expect
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -62,15 +63,11 @@ on_go(struct role_self *self)
 {
 	log_info("%s %u go, pid %ld, incoming %d", role_name(self->role),
 	    self->index, (long)getpid(), (int)self->conf->concurrency_incoming);
-	if (told(self, "die"))
+	if (told(self, "die") || (self->index == 1 && told(self, "second")))
 		role_die(self, "told to");
 	if (told(self, "want"))
 		role_want(self, ROLE_BOUNCE);
-	if (self->index == 0 && told(self, "slander"))
-		role_bad_peer(self, ROLE_LOCAL, 0, "test");
 	role_ready(self);
-	if (self->index == 0 && told(self, "babble"))
-		role_ready(self); /* twice */
 	if (self->role == ROLE_BOUNCE)
 		role_exit(self);
 }
@@ -84,6 +81,10 @@ on_reload(struct role_self *self, const struct conf *old)
 	    (int)self->conf->concurrency_incoming);
 	if (self->index == 0 && told(self, "accuse"))
 		role_bad_peer(self, ROLE_SMTP, 1, "test");
+	if (self->index == 0 && told(self, "slander"))
+		role_bad_peer(self, ROLE_LOCAL, 0, "test");
+	if (self->index == 0 && told(self, "babble"))
+		role_ready(self); /* twice */
 }
 
 static void

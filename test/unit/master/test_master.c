@@ -253,6 +253,26 @@ test_throttle(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+/* Nobody waits for an smtpd that does not come back. */
+static void
+test_lend(void **state)
+{
+	char address[64];
+
+	(void)state;
+	snprintf(address, sizeof(address), "smtpd 0 listens 0 127.0.0.1:%u",
+	    port);
+	setenv("STUB_SMTPD", "second", 1);
+	spawn("", NULL);
+	expect("smtpd 1: exit status 75; starting it again in 1000 ms", 2);
+	/* Once, however often the other fails. */
+	expect(address, 2);
+	assert_int_equal(times("smtpd 0 serves the sockets of smtpd 1"), 1);
+	unsetenv("STUB_SMTPD");
+	assert_int_equal(stop(), 0);
+	assert_int_equal(times(address), 2);
+}
+
 static void
 test_on_demand(void **state)
 {
@@ -314,6 +334,10 @@ test_slander(void **state)
 	(void)state;
 	setenv("STUB_DNS", "slander", 1);
 	spawn("", NULL);
+	expect("weir: ready", 1);
+	expect("dns 0 go,", 1);
+	expect("local 0 go,", 1);
+	kill(master, SIGHUP);
 	expect("malformed frame from dns 0", 1);
 	expect("dns 0 go,", 2);
 	assert_int_equal(times("local 0 go"), 1);
@@ -327,6 +351,9 @@ test_babble(void **state)
 	(void)state;
 	setenv("STUB_LOOKUP", "babble", 1);
 	spawn("", NULL);
+	expect("weir: ready", 1);
+	expect("lookup 0 go", 1);
+	kill(master, SIGHUP);
 	expect("malformed frame from lookup 0", 1);
 	expect("lookup 0 go", 2);
 	unsetenv("STUB_LOOKUP");
@@ -576,6 +603,7 @@ main(int argc, char **argv)
 		T(test_start_and_stop),
 		T(test_restart),
 		T(test_throttle),
+		T(test_lend),
 		T(test_on_demand),
 		T(test_dropped_mail_starts_pickup),
 		T(test_bad_peer),
