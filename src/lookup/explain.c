@@ -186,9 +186,9 @@ run(struct explain *x)
 		print_result(x, &f);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return EX_IOERR;
-	if (f.verdict != RESOLVE_REFUSE)
-		return EX_OK;
-	return f.code < 500 ? EX_TEMPFAIL : EX_NOUSER;
+	if (f.verdict == RESOLVE_REFUSE && f.code == 451)
+		return EX_TEMPFAIL;
+	return EX_OK;
 }
 
 static int
