@@ -117,6 +117,7 @@ read_line(struct smtps *s, struct smtps_io *io)
 {
 	size_t line_max = s->conf->line_max, len;
 	const char *line = io->in, *lf;
+	bool is_crlf;
 
 	if (io->in_len == 0)
 		return SMTPS_STEP_MORE;
@@ -130,19 +131,16 @@ read_line(struct smtps *s, struct smtps_io *io)
 		return SMTPS_STEP_AGAIN;
 	}
 	take(io, len + 1);
-	if (len > 0 && line[len - 1] == '\r') {
-		len--;
-	} else if (!s->normalise) {
+	is_crlf = len > 0 && line[len - 1] == '\r';
+	len -= is_crlf;
+	if (len > line_max || (!is_crlf && !s->normalise)) {
 		s->verb = SMTP_UNKNOWN;
 		s->counts[SMTP_UNKNOWN].all++;
-		smtps_say(s, io, SMTPS_REPLY_BARE_LF);
-		smtps_go(s, SMTPS_CLOSED);
-		return SMTPS_STEP_AGAIN;
-	}
-	if (len > line_max) {
-		s->verb = SMTP_UNKNOWN;
-		s->counts[SMTP_UNKNOWN].all++;
-		smtps_say(s, io, SMTPS_REPLY_LINE_LONG);
+		smtps_say(s, io,
+		    len > line_max ? SMTPS_REPLY_LINE_LONG
+				   : SMTPS_REPLY_BARE_LF);
+		if (len <= line_max)
+			smtps_go(s, SMTPS_CLOSED);
 		return SMTPS_STEP_AGAIN;
 	}
 	return smtps_command(s, io, slice_of(line, len));
