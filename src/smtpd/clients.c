@@ -184,9 +184,9 @@ clients_each_second(struct server *sv)
 	look_for_overload(sv, &f);
 	if (++sv->seconds % RECOUNT_SECONDS == 0)
 		recount(sv);
-	if (sv->index != 0 || f.changes + 1 == sv->changes_shown)
+	if (sv->index != 0 || sv->shown == f.sessions + 1)
 		return;
-	sv->changes_shown = f.changes + 1;
+	sv->shown = f.sessions + 1;
 	limit_set_in_use(sv->gate_row, f.sessions);
 	log_info("status: %u/%u", f.sessions, f.session_max);
 }

@@ -73,7 +73,7 @@ struct server {
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
-	uint64_t changes_shown;
+	unsigned shown;		    /* status line: sessions + 1; 0: none yet */
 	bool stressed; /* unproven clients get short timeouts */
 
 	struct listener listeners[LISTENERS_MAX];
