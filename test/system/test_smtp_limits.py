@@ -1,6 +1,7 @@
 """The rows of the reply table: what happens when a limit is hit."""
 import re
 import socket
+import time
 
 import pytest
 
@@ -149,16 +150,13 @@ def test_idle_timeout():
 
 def test_session_time_limit():
     with Weir({"smtpd_session_time_limit": "2s", "smtpd_timeout": "60s"}) as w, opened(w) as c:
-        c.sock.settimeout(0.2)
         got = None
-        for _ in range(100):
+        for _ in range(50):
             c.send("NOOP\r\n")
-            try:
-                got = c.reply()
-            except socket.timeout:
-                continue
+            got = c.reply()
             if got[0] != 250:
                 break
+            time.sleep(0.1)
         assert got[0] == 421 and got[1].startswith("4.4.2"), got
 
 
