@@ -8,6 +8,7 @@
  */
 #include "dns/request.h"
 
+#include <idn2.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -418,6 +419,27 @@ new_request(struct requests *s, void *owner, uint32_t tag)
 	return r;
 }
 
+/* A domain as DNS knows it: U-labels become A-labels (RFC 5891 5). */
+static bool
+to_ascii(struct slice domain, char buf[static DNS_NAME_BYTES])
+{
+	bool ascii = true, ok;
+	uint8_t *out = NULL;
+
+	if (!slice_copy(domain, buf, DNS_NAME_BYTES) || domain.len == 0)
+		return false;
+	for (size_t i = 0; i < domain.len; i++)
+		ascii &= (unsigned char)domain.data[i] < 128;
+	if (ascii)
+		return true;
+	if (idn2_lookup_u8((const uint8_t *)buf, &out,
+		IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return false;
+	ok = slice_copy(slice_str((const char *)out), buf, DNS_NAME_BYTES);
+	idn2_free(out);
+	return ok;
+}
+
 void
 request_hosts(struct requests *s, void *owner, uint32_t tag, enum dns_kind kind,
     unsigned protocols, struct slice domain)
@@ -428,8 +450,7 @@ request_hosts(struct requests *s, void *owner, uint32_t tag, enum dns_kind kind,
 		return;
 	r->first_type = DNS_TYPE_MX;
 	r->protocols = protocols;
-	if (domain.len == 0 ||
-	    !slice_copy(domain, r->domain, sizeof(r->domain)))
+	if (!to_ascii(domain, r->domain))
 		fail(r, DNS_NONE, "MX", "not a domain name");
 	else if (kind == DNS_MX) {
 		add_ask(r, DNS_TYPE_MX, NULL);

@@ -59,6 +59,7 @@ static const struct {
 	{ "nothing.test", DNS_TYPE_A, ANSWER, { NULL } },
 	{ "nothing.test", DNS_TYPE_AAAA, ANSWER, { NULL } },
 	{ "null.test", DNS_TYPE_MX, ANSWER, { "0 ." } },
+	{ "xn--bcher-kva.test", DNS_TYPE_A, ANSWER, { "192.0.2.8" } },
 	{ "fail.test", DNS_TYPE_MX, SERVFAIL, { NULL } },
 	{ "silent.test", DNS_TYPE_MX, SILENT, { NULL } },
 	{ "half.test", DNS_TYPE_MX, ANSWER,
@@ -524,6 +525,13 @@ static const struct {
 	    "found 0:localhost:127.0.0.1" },
 	{ "not a name", DNS_MX, 3, "a..b",
 	    "none Name service error for name=a..b type=MX: Host not found" },
+	{ "a name in UTF-8", DNS_ADDRESS, CONF_INET4,
+	    "b\xc3\xbc"
+	    "cher.test",
+	    "found 0:xn--bcher-kva.test:192.0.2.8" },
+	{ "octets that are no UTF-8", DNS_MX, 3, "b\xff.test",
+	    "none Name service error for name=b\xff.test type=MX: not a domain "
+	    "name" },
 	{ "an empty name", DNS_MX, 3, "",
 	    "none Name service error for name= type=MX: not a domain name" },
 };
