@@ -54,7 +54,10 @@ there_and_back(void **state)
 	assert_int_equal(got.flags, q.flags);
 	assert_true(got.body_bytes == q.body_bytes);
 	assert_true(got.size_limit_bytes == q.size_limit_bytes);
-	assert_memory_equal(&got.locks, &q.locks, sizeof(q.locks));
+	assert_memory_equal(got.locks.order, q.locks.order, LOCK_ORDER_MAX);
+	assert_int_equal(got.locks.attempts, q.locks.attempts);
+	assert_int_equal(got.locks.delay_ms, q.locks.delay_ms);
+	assert_int_equal(got.locks.stale_ms, q.locks.stale_ms);
 	assert_true(slice_eq(got.base, q.base));
 	assert_true(slice_eq(got.path, q.path));
 	assert_true(slice_eq(got.sender, q.sender));

@@ -474,5 +474,6 @@ main(void)
 			  "message_size_limit = 50000\n"),
 		"test", report, &small_conf) != OK)
 		return 1;
+	conf_report_free(&account, report);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -213,5 +213,6 @@ main(void)
 			  "header_total_size_limit = 50000\n"),
 		"test", report, &conf) != OK)
 		return 1;
+	conf_report_free(&account, report);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
