@@ -69,6 +69,7 @@ ended(struct store *s, const struct store_row *row, struct store_pos pos)
 	t->bytes -= row->bytes < t->bytes ? row->bytes : t->bytes;
 	track_row(s, row, false, pos, log_serial(s));
 	track_gone(s, row->id, pos, log_serial(s));
+	mover_changed(s, row->id);
 }
 
 /* After the RESULT record at pos: the message's row and the index. */

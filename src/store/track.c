@@ -257,6 +257,9 @@ track_correct(struct store *s, struct store_row *row)
 				row->due_ms = c->row.due_ms;
 		}
 	}
+	/* Over, but not yet closed: its change may be flushed already. */
+	if (m != NULL && m->over)
+		return false;
 	if (m != NULL && m->committed)
 		*row = m->row;
 	row->held = m != NULL;
