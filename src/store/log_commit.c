@@ -199,7 +199,7 @@ log_sync(struct store *s)
 			segments_want_next(s);
 			if (s->segments.op == FILES_NONE)
 				return ERR_NOSPACE;
-			work_wait(s->work, &s->segments.job);
+			work_wait_next(s->work);
 			continue;
 		}
 		e = log_submit(s);

@@ -201,9 +201,20 @@ find_last(struct store *s, struct scan *scan, struct segment **last_out,
 	return OK;
 }
 
-/* Each segment names the one before it. */
+/* Was it ever written to?  An error counts as yes. */
+static bool
+has_records(struct store *s, struct scan *scan, struct segment *g)
+{
+	uint32_t at;
+
+	return scan_open(s, scan, g, NULL) != OK ||
+	       scan_find(scan, SEGMENT_HEADER_BYTES, &at) || scan->unreadable;
+}
+
+/* Each segment names the one before it.  One that was made ready and never
+ * used (its activation failed half way) is skipped by its successor. */
 static enum err
-check_order(struct store *s, struct errtext *et)
+check_order(struct store *s, struct scan *scan, struct errtext *et)
 {
 	struct segments *g = &s->segments;
 	enum err e;
@@ -213,8 +224,8 @@ check_order(struct store *s, struct errtext *et)
 
 		if (prev == UINT64_MAX)
 			continue; /* its header is damaged */
-		/* Made ready once and never used: the next one skips it. */
-		while (i >= 1 && g->list[i - 1]->number > prev) {
+		while (i >= 1 && g->list[i - 1]->number != prev &&
+		       !has_records(s, scan, g->list[i - 1])) {
 			e = drop_unused(s, --i, et);
 			if (e != OK)
 				return e;
@@ -412,7 +423,7 @@ wait_room(struct store *s)
 		if (s->log.flight != NULL)
 			work_wait(s->work, &s->log.flight->job);
 		else if (s->segments.job.busy)
-			work_wait(s->work, &s->segments.job);
+			work_wait_next(s->work);
 		else
 			return s->segments.last_error != OK
 				   ? s->segments.last_error
@@ -427,6 +438,8 @@ first_head(struct store *s, struct errtext *et)
 {
 	if (s->spool_id == 0)
 		s->spool_id = random_u64() >> 1 | 1;
+	if (s->conf.segment_bytes > SEGMENT_FIRST_BYTES)
+		s->segments.make_bytes = SEGMENT_FIRST_BYTES;
 	segments_want_next(s);
 	while (s->segments.next == NULL) {
 		if (!s->segments.job.busy)
@@ -436,7 +449,8 @@ first_head(struct store *s, struct errtext *et)
 				: ERR_NOSPACE,
 			    "no space for a first segment of %llu bytes",
 			    (unsigned long long)s->conf.segment_bytes);
-		work_wait(s->work, &s->segments.job);
+		/* Not for the job: it may be at the next file already. */
+		work_wait_next(s->work);
 	}
 	if (!segments_can_take_next(s))
 		return ERR_NOMEM;
@@ -549,7 +563,7 @@ recover_with(struct store *s, struct scan *scan, struct errtext *et)
 	if (e == OK)
 		e = find_last(s, scan, &last, et);
 	if (e == OK)
-		e = check_order(s, et);
+		e = check_order(s, scan, et);
 	if (e == OK && last == NULL)
 		e = first_head(s, et);
 	if (e == OK)
@@ -596,7 +610,7 @@ read_with(struct store *s, struct scan *scan, struct errtext *et)
 	if (e == OK)
 		e = find_last(s, scan, &last, et);
 	if (e == OK)
-		e = check_order(s, et);
+		e = check_order(s, scan, et);
 	if (e == OK)
 		e = index_open(s, et);
 	if (e != OK || last == NULL)

@@ -293,6 +293,7 @@ enum err
 segments_init(struct store *s)
 {
 	s->segments.op_fd = -1;
+	s->segments.make_bytes = s->conf.segment_bytes;
 	s->segments.disk = s->disk;
 	return list_grow(s);
 }

@@ -29,6 +29,7 @@ enum {
 	SEGMENT_SPARES_MAX = 16,
 	SEGMENT_FDS_MAX = 128, /* open at once, besides pinned ones */
 	SEGMENT_SLICE_BYTES = 1 << 20,
+	SEGMENT_FIRST_BYTES = 4 << 20, /* of a new spool: a quick start */
 };
 
 enum segment_kind { SEGMENT_LOG, SEGMENT_SPARE, SEGMENT_NEW };
@@ -67,6 +68,7 @@ struct segments {
 	uint64_t number_last; /* highest number ever seen */
 	struct segment *next; /* ready to become the head; not in list */
 	bool want_next;
+	uint64_t make_bytes; /* size of the next file made */
 	struct spare spares[SEGMENT_SPARES_MAX];
 	unsigned spare_count;
 

@@ -2,10 +2,9 @@
  * segment_files: making, activating, retiring and removing segment files,
  * one operation at a time in LANE_FILES.
  *
- * A spare is made of zeros in slices and synced once at its end, so that
- * later batches overwrite allocated blocks and a sync of one need not write
- * metadata.  Each rename is followed by a sync of the directory before what
- * depends on it happens.
+ * A spare is made of zeros, so that later batches overwrite allocated blocks
+ * and a sync of one need not write metadata.  Each rename is followed by a sync
+ * of the directory before what depends on it happens.
  */
 #include <errno.h>
 
@@ -52,12 +51,14 @@ run_create(struct job *j)
 	}
 	g->op_err =
 	    disk_write_all(d, g->op_fd, g->op_buf, len, g->op_bytes, NULL);
+	/* Slice by slice, so that no sync of a batch waits for all of it. */
+	if (g->op_err == OK && d->ops->datasync(d, g->op_fd) < 0)
+		g->op_err = fail(g);
 	if (g->op_err == OK) {
 		g->op_bytes += len;
 		if (g->op_bytes < g->op_header.segment_bytes)
 			return;
-		if (d->ops->datasync(d, g->op_fd) < 0 ||
-		    d->ops->rename(d, from, to) < 0 ||
+		if (d->ops->rename(d, from, to) < 0 ||
 		    d->ops->dirsync(d, "log") < 0)
 			g->op_err = fail(g);
 	}
@@ -215,13 +216,14 @@ begin_activate(struct store *s, unsigned spare)
 		.version = SEGMENT_VERSION,
 		.number = g->op_to,
 		.prev = s->log.head == NULL ? 0 : s->log.head->number,
-		.segment_bytes = s->conf.segment_bytes,
+		.segment_bytes = g->make_bytes,
 		.created_ms = clock->wall(clock).ms,
 		.spool_id = s->spool_id,
 		.id_floor = s->id_ceiling,
 	};
 	/* Whatever becomes of it, this file is no spare any more. */
 	drop_spare_at(g, spare);
+	g->make_bytes = s->conf.segment_bytes;
 	start(s, FILES_ACTIVATE);
 }
 
@@ -239,7 +241,7 @@ begin_create(struct store *s)
 	}
 	g->op_to = ++g->number_last;
 	g->op_bytes = 0;
-	g->op_header.segment_bytes = s->conf.segment_bytes;
+	g->op_header.segment_bytes = g->make_bytes;
 	start(s, FILES_CREATE);
 }
 

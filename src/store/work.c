@@ -222,14 +222,19 @@ work_poll(struct work *w)
 }
 
 void
-work_wait(struct work *w, const struct job *j)
+work_wait_next(struct work *w)
 {
-	while (j->busy) {
+	while (!work_poll(w)) {
 		struct pollfd p = { .fd = w->fd, .events = POLLIN };
 
-		if (work_poll(w))
-			continue;
 		ASSERT(w->threads);
 		(void)poll(&p, 1, -1);
 	}
+}
+
+void
+work_wait(struct work *w, const struct job *j)
+{
+	while (j->busy)
+		work_wait_next(w);
 }

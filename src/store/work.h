@@ -39,5 +39,7 @@ int work_fd(const struct work *w); /* -1 without threads */
 void work_post(struct work *w, enum lane lane, struct job *j);
 /* False: nothing to do. */
 bool work_poll(struct work *w);
+/* Wait for one completion at least; something must be under way. */
+void work_wait_next(struct work *w);
 /* Poll until the job is done; others' done are called too. */
 void work_wait(struct work *w, const struct job *j);

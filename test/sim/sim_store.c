@@ -276,6 +276,23 @@ act_open(struct sim *m)
 	}
 }
 
+/* Ids are reserved in blocks: use up several. */
+static void
+act_ids(struct sim *m)
+{
+	struct store_msg msg;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		if (store_msg_open(m->store, &msg) != OK)
+			return;
+		if (msg.id <= m->id_last)
+			fail("id %llu was given out before",
+			    (unsigned long long)msg.id);
+		m->id_last = msg.id;
+		store_msg_close(m->store, &msg);
+	}
+}
+
 static void
 act_body(struct sim *m)
 {
@@ -413,7 +430,7 @@ act_commit(struct sim *m)
 	    put_rcpts(rcpts, sizeof(rcpts), split, a->model->rcpt_count));
 	c.rcpt_count = a->model->rcpt_count;
 	c.due_ms = m->now_ms + (int64_t)chance(m, 1000);
-	if (chance(m, 4) == 0)
+	if (chance(m, 2))
 		cause = pick(m, 1);
 	if (cause != NULL && !cause->msg.over && cause->model->done[0] == NO) {
 		r[0] = (struct store_result){ .index = 0,
@@ -575,7 +592,9 @@ act(struct sim *m)
 	case 12: act_due(m); break;
 	case 13: act_mark(m); break;
 	case 14:
-		if (chance(m, 4) == 0)
+		if (chance(m, 8) == 0)
+			act_ids(m);
+		else if (chance(m, 4) == 0)
 			act_snapshot(m);
 		else if (chance(m, 8) == 0 &&
 			 store_due_all(m->store, (struct wall){ m->now_ms }) !=
@@ -845,7 +864,7 @@ play(struct sim *m)
 }
 
 /* Close in good order: everything said is acknowledged. */
-static void
+static bool
 close_well(struct sim *m)
 {
 	enum err e;
@@ -856,8 +875,14 @@ close_well(struct sim *m)
 	stats_moved += m->store->mover.moved_messages;
 	e = store_close(m->store);
 	m->store = NULL;
+	/* Without a reserve a full disk may not take the last batch; then it
+	 * is as if the power had failed. */
+	if (e == ERR_NOSPACE && m->conf.spare_count == 0)
+		return false;
 	if (e != OK)
-		fail("close: %s", err_name(e));
+		fail("close: %s (spares %u, capacity %llu)", err_name(e),
+		    m->conf.spare_count,
+		    (unsigned long long)m->disk.capacity_bytes);
 	for (unsigned i = 0; i < m->model_count; i++) {
 		struct model *o = &m->models[i];
 
@@ -872,6 +897,7 @@ close_well(struct sim *m)
 	m->image_given = (struct store_image){ m->image, m->image_len };
 	m->conf.index_image = &m->image_given;
 	memset(m->active, 0, sizeof(m->active));
+	return true;
 }
 
 static void
@@ -911,9 +937,8 @@ run_seed(uint64_t seed)
 	reopen(m);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		play(m);
-		if (!m->poisoned && !m->disk.dead && chance(m, 3) == 0)
-			close_well(m);
-		else
+		if (m->poisoned || m->disk.dead || chance(m, 3) != 0 ||
+		    !close_well(m))
 			crash(m);
 		reopen(m);
 		if (m->damage_count > 0)
