@@ -156,7 +156,7 @@ fake_reset(void)
 void
 fake_crash(void)
 {
-	unsigned kept = 0;
+	unsigned whole = 0;
 
 	ASSERT(the_store == NULL);
 	for (unsigned i = 0; i < MESSAGES; i++)
@@ -164,9 +164,9 @@ fake_crash(void)
 	for (unsigned i = 0; i < op_count; i++)
 		if (ops[i].serial <= durable) {
 			apply(&ops[i]);
-			kept = i + 1;
+			whole = i + 1;
 		}
-	op_count = kept;
+	op_count = whole;
 }
 
 void

@@ -102,9 +102,7 @@ static const struct {
 	enum store_status status;
 } verdicts[] = {
 	{ "refused for good", "u@no.such",
-	    "relay=none, delay=0, delays=0/0/0/0,"
-	    " dsn=5.1.1, status=bounced (no such user)",
-	    STORE_FAILED },
+	    "dsn=5.1.1, status=bounced (no such user)", STORE_FAILED },
 	{ "refused for now", "u@later", "dsn=4.2.1, status=deferred (not now)",
 	    STORE_WAITING },
 	{ "transport error", "u@error", "dsn=5.7.9, status=bounced (we do not)",

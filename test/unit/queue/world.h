@@ -94,11 +94,11 @@ void world_restart(bool crash);
 void world_agents(void); /* connect smtp 0, 1 and local */
 void world_bounce(void);
 void world_lookup(void);
-/* Turns of the loop until cond; fails after two seconds. */
+/* Turns of the loop until cond; fails after twenty seconds. */
 void turns(unsigned n);
 #define until(cond)                                            \
 	do {                                                   \
-		for (int64_t end_ = clock_ns() + 2000000000;   \
+		for (int64_t end_ = clock_ns() + 20000000000;  \
 		     !(cond) && clock_ns() < end_;)            \
 			turns(1);                              \
 		if (!(cond))                                   \
