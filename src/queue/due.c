@@ -158,8 +158,8 @@ on_counts(void *arg, enum err e, const struct store_counts *c)
 	due_at(q, c->next_due_ms);
 }
 
-static void
-ask_counts(struct queue *q)
+void
+due_count(struct queue *q)
 {
 	if (q->counting)
 		return;
@@ -230,7 +230,7 @@ due_load_task(void *arg, struct ev_task *t)
 	else if (q->ask_fresh)
 		ask(q, false);
 	else
-		ask_counts(q);
+		due_count(q);
 }
 
 static void

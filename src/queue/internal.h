@@ -481,6 +481,7 @@ void due_fini(struct queue *q);
 void due_at(struct queue *q, int64_t due_ms); /* look again then */
 void due_room(struct queue *q);		      /* a place came free */
 void due_load_task(void *arg, struct ev_task *t);
+void due_count(struct queue *q); /* ask for counts and the next due time */
 /* Now, whatever is due; NULL: no room, or it ended. */
 struct msg *due_load_row(struct queue *q, const struct store_row *row);
 /* More recipients of an active message.  False: there is no room now. */

@@ -272,6 +272,19 @@ take_results(struct queue *q, struct job *j, struct slice data,
 	return true;
 }
 
+/* Why the destination failed: what the agent says of it, or of a recipient. */
+static struct slice
+reason_of(struct job *j, struct slice text)
+{
+	struct rd rd = rd_of(buf_data(&j->results));
+	struct job_result x;
+
+	while (text.len == 0 && rd.left > 0 && job_result_get(&rd, &x))
+		if (x.status == JOB_DEFERRED)
+			text = x.text;
+	return text;
+}
+
 void
 job_end(struct queue *q, struct job *j, enum job_site site, struct slice dsn,
     struct slice text, uint32_t setup_ms, uint32_t transfer_ms)
@@ -291,7 +304,8 @@ job_end(struct queue *q, struct job *j, enum job_site site, struct slice dsn,
 		ASSERT(!"results");
 	while ((n = list_pop_front(&j->sched.rcpts)) != NULL)
 		result_set(q, CONTAINER(n, struct rcpt, sched.node), &res);
-	sched_done(&q->sched, &j->sched, site, text, queue_mono(q));
+	sched_done(&q->sched, &j->sched, site, reason_of(j, text),
+	    queue_mono(q));
 	segments_unuse(j->agent, m->store.extents, j->segments_used);
 	buf_fini(&j->results);
 	list_remove(&j->node);

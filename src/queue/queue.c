@@ -236,6 +236,8 @@ second_fired(void *arg, struct ev_timer *t)
 	status_tick(q);
 	control_tick(q);
 	txn_check_disk(q);
+	if (q->seconds % 5 == 0)
+		due_count(q);
 	if (++q->seconds % 60 == 0)
 		for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++)
 			(void)gate_recount(&q->gates[c], queue_mono(q));
