@@ -109,6 +109,16 @@ MUST_CHECK enum err conf_expand(const struct conf_all *all, struct slice raw,
 /* Append text to out so that conf_expand gives it back. */
 MUST_CHECK enum err conf_expand_quote(struct slice text, struct buf *out);
 
+/* ---- finish.c ---- */
+
+/* Expanded text of raw in the arena, terminated.  Errors of conf_expand. */
+MUST_CHECK enum err conf_value_expand(struct loader *l, struct slice raw,
+    struct slice *out, struct errtext *et);
+/* Expand, parse and check a value; what is wrong is reported. */
+void conf_value_finish(struct loader *l, enum conf_id id);
+/* Does the value mean something else than the built-in default? */
+bool conf_value_differs(struct loader *l, enum conf_id id);
+
 /* ---- value.c ---- */
 
 /* A number with its suffix; ERR_SYNTAX, or ERR_TOOBIG past int64_t, with

@@ -12,6 +12,8 @@ enum resolve_class {
 	CLASS_REMOTE,
 };
 
+/* ---- say.c ---- */
+
 /* A step at a place, for whoever wants to know. */
 void resolve_say(struct resolver *r, const char *place, const char *fmt, ...)
     PRINTF(3, 4);
@@ -29,6 +31,18 @@ void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 /* Temporary: why is logged, the client reads that a lookup failed. */
 void resolve_fail(struct resolver *r, struct fr_resolved *out,
     const struct errtext *et);
+
+/* ---- way.c ---- */
+
+/* Copies both; the next hop in lower case unless it is a path.  False: one
+ * is too long. */
+bool resolve_set_way(struct resolver *r, struct fr_resolved *out,
+    struct slice transport, struct slice nexthop);
+/* What follows from the class, smtproutes and relayhost. */
+void resolve_default_way(struct resolver *r, struct fr_resolved *out,
+    enum resolve_class class);
+/* What transport_maps says instead.  False when out is final. */
+bool resolve_transport_maps(struct resolver *r, struct fr_resolved *out);
 
 /* ---- mailbox.c: does the recipient exist, and where is its mailbox?
  * False when out says why it is refused. ---- */

@@ -9,116 +9,9 @@
  * answer, an entry that makes no sense: all of them 451, logged, nothing is
  * returned to anybody because of them.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "lookup/internal.h"
-
-/* ---- steps and refusals ---- */
-
-static void
-say(struct resolver *r, const char *place, const char *fmt, va_list ap)
-{
-	char text[900];
-
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	r->step(r->step_arg, place, text);
-}
-
-void
-resolve_say(struct resolver *r, const char *place, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (r->step == NULL)
-		return;
-	va_start(ap, fmt);
-	say(r, place, fmt, ap);
-	va_end(ap);
-}
-
-void
-resolve_say_param(struct resolver *r, const char *parameter, const char *fmt,
-    ...)
-{
-	char source[CONF_SOURCE_BYTES], place[CONF_SOURCE_BYTES + 64];
-	va_list ap;
-
-	if (r->step == NULL)
-		return;
-	conf_source(r->conf, parameter, source);
-	(void)snprintf(place, sizeof(place), "%s: %s", source, parameter);
-	va_start(ap, fmt);
-	say(r, place, fmt, ap);
-	va_end(ap);
-}
-
-void
-resolve_say_table(struct resolver *r, const char *parameter,
-    const struct table_answer *a)
-{
-	char place[512];
-
-	if (r->step == NULL)
-		return;
-	if (strncmp(a->table, "inline:", 7) == 0 ||
-	    strncmp(a->table, "static:", 7) == 0) {
-		/* The table is its own place: weir.conf. */
-		resolve_say_param(r, parameter, "%.*s is %.*s",
-		    SLICE_ARGS(a->key),
-		    SLICE_ARGS(slice_sub(a->value, 0, 400)));
-		return;
-	}
-	if (a->line > 0)
-		(void)snprintf(place, sizeof(place), "%s:%u", a->table,
-		    a->line);
-	else
-		(void)snprintf(place, sizeof(place), "%s", a->table);
-	resolve_say(r, place, "%s: %.*s is %.*s", parameter, SLICE_ARGS(a->key),
-	    SLICE_ARGS(slice_sub(a->value, 0, 400)));
-}
-
-void
-resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
-    const char *status, const char *fmt, ...)
-{
-	va_list ap;
-	size_t n = 0;
-
-	out->verdict = RESOLVE_REFUSE;
-	out->code = (uint16_t)code;
-	(void)snprintf(r->status, sizeof(r->status), "%s", status);
-	out->status = slice_str(r->status);
-	if (code != 501)
-		n = (size_t)snprintf(r->reply, sizeof(r->reply),
-		    "<%.*s>: Recipient address rejected: ",
-		    SLICE_ARGS(slice_sub(r->address.text, 0, 256)));
-	va_start(ap, fmt);
-	(void)vsnprintf(r->reply + n, sizeof(r->reply) - n, fmt, ap);
-	va_end(ap);
-	out->text = slice_str(r->reply);
-	out->transport = out->nexthop = out->mailbox = SLICE_NONE;
-}
-
-void
-resolve_fail(struct resolver *r, struct fr_resolved *out,
-    const struct errtext *et)
-{
-	static struct log_limit_site site;
-	struct mono now = clock_system.mono(&clock_system);
-
-	/* At most one line a minute: a missing table concerns every mail. */
-	if (!site.seen || mono_sub(now, site.next) >= 0) {
-		log_warning("lookup of <%.*s>: %s", SLICE_ARGS(r->address.text),
-		    et->text);
-		site.seen = true;
-		site.next = mono_add(now, 60000);
-	}
-	resolve_say(r, "", "temporary failure: %s", et->text);
-	resolve_refuse(r, out, 451, "4.3.0", "Temporary lookup failure");
-}
 
 /* ---- class ---- */
 
@@ -182,153 +75,6 @@ find_class(struct resolver *r, enum resolve_class *out, struct errtext *et)
 	    "relay_domains: another server's",
 	    SLICE_ARGS(r->address.domain));
 	return OK;
-}
-
-/* ---- way ---- */
-
-static bool
-set_way(struct resolver *r, struct fr_resolved *out, struct slice transport,
-    struct slice nexthop)
-{
-	if (!slice_copy(transport, r->transport, sizeof(r->transport)) ||
-	    !slice_copy(nexthop, r->nexthop, sizeof(r->nexthop)))
-		return false;
-	/* One destination, however its name is written. */
-	if (strncmp(r->nexthop, "unix:", 5) != 0)
-		for (char *p = r->nexthop; *p != '\0'; p++)
-			if (*p >= 'A' && *p <= 'Z')
-				*p = (char)(*p - 'A' + 'a');
-	out->transport = slice_str(r->transport);
-	out->nexthop = slice_str(r->nexthop);
-	return true;
-}
-
-/* smtproutes: the longest that fits; the first of two that are the same. */
-static bool
-ask_routes(struct resolver *r, struct slice *nexthop)
-{
-	const struct conf_list *list = &r->conf->smtproutes;
-	struct net_route route, best = { 0 };
-	bool found = false;
-
-	for (size_t i = 0; i < list->count; i++) {
-		if (net_route_parse(list->items[i], &route, NULL) != OK ||
-		    !net_route_fits(&route, r->address.domain) ||
-		    (found && route.domain.len <= best.domain.len))
-			continue;
-		best = route;
-		found = true;
-	}
-	if (!found)
-		return false;
-	if (best.host.len > 0) {
-		int n = snprintf(r->route, sizeof(r->route), "[%.*s]",
-		    SLICE_ARGS(best.host));
-
-		if (best.port != 0)
-			(void)snprintf(r->route + n,
-			    sizeof(r->route) - (size_t)n, ":%u",
-			    (unsigned)best.port);
-		*nexthop = slice_str(r->route);
-	}
-	resolve_say_param(r, "smtproutes", "%.*s goes to %.*s",
-	    best.domain.len > 0 ? (int)best.domain.len : 10,
-	    best.domain.len > 0 ? best.domain.data : "everything",
-	    SLICE_ARGS(*nexthop));
-	return true;
-}
-
-static void
-set_default_way(struct resolver *r, struct fr_resolved *out,
-    enum resolve_class class)
-{
-	static const char *const names[] = {
-		[CLASS_LOCAL] = "local",
-		[CLASS_VIRTUAL] = "virtual",
-		[CLASS_RELAY] = "relay",
-		[CLASS_REMOTE] = "smtp",
-	};
-	struct slice nexthop = r->address.domain;
-
-	if (class >= CLASS_RELAY && !ask_routes(r, &nexthop) &&
-	    r->conf->relayhost[0] != '\0') {
-		nexthop = slice_str(r->conf->relayhost);
-		resolve_say_param(r, "relayhost", "is %.*s",
-		    SLICE_ARGS(nexthop));
-	}
-	/* Neither a domain nor a checked relayhost can be too long. */
-	if (!set_way(r, out, slice_str(names[class]), nexthop))
-		resolve_refuse(r, out, 501, "5.1.3",
-		    "Bad recipient address syntax");
-}
-
-/* "5.1.1 text" or "text" of transport error. */
-static void
-refuse_as_told(struct resolver *r, struct fr_resolved *out, struct slice text)
-{
-	struct slice rest = text, status;
-	char buf[13];
-
-	if (!slice_word(&rest, " ", &status) || status.len < 5 ||
-	    (status.data[0] != '4' && status.data[0] != '5') ||
-	    status.data[1] != '.' || !slice_copy(status, buf, sizeof(buf))) {
-		(void)snprintf(buf, sizeof(buf), "5.1.0");
-		rest = text;
-	}
-	rest = slice_trim(rest);
-	resolve_refuse(r, out, buf[0] == '4' ? 450 : 550, buf, "%.*s",
-	    rest.len > 0 ? (int)rest.len : 20,
-	    rest.len > 0 ? rest.data : "Mail is not accepted");
-}
-
-/* transport_maps.  False when out is final. */
-static bool
-ask_transport_maps(struct resolver *r, struct fr_resolved *out)
-{
-	struct slice transport, nexthop;
-	struct table_answer a;
-	struct errtext et = { "" };
-	enum err e;
-
-	e = tables_lookup_address(&r->transports, TABLE_ORDER_TRANSPORT,
-	    &r->keys, &a, &et);
-	if (e == ERR_NOTFOUND)
-		return true;
-	if (e != OK) {
-		resolve_fail(r, out, &et);
-		return false;
-	}
-	resolve_say_table(r, "transport_maps", &a);
-	e = net_transport_split(a.value, &transport, &nexthop, &et);
-	if (e == OK && transport.len > 0 && !conf_transport_known(transport))
-		e = err_set(&et, ERR_CONFIG, "no transport of that name");
-	if (e != OK) {
-		struct errtext why;
-
-		(void)err_set(&why, ERR_LOOKUP, "%s:%u: \"%.*s\": %s", a.table,
-		    a.line, SLICE_ARGS(slice_sub(a.value, 0, 80)), et.text);
-		resolve_fail(r, out, &why);
-		return false;
-	}
-	if (slice_eq(transport, SLICE_LIT("error"))) {
-		refuse_as_told(r, out, nexthop);
-		return false;
-	}
-	if (transport.len == 0 && nexthop.len == 0)
-		return true; /* ":" says that nothing changes */
-	if (transport.len == 0)
-		transport = out->transport;
-	if (nexthop.len == 0)
-		nexthop = r->address.domain;
-	/* out->transport may be r->transport itself: copied first. */
-	char name[sizeof(r->transport)];
-
-	if (slice_copy(transport, name, sizeof(name)) &&
-	    set_way(r, out, slice_str(name), nexthop))
-		return true;
-	(void)err_set(&et, ERR_LOOKUP, "%s:%u: too long", a.table, a.line);
-	resolve_fail(r, out, &et);
-	return false;
 }
 
 /* ---- the whole ---- */
@@ -407,7 +153,7 @@ find_recipient(struct resolver *r, enum resolve_class class,
 	out->status = out->text = SLICE_NONE;
 	resolve_say_param(r, "postmaster_mailbox",
 	    "postmaster is always accepted");
-	if (!set_way(r, out, SLICE_LIT("local"), r->address.domain))
+	if (!resolve_set_way(r, out, SLICE_LIT("local"), r->address.domain))
 		return;
 	(void)resolve_local_user(r, out);
 }
@@ -435,8 +181,8 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 	}
 	if (class == CLASS_REMOTE)
 		out->verdict = RESOLVE_REMOTE;
-	set_default_way(r, out, class);
-	if (out->verdict != RESOLVE_REFUSE && ask_transport_maps(r, out))
+	resolve_default_way(r, out, class);
+	if (out->verdict != RESOLVE_REFUSE && resolve_transport_maps(r, out))
 		find_recipient(r, class, out);
 }
 

@@ -398,6 +398,8 @@ test_transport_maps(void **state)
 		    NO_MAILBOX("joe@t10.test") },
 		{ "to a transport that does not exist", "x@t11.test",
 		    FAILED("x@t11.test") },
+		{ "a next hop that is none", "x@t13.test",
+		    FAILED("x@t13.test") },
 		{ "without a colon", "x@t12.test", FAILED("x@t12.test") },
 	};
 	const struct conf *c = open_with(
@@ -407,7 +409,8 @@ test_transport_maps(void **state)
 	    "{t5.test=error:5.1.6 moved}, {t6.test=error:not here}, "
 	    "{t7.test=error:4.2.1 later}, t8.test=error:, t9.test=discard:, "
 	    "spamtrap@example.org=discard:, tab.test=smtp:[in.test], "
-	    "t10.test=virtual:, t11.test=uucp:x, t12.test=smtp }\n");
+	    "t13.test=smtp:[x, t10.test=virtual:, t11.test=uucp:x, "
+	    "t12.test=smtp }\n");
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
