@@ -95,6 +95,7 @@ forget(struct session *s)
 	tags_put(&s->server->tags, t->tag);
 	t->tag = TAG_NONE;
 	t->credit = 0;
+	t->commit_due = false;
 	buf_take(&t->hold, t->hold.len);
 	buf_release(&t->hold);
 }
@@ -382,10 +383,9 @@ txn_commit(struct session *s)
 	enum err e;
 
 	/* An empty body has not carried the trace field out. */
-	if (!txn_send_held(s)) {
-		fail(s, ERR_AGAIN);
+	t->commit_due = !txn_send_held(s);
+	if (t->commit_due)
 		return;
-	}
 	if (t->m.failed)
 		return;
 	f.body_bytes = t->sent;
@@ -499,7 +499,7 @@ queue_on_frame(struct server *sv, struct frame *f)
 		if (!good || s == NULL)
 			break;
 		s->txn->credit += u.credit.bytes;
-		if (s->wait == WAIT_CREDIT)
+		if (s->wait == WAIT_CREDIT || s->txn->commit_due)
 			session_wake(s);
 		break;
 	default: good = false; break;

@@ -74,7 +74,7 @@ struct server {
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
 	unsigned shown;		    /* status line: sessions + 1; 0: none yet */
-	bool stressed; /* unproven clients get short timeouts */
+	bool stressed;		    /* unproven clients get short timeouts */
 
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;

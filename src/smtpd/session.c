@@ -329,9 +329,13 @@ run(struct session *s)
 	/* What these wait for will drive the machine. */
 	if (s->wait == WAIT_WRITE || s->wait == WAIT_PAUSE)
 		return;
-	if (s->txn != NULL && !txn_send_held(s)) {
-		s->wait = WAIT_CREDIT;
-		return;
+	if (s->txn != NULL && (s->wait == WAIT_CREDIT || s->txn->commit_due)) {
+		if (!txn_send_held(s)) {
+			s->wait = WAIT_CREDIT;
+			return;
+		}
+		if (s->txn->commit_due)
+			txn_commit(s);
 	}
 	go_on(s);
 }

@@ -46,6 +46,7 @@ struct txn {
 	uint64_t sent;	 /* octets of the stored body so far */
 	struct buf hold; /* body that found no credit or no room */
 	bool committed;	 /* TXN_COMMIT was sent */
+	bool commit_due; /* as soon as what is held was sent */
 };
 
 /* Why a session does not go on by itself. */
