@@ -2,21 +2,17 @@
  * loop: turns, descriptors, tasks and signals on libevent.
  *
  * libevent waits and says which descriptors are ready; one libevent timer
- * stands for the earliest of ours.  libevent is given our allocator: memory
- * comes from the loop's account, and from the reserve when that refuses,
- * because its tables grow by doubling and a refused growth would lose a
- * watcher of something that was already accepted.
+ * stands for the earliest of ours.
  */
 #include "ev/loop.h"
 
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/time.h>
 
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ev/alloc.h"
 #include "ev/timer.h"
 
 /* A task may defer another; so many rounds of them belong to one turn. */
@@ -46,63 +42,6 @@ struct ev_loop {
 	bool now_valid; /* read since the loop last waited */
 	bool stop;
 };
-
-/* ---- libevent's memory ---- */
-
-/* In front of each block of libevent's. */
-struct block {
-	struct acct *acct;
-	size_t bytes;
-} __attribute__((aligned(16)));
-
-static struct acct *mem_acct;
-static struct acct mem_reserve;
-
-static void *
-hook_alloc(size_t bytes)
-{
-	struct acct *a = mem_acct;
-	struct block *b;
-
-	ASSERT(a != NULL);
-	b = mem_alloc(a, sizeof(*b) + bytes);
-	if (b == NULL) {
-		a = &mem_reserve;
-		b = mem_alloc(a, sizeof(*b) + bytes);
-	}
-	if (b == NULL)
-		return NULL;
-	b->acct = a;
-	b->bytes = bytes;
-	return b + 1;
-}
-
-static void
-hook_free(void *p)
-{
-	struct block *b = p;
-
-	if (b != NULL)
-		mem_free(b[-1].acct, b - 1);
-}
-
-static void *
-hook_realloc(void *p, size_t bytes)
-{
-	struct block *old = p;
-	void *n;
-
-	if (bytes == 0) {
-		hook_free(p);
-		return NULL;
-	}
-	n = hook_alloc(bytes);
-	if (n == NULL || old == NULL)
-		return n;
-	memcpy(n, old, old[-1].bytes < bytes ? old[-1].bytes : bytes);
-	hook_free(old);
-	return n;
-}
 
 static void
 on_libevent_log(int severity, const char *msg)
@@ -260,14 +199,10 @@ ev_loop_new(struct acct *a, struct ev_loop **out)
 	struct event_config *conf;
 	struct ev_loop *l;
 
-	ASSERT(mem_acct == NULL);
 	l = mem_alloc(a, sizeof(*l));
 	if (l == NULL)
 		return ERR_FULL;
-	mem_acct = a;
-	acct_init(&mem_reserve, NULL, "loop reserve", EV_RESERVE_BYTES, true,
-	    "");
-	event_set_mem_functions(hook_alloc, hook_realloc, hook_free);
+	alloc_begin(a);
 	event_set_log_callback(on_libevent_log);
 
 	conf = event_config_new();
@@ -293,9 +228,7 @@ ev_loop_new(struct acct *a, struct ev_loop **out)
 	return OK;
 
 free_loop:
-	libevent_global_shutdown();
-	mem_acct = NULL;
-	acct_fini(&mem_reserve);
+	alloc_end();
 	mem_free(a, l);
 	return ERR_FULL;
 }
@@ -309,9 +242,7 @@ ev_loop_free(struct ev_loop *l)
 		event_del(&l->signals[i].event);
 	event_del(&l->wake);
 	event_base_free(l->base);
-	libevent_global_shutdown();
-	mem_acct = NULL;
-	acct_fini(&mem_reserve);
+	alloc_end();
 	mem_free(l->acct, l);
 }
 
