@@ -43,6 +43,10 @@ struct record {
 /* Read once from the socket and call the owner; the channel may be gone
  * afterwards. */
 void chan_receive(struct chan *c);
+/* Account, loop and descriptor are set. */
+void chan_send_init(struct chan *c, size_t queue_max_bytes);
+/* Nothing can be sent any more: the queue is dropped. */
+void chan_send_stop(struct chan *c);
 /* Send what is queued; sets blocked. */
 void chan_drain(struct chan *c);
 /* Watch for what the state asks for. */
