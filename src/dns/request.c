@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ev/loop.h"
@@ -152,8 +153,11 @@ conclude(struct request *r, bool late)
 static void
 on_timeout(void *arg, struct ev_timer *t)
 {
+	struct request *r = arg;
+
 	(void)t;
-	conclude(arg, true);
+	limit_refused(r->owner_set->late);
+	conclude(r, true);
 }
 
 /* ---- addresses ---- */
@@ -373,6 +377,14 @@ requests_init(struct requests *s, struct ev_loop *loop, struct acct *a,
 	list_init(&s->waiting);
 	pool_init(&s->pool, a, "requests", "dns_query_limit",
 	    sizeof(struct request), count_max);
+	s->late =
+	    limits_row(LIMIT_DEADLINE, "request", "dns_timeout", 0, timeout_ms);
+	(void)limits_row(LIMIT_COUNT, "mail exchangers of a domain", "",
+	    sizeof(struct request_target), DNS_MX_MAX);
+	(void)limits_row(LIMIT_COUNT, "addresses of a host, each family", "", 0,
+	    DNS_ADDRESSES_MAX);
+	(void)limits_row(LIMIT_COUNT, "aliases in a row", "", 0,
+	    DNS_ALIASES_MAX);
 	resolver->on_room = on_room;
 	resolver->on_room_arg = s;
 }

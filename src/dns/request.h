@@ -21,6 +21,7 @@
 #include "ipc/frames.h"
 
 struct ev_loop;
+struct limit_row;
 
 enum {
 	/* Requests that wait or run, for each place of the resolver. */
@@ -58,6 +59,7 @@ struct requests {
 	struct list all;
 	struct list waiting; /* have a question to ask, in turn */
 	int64_t timeout_ms;
+	struct limit_row *late; /* dns_timeout, and how often it passed */
 	bool pumping;
 	request_fn *fn;
 };

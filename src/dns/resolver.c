@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "conf/net.h"
@@ -203,6 +204,8 @@ resolver_init(struct resolver *r, struct ev_loop *loop, struct acct *a,
 	r->loop = loop;
 	pool_init(&r->queries, a, "queries", "dns_query_limit",
 	    sizeof(struct resolver_query), (unsigned)conf->dns_query_limit);
+	(void)limits_row(LIMIT_SIZE, "answers kept", "dns_cache_size", 1,
+	    conf->dns_cache_size_bytes);
 	r->ctx = ub_ctx_create_event(ev_loop_base(loop));
 	if (r->ctx == NULL)
 		return err_set(et, ERR_NOMEM, "libunbound does not start");

@@ -218,6 +218,7 @@ agent_configure(struct agent *g, const struct conf *conf)
 	    conf->smtp_helo_name[0] != '\0' ? conf->smtp_helo_name
 					    : conf->myhostname);
 	read_ports(g, conf);
+	agent_show_limits(g);
 	pool_set_max(&g->job_pool, job_count_max(conf));
 	pool_set_max(&g->conn_pool, 2 * job_count_max(conf));
 }

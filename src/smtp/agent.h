@@ -29,6 +29,29 @@ enum {
 	AGENT_DNS_BYTES = 64 * 1024,
 };
 
+/* Rows of the limits page, besides accounts and pools: of a deadline "refused"
+ * counts how often it passed. */
+enum agent_row {
+	AGENT_ROW_CONNECT,
+	AGENT_ROW_HELO,
+	AGENT_ROW_MAIL,
+	AGENT_ROW_RCPT,
+	AGENT_ROW_DATA,
+	AGENT_ROW_BODY,
+	AGENT_ROW_DOT,
+	AGENT_ROW_QUIT,
+	AGENT_ROW_IDLE,
+	AGENT_ROW_AGE,
+	AGENT_ROW_DNS,
+	AGENT_ROW_ADDRESSES,
+	AGENT_ROW_SESSIONS,
+	AGENT_ROW_MESSAGES,
+	AGENT_ROW_REPLY_LINES,
+	AGENT_ROW_REPLY_BYTES,
+	AGENT_ROW_JOB_BYTES,
+	AGENT_ROW_COUNT
+};
+
 struct agent_events {
 	/* The peer sent what why says: its channel is closed already. */
 	void (*on_bad_peer)(void *arg, enum role peer, const char *why);
@@ -63,6 +86,7 @@ struct agent {
 	unsigned own_count;
 	uint16_t ports[AGENT_PORTS_MAX];
 	unsigned port_count;
+	struct limit_row *rows[AGENT_ROW_COUNT];
 	bool draining;
 	struct ev_task drained;
 };
@@ -87,3 +111,10 @@ MUST_CHECK enum err agent_set_channel(struct agent *g, enum role peer,
 void agent_drain(struct agent *g);
 /* Something ended: is that all? */
 void agent_check_drained(struct agent *g);
+
+/* ---- limits.c ---- */
+
+/* Make the rows, or set them to a new configuration. */
+void agent_show_limits(struct agent *g);
+/* A deadline passed. */
+void agent_count_late(struct agent *g, enum agent_row which);

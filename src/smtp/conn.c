@@ -290,6 +290,19 @@ on_io(void *arg, struct ev_io *io, unsigned ready)
 		conn_run(c, SLICE_NONE);
 }
 
+/* The deadline of each wait. */
+static const enum agent_row row_of[] = {
+	[SMTP_WAIT_GREETING] = AGENT_ROW_HELO,
+	[SMTP_WAIT_HELO] = AGENT_ROW_HELO,
+	[SMTP_WAIT_MAIL] = AGENT_ROW_MAIL,
+	[SMTP_WAIT_RCPT] = AGENT_ROW_RCPT,
+	[SMTP_WAIT_DATA] = AGENT_ROW_DATA,
+	[SMTP_WAIT_BODY] = AGENT_ROW_BODY,
+	[SMTP_WAIT_DOT] = AGENT_ROW_DOT,
+	[SMTP_WAIT_QUIT] = AGENT_ROW_QUIT,
+	[SMTP_WAIT_IDLE] = AGENT_ROW_IDLE,
+};
+
 static void
 on_timer(void *arg, struct ev_timer *t)
 {
@@ -298,14 +311,21 @@ on_timer(void *arg, struct ev_timer *t)
 
 	(void)t;
 	switch (c->state) {
-	case CONN_CONNECTING: connect_failed(c, ETIMEDOUT); break;
+	case CONN_CONNECTING:
+		agent_count_late(c->agent, AGENT_ROW_CONNECT);
+		connect_failed(c, ETIMEDOUT);
+		break;
 	case CONN_OPEN:
+		agent_count_late(c->agent, row_of[c->wait]);
 		snprintf(text, sizeof(text),
 		    "conversation with %s timed out while %s", c->site,
 		    smtp_client_doing(&c->client));
 		conn_lost(c, "4.4.2", text);
 		break;
 	case CONN_IDLE: conn_quit(c); break;
-	case CONN_QUITTING: conn_close(c); break;
+	case CONN_QUITTING:
+		agent_count_late(c->agent, AGENT_ROW_QUIT);
+		conn_close(c);
+		break;
 	}
 }

@@ -223,8 +223,11 @@ on_hosts(struct job *j, struct found *list, unsigned count)
 static void
 on_timeout(void *arg, struct ev_timer *t)
 {
+	struct job *j = arg;
+
 	(void)t;
-	fail(arg, JOB_DEFERRED, "4.4.3",
+	agent_count_late(j->agent, AGENT_ROW_DNS);
+	fail(j, JOB_DEFERRED, "4.4.3",
 	    "Host or domain name not found. The resolver does not answer");
 }
 

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/wire.h"
@@ -1040,29 +1041,32 @@ test_timeouts(void **state)
 		const char *script[OPS_MAX];
 		size_t which;
 		const char *doing, *site;
+		enum agent_row row;
 	} waits[] = {
 		{ { "W" }, offsetof(struct conf, smtp_helo_timeout_ms),
-		    "receiving the initial server greeting", "failed" },
+		    "receiving the initial server greeting", "failed",
+		    AGENT_ROW_HELO },
 		{ { "S 220 h", "C EHLO", "S 250-h\r\n250-x", "W" },
 		    offsetof(struct conf, smtp_helo_timeout_ms),
-		    "performing the EHLO handshake", "failed" },
+		    "performing the EHLO handshake", "failed", AGENT_ROW_HELO },
 		{ { HELLO, "C MAIL", "W" },
 		    offsetof(struct conf, smtp_mail_timeout_ms),
-		    "sending MAIL FROM", "ok" },
+		    "sending MAIL FROM", "ok", AGENT_ROW_MAIL },
 		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "W" },
 		    offsetof(struct conf, smtp_rcpt_timeout_ms),
-		    "sending RCPT TO", "ok" },
+		    "sending RCPT TO", "ok", AGENT_ROW_RCPT },
 		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
 		      "W" },
 		    offsetof(struct conf, smtp_data_init_timeout_ms),
-		    "sending DATA command", "ok" },
+		    "sending DATA command", "ok", AGENT_ROW_DATA },
 		{ { HELLO, "C MAIL", "S 250 ok", "C RCPT", "S 250 ok", "C DATA",
 		      "S 354 go", "D", "W" },
 		    offsetof(struct conf, smtp_data_done_timeout_ms),
 		    "sending end of data -- message may be sent more than once",
-		    "ok" },
+		    "ok", AGENT_ROW_DOT },
 	};
 	char want[512];
+	int64_t late;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
@@ -1070,6 +1074,7 @@ test_timeouts(void **state)
 
 		assert_int_equal(setup(state), 0);
 		current = waits[i].doing;
+		late = agent.rows[waits[i].row]->refused;
 		memcpy(script[0], waits[i].script, sizeof(script[0]));
 		*(int64_t *)(void *)((char *)&conf + waits[i].which) = 30;
 		run_job(&one, NULL, NULL,
@@ -1079,6 +1084,7 @@ test_timeouts(void **state)
 		    " timed out while %s\ndone %s\n",
 		    waits[i].doing, waits[i].site);
 		assert_string_equal(trace, want);
+		assert_int_equal(agent.rows[waits[i].row]->refused, late + 1);
 		teardown(state);
 	}
 }

@@ -1,0 +1,89 @@
+/*
+ * limits: the rows by which this role shows what bounds it, besides its
+ * accounts and pools.
+ */
+#include "base/limits.h"
+
+#include <stddef.h>
+
+#include "conf/conf.h"
+#include "proto/smtp_reply.h"
+#include "smtp/agent.h"
+#include "smtp/job.h"
+
+#define TIME_OF(name)  #name, offsetof(struct conf, name##_ms), 0
+#define COUNT_OF(name) #name, offsetof(struct conf, name), 0
+#define FIXED(value)   "", 0, value
+
+static const struct {
+	enum limit_kind kind;
+	const char *name;
+	const char *parameter;
+	size_t offset; /* of the member of struct conf; 0: fixed */
+	int64_t fixed;
+} limits[AGENT_ROW_COUNT] = {
+	[AGENT_ROW_CONNECT] = { LIMIT_DEADLINE, "connection",
+	    TIME_OF(smtp_connect_timeout) },
+	[AGENT_ROW_HELO] = { LIMIT_DEADLINE, "greeting and EHLO",
+	    TIME_OF(smtp_helo_timeout) },
+	[AGENT_ROW_MAIL] = { LIMIT_DEADLINE, "reply to MAIL",
+	    TIME_OF(smtp_mail_timeout) },
+	[AGENT_ROW_RCPT] = { LIMIT_DEADLINE, "reply to RCPT",
+	    TIME_OF(smtp_rcpt_timeout) },
+	[AGENT_ROW_DATA] = { LIMIT_DEADLINE, "reply to DATA",
+	    TIME_OF(smtp_data_init_timeout) },
+	[AGENT_ROW_BODY] = { LIMIT_DEADLINE, "body taken",
+	    TIME_OF(smtp_data_xfer_timeout) },
+	[AGENT_ROW_DOT] = { LIMIT_DEADLINE, "reply to the message",
+	    TIME_OF(smtp_data_done_timeout) },
+	[AGENT_ROW_QUIT] = { LIMIT_DEADLINE, "reply to QUIT",
+	    TIME_OF(smtp_quit_timeout) },
+	[AGENT_ROW_IDLE] = { LIMIT_DEADLINE, "idle connection",
+	    TIME_OF(smtp_connection_cache_time_limit) },
+	[AGENT_ROW_AGE] = { LIMIT_DEADLINE, "age of a connection",
+	    TIME_OF(smtp_connection_reuse_time_limit) },
+	[AGENT_ROW_DNS] = { LIMIT_DEADLINE, "hosts of a domain",
+	    TIME_OF(dns_timeout) },
+	[AGENT_ROW_ADDRESSES] = { LIMIT_COUNT, "addresses of a delivery",
+	    COUNT_OF(smtp_mx_address_limit) },
+	[AGENT_ROW_SESSIONS] = { LIMIT_COUNT, "sessions of a delivery",
+	    COUNT_OF(smtp_mx_session_limit) },
+	[AGENT_ROW_MESSAGES] = { LIMIT_COUNT, "messages of a connection",
+	    COUNT_OF(smtp_connection_reuse_count_limit) },
+	[AGENT_ROW_REPLY_LINES] = { LIMIT_COUNT, "lines of a reply",
+	    FIXED(SMTP_REPLY_LINES_MAX) },
+	[AGENT_ROW_REPLY_BYTES] = { LIMIT_SIZE, "reply of a server",
+	    FIXED(SMTP_REPLY_BYTES_MAX) },
+	[AGENT_ROW_JOB_BYTES] = { LIMIT_SIZE, "recipients of a delivery",
+	    FIXED(JOB_ARENA_BYTES) },
+};
+
+static int64_t
+value(const struct conf *conf, size_t row)
+{
+	const char *base = (const char *)conf;
+
+	if (limits[row].offset == 0)
+		return limits[row].fixed;
+	return *(const int64_t *)(const void *)(base + limits[row].offset);
+}
+
+void
+agent_show_limits(struct agent *g)
+{
+	for (size_t i = 0; i < AGENT_ROW_COUNT; i++) {
+		int64_t v = value(g->conf, i);
+
+		if (g->rows[i] == NULL)
+			g->rows[i] = limits_row(limits[i].kind, limits[i].name,
+			    limits[i].parameter, 0, v);
+		else
+			limit_set_limit(g->rows[i], v);
+	}
+}
+
+void
+agent_count_late(struct agent *g, enum agent_row which)
+{
+	limit_refused(g->rows[which]);
+}
