@@ -84,6 +84,7 @@ confine(void)
 		signal(ignored[i], SIG_IGN);
 	umask(077);
 	set_limit(RLIMIT_CORE, 0);
+	set_limit(RLIMIT_NPROC, 0);
 	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

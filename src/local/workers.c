@@ -25,6 +25,7 @@
 
 #include "base/assert.h"
 #include "base/gate.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "ev/loop.h"
@@ -59,6 +60,7 @@ struct workers {
 	struct list done;    /* on_done is to be called */
 	struct ev_task task;
 	unsigned busy_count;
+	int64_t idle_ms, timeout_ms;
 	char host[256]; /* for unique names */
 };
 
@@ -201,9 +203,9 @@ static void
 set_timer(struct worker *w)
 {
 	if (w->sent_count > 0)
-		ev_timer_set(&w->timer, WORKER_TIMEOUT_MS + w->locks_ms);
+		ev_timer_set(&w->timer, w->all->timeout_ms + w->locks_ms);
 	else
-		ev_timer_set(&w->timer, WORKER_IDLE_MS);
+		ev_timer_set(&w->timer, w->all->idle_ms);
 }
 
 /* ---- feeding ---- */
@@ -535,7 +537,7 @@ assign(struct workers *all, struct delivery *d)
 	}
 	list_push_back(&w->waiting, &d->node);
 	if (w->sent_count == 0)
-		ev_timer_set(&w->timer, WORKER_TIMEOUT_MS);
+		ev_timer_set(&w->timer, all->timeout_ms);
 	feed(w);
 	return true;
 }
@@ -581,12 +583,26 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	list_init(&all->dying);
 	list_init(&all->waiting);
 	list_init(&all->done);
+	all->idle_ms = WORKER_IDLE_MS;
+	all->timeout_ms = WORKER_TIMEOUT_MS;
+	limits_row(LIMIT_DEADLINE, "delivery without progress", "", 0,
+	    WORKER_TIMEOUT_MS);
+	limits_row(LIMIT_DEADLINE, "idle worker", "", 0, WORKER_IDLE_MS);
+	limits_row(LIMIT_COUNT, "deliveries in a batch", "", 0,
+	    WORKER_REQUESTS_MAX);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
 	if (gethostname(all->host, sizeof(all->host) - 1) < 0)
 		all->host[0] = '\0';
 	*out = all;
 	return OK;
+}
+
+void
+workers_set_times(struct workers *all, int64_t idle_ms, int64_t timeout_ms)
+{
+	all->idle_ms = idle_ms;
+	all->timeout_ms = timeout_ms;
 }
 
 void

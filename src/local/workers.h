@@ -53,6 +53,8 @@ MUST_CHECK enum err workers_new(struct ev_loop *loop, struct acct *a,
     struct workers **out);
 /* concurrency_local after a reload; takes effect as workers leave. */
 void workers_set_limit(struct workers *w, unsigned limit);
+/* In place of WORKER_IDLE_MS and WORKER_TIMEOUT_MS: for tests. */
+void workers_set_times(struct workers *w, int64_t idle_ms, int64_t timeout_ms);
 void workers_submit(struct workers *w, struct delivery *d);
 /* Let go of every worker and every delivery: what no worker has published is
  * not delivered, on_done is not called any more for any of them. */

@@ -319,12 +319,13 @@ send_body(struct talk *t, struct message *m)
 }
 
 int
-client_submit(struct message *m, int fd, struct errtext *et)
+client_submit(struct message *m, int fd, bool *begun_out, struct errtext *et)
 {
 	static struct talk t;
 	size_t taken = 0;
 	int status;
 
+	*begun_out = false;
 	t = (struct talk){ .fd = fd, .et = et };
 	status = expect(&t, 220);
 	if (status != EX_OK)
@@ -333,6 +334,7 @@ client_submit(struct message *m, int fd, struct errtext *et)
 	if (!flush_commands(&t))
 		return EX_TEMPFAIL;
 	status = expect(&t, 250);
+	*begun_out = status == EX_OK;
 	if (status == EX_OK)
 		status = send_envelope(&t, m, &taken);
 	if (status == EX_OK && taken == 0) {

@@ -15,13 +15,16 @@ int client_connect(const char *queue_directory, int *fd_out,
     struct errtext *et);
 
 /*
- * client_submit(m, fd, et):
+ * client_submit(m, fd, begun_out, et):
  * The whole conversation; m is begun.  Recipients that are refused for good
  * are told on standard error, the others get the message.  Returns the exit
  * status: EX_OK; EX_NOUSER when some or all were refused; EX_DATAERR,
  * EX_UNAVAILABLE, EX_IOERR or EX_TEMPFAIL with et, and nothing was sent.
+ * begun_out: the server was asked to take it; else it takes nobody now, and m
+ * is as it was.
  */
-int client_submit(struct message *m, int fd, struct errtext *et);
+int client_submit(struct message *m, int fd, bool *begun_out,
+    struct errtext *et);
 
 /* -bs: standard input to fd and back, until either side ends. */
 int client_relay(int fd, struct errtext *et);

@@ -12,12 +12,25 @@
 #include "sendmail/drop.h"
 #include "sendmail/message.h"
 
+/* Into the drop directory. */
+static int
+drop(struct message *m, const char *program, struct errtext *et)
+{
+	int status = drop_message(m, program, et);
+
+	/* A server that started meanwhile has looked too early. */
+	if (status == EX_OK)
+		client_visit(m->conf->queue_directory);
+	return status;
+}
+
 int
 sendmail_deliver(const struct sendmail_options *options,
     const struct conf *conf, struct acct *a, const char *drop_program,
     struct errtext *et)
 {
 	static struct message m;
+	bool begun;
 	int fd, status;
 
 	message_init(&m, conf, a, options, STDIN_FILENO);
@@ -27,17 +40,15 @@ sendmail_deliver(const struct sendmail_options *options,
 	/* Only now: a slow writer holds no session of the server's while he
 	 * thinks about the header. */
 	status = client_connect(conf->queue_directory, &fd, et);
-	if (status == EX_UNAVAILABLE) {
-		status = drop_message(&m, drop_program, et);
-		/* A server that started meanwhile has looked too early. */
-		if (status == EX_OK)
-			client_visit(conf->queue_directory);
-		return status;
-	}
+	if (status == EX_UNAVAILABLE)
+		return drop(&m, drop_program, et);
 	if (status != EX_OK)
 		return status;
-	status = client_submit(&m, fd, et);
+	status = client_submit(&m, fd, &begun, et);
 	close(fd);
+	/* Stopping, or full: the programs that call us do not try again. */
+	if (status == EX_TEMPFAIL && !begun)
+		return drop(&m, drop_program, et);
 	return status;
 }
 

@@ -1,0 +1,232 @@
+/*
+ * workers: those that hang, and those that idle.  The path of weir-deliver is
+ * the first argument.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "ev/loop.h"
+#include "local/workers.h"
+#include "tmpdir.h"
+
+enum { OTHER_UID = 65534 };
+
+static const char *deliver_program;
+static struct acct account;
+static struct ev_loop *loop;
+
+static struct {
+	struct workers *workers;
+	struct segments segments;
+	struct workers_events events;
+	unsigned done_count, reaped_count;
+} fake;
+
+static void
+on_done(void *arg, struct delivery *d)
+{
+	(void)arg;
+	(void)d;
+	fake.done_count++;
+	ev_loop_stop(loop);
+}
+
+static void
+on_child(void *arg, int signum)
+{
+	(void)arg;
+	(void)signum;
+	workers_reap(fake.workers);
+	fake.reaped_count++;
+	ev_loop_stop(loop);
+}
+
+static int
+setup(void **state)
+{
+	struct tmpdir *t;
+
+	tmpdir_setup(state);
+	t = *state;
+	memset(&fake, 0, sizeof(fake));
+	segments_init(&fake.segments, &account);
+	fake.events = (struct workers_events){ on_done, NULL };
+	if (geteuid() == 0)
+		assert_int_equal(fchown(t->fd, OTHER_UID, OTHER_UID), 0);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	workers_free(fake.workers);
+	segments_clear(&fake.segments);
+	pool_fini(&fake.segments.pool);
+	while (wait(NULL) > 0)
+		continue;
+	return tmpdir_teardown(state);
+}
+
+static void
+on_late(void *arg, struct ev_timer *t)
+{
+	(void)arg;
+	(void)t;
+	fail_msg("nothing happened for 20 s");
+}
+
+static void
+run(void)
+{
+	struct ev_timer late;
+
+	ev_timer_init(&late, loop, on_late, NULL);
+	ev_timer_set(&late, 20000);
+	assert_int_equal(ev_loop_run(loop), OK);
+	ev_timer_clear(&late);
+}
+
+/* An empty message for joe/. */
+static void
+submit(const struct tmpdir *t, struct delivery *d)
+{
+	uid_t uid = geteuid() == 0 ? OTHER_UID : geteuid();
+
+	*d = (struct delivery){
+		.owner = { uid, uid, uid },
+		.request = {
+			.kind = MAILBOX_MAILDIR,
+			.flags = REQUEST_CREATE,
+			.base = slice_str(t->path),
+			.path = SLICE_LIT("joe/"),
+			.address = SLICE_LIT("joe@x.test"),
+		},
+		.body = { .segments = &fake.segments },
+	};
+	workers_submit(fake.workers, d);
+}
+
+static void
+a_worker_that_hangs_is_killed(void **state)
+{
+	static char program[128];
+	struct tmpdir *t = *state;
+	struct delivery d[3];
+	int i;
+
+	snprintf(program, sizeof(program), "%s/hangs", t->path);
+	tmpdir_write(t, "hangs", "#!/bin/sh\nexec sleep 100\n");
+	assert_int_equal(fchmodat(t->fd, "hangs", 0755, 0), 0);
+	assert_int_equal(workers_new(loop, &account, program, 2, &fake.events,
+			     &fake.workers),
+	    OK);
+	workers_set_times(fake.workers, 1000, 50);
+	for (i = 0; i < 3; i++)
+		submit(t, &d[i]);
+	assert_int_equal(workers_busy(fake.workers), 3);
+	while (fake.done_count < 3 || fake.reaped_count < 1)
+		run();
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(d[i].outcome.status, JOB_DEFERRED);
+		assert_string_equal(d[i].outcome.dsn, "4.3.0");
+		assert_non_null(strstr(d[i].outcome.text, "hangs"));
+	}
+	assert_int_equal(workers_busy(fake.workers), 0);
+}
+
+static void
+an_idle_worker_leaves(void **state)
+{
+	struct tmpdir *t = *state;
+	struct delivery d;
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	workers_set_times(fake.workers, 1, 20000);
+	submit(t, &d);
+	while (fake.done_count < 1 || fake.reaped_count < 1)
+		run();
+	assert_int_equal(d.outcome.status, JOB_SENT);
+	/* Its place is free again. */
+	submit(t, &d);
+	while (fake.done_count < 2)
+		run();
+	assert_int_equal(d.outcome.status, JOB_SENT);
+	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), 2);
+}
+
+/* More deliveries than a worker takes at once: the others wait with it. */
+static void
+more_than_a_batch(void **state)
+{
+	enum { COUNT = 3 * WORKER_REQUESTS_MAX + 1 };
+	static struct delivery d[COUNT];
+	struct tmpdir *t = *state;
+	int i;
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	for (i = 0; i < COUNT; i++)
+		submit(t, &d[i]);
+	while (fake.done_count < COUNT)
+		run();
+	for (i = 0; i < COUNT; i++)
+		assert_int_equal(d[i].outcome.status, JOB_SENT);
+	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), COUNT);
+}
+
+static void
+no_place_at_all(void **state)
+{
+	struct tmpdir *t = *state;
+	struct delivery d;
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, 0,
+			     &fake.events, &fake.workers),
+	    OK);
+	submit(t, &d);
+	assert_int_equal(workers_busy(fake.workers), 1);
+	assert_int_equal(tmpdir_count(t, ".", NULL, 0), 0);
+	/* After a reload there is. */
+	workers_set_limit(fake.workers, 1);
+	while (fake.done_count < 1)
+		run();
+	assert_int_equal(d.outcome.status, JOB_SENT);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(a_worker_that_hangs_is_killed),
+		T(an_idle_worker_leaves),
+		T(more_than_a_batch),
+		T(no_place_at_all),
+	};
+
+	if (argc < 2)
+		return 64;
+	deliver_program = argv[1];
+	signal(SIGPIPE, SIG_IGN);
+	acct_init(&account, NULL, "test", 0, false, "");
+	if (ev_loop_new(&account, &loop) != OK ||
+	    ev_signal(loop, SIGCHLD, on_child, NULL) != OK)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
