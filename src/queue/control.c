@@ -106,8 +106,11 @@ on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
 		memcpy(c->rows, rows, count * sizeof(rows[0]));
 	c->row_count = count;
 	c->row_next = 0;
-	c->item_sent = c->envelope_sent = false;
-	c->rcpt_from = 0;
+	if (count == 0 || rows[0].id != c->resume_id) {
+		c->item_sent = c->envelope_sent = false;
+		c->rcpt_from = 0;
+	}
+	c->resume_id = 0;
 	if (c->ids != NULL) {
 		c->last_rows = c->id_next == c->id_count;
 	} else {
@@ -148,6 +151,19 @@ row_step(struct client *c)
 	}
 }
 
+/* The row at hand is too old, or the store has no room: ask for it anew, in
+ * the next second or when something is durable. */
+static void
+ask_again(struct client *c)
+{
+	c->resume_id = c->rows[c->row_next].id;
+	if (c->ids != NULL)
+		c->id_next--;
+	else
+		c->after_id = c->resume_id - 1;
+	c->state = CLIENT_ROWS_WANTED;
+}
+
 /* Go on with the rows at hand, a few of them. */
 static void
 work(struct client *c)
@@ -164,8 +180,12 @@ work(struct client *c)
 			return;
 		}
 		e = row_step(c);
-		if (e == ERR_AGAIN || e == ERR_FULL)
-			return; /* on_room of the store or the channel */
+		if (e == ERR_FULL)
+			return; /* on_room of the channel */
+		if (e == ERR_AGAIN) {
+			ask_again(c);
+			return;
+		}
 		if (c->state == CLIENT_CATTING)
 			break;
 		/* NOTFOUND: it ended meanwhile. */

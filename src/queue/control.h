@@ -64,6 +64,8 @@ struct client {
 	struct store_row rows[CLIENT_ROWS];
 	unsigned row_count, row_next;
 	bool last_rows;
+	uint64_t
+	    resume_id; /* the message at hand was begun with an older row */
 
 	/* the message at hand */
 	struct arena arena;

@@ -127,9 +127,9 @@ fail(struct client *c, const struct store_row *row, struct msg *m)
 		}
 		if (!msg_room(q, false))
 			return ERR_FULL;
-		m = due_load_row(q, row);
-		if (m == NULL)
-			return ERR_NOTFOUND;
+		e = due_load_row(q, row, &m);
+		if (e != OK)
+			return e;
 	}
 	if (m->state == MSG_ACTIVE)
 		fail_rcpts(q, m);

@@ -70,8 +70,9 @@ damaged(struct queue *q, const struct store_row *row, const struct errtext *why)
 		    (unsigned long long)row->id, et.text);
 }
 
-/* False: there is no room for it.  *loaded: the message, if it is active. */
-static bool
+/* OK: *loaded is active.  ERR_NOTFOUND: not now, go on with the next.
+ * ERR_FULL: no room.  ERR_AGAIN: the row is too old, ask for a new one. */
+static enum err
 load(struct queue *q, const struct store_row *row, struct msg **loaded)
 {
 	struct msg *m = msg_new(q);
@@ -81,7 +82,7 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 	enum err e;
 
 	if (m == NULL)
-		return false;
+		return ERR_FULL;
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
 	e = store_load(q->store, row, &m->store, &ar, 0, rcpt_room(q), &out,
 	    &et);
@@ -94,33 +95,32 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 		arena_fini(&ar);
 		if (m->rcpt_count == 0 && m->next_index < m->rcpt_total) {
 			msg_free(q, m);
-			return false;
+			return ERR_FULL;
 		}
 		msg_activate(q, m);
 		msg_begin(q, m);
 		*loaded = m;
-		return true;
+		return OK;
 	}
 	arena_fini(&ar);
 	msg_free(q, m);
+	if (err_class(e) == ERR_CLASS_FULL)
+		return ERR_FULL;
 	if (e == ERR_CORRUPT)
 		damaged(q, row, &et);
-	else if (e != OK && e != ERR_NOTFOUND && err_class(e) != ERR_CLASS_FULL)
-		log_error("message %llu cannot be read: %s",
-		    (unsigned long long)row->id, et.text);
-	return err_class(e) != ERR_CLASS_FULL;
+	else if (e != OK && e != ERR_NOTFOUND && e != ERR_AGAIN)
+		log_error("message %llu cannot be read: %s: %s",
+		    (unsigned long long)row->id, err_text(e), et.text);
+	return e == ERR_AGAIN ? ERR_AGAIN : ERR_NOTFOUND;
 }
 
-struct msg *
-due_load_row(struct queue *q, const struct store_row *row)
+enum err
+due_load_row(struct queue *q, const struct store_row *row, struct msg **out)
 {
-	struct msg *m = NULL;
-
-	(void)load(q, row, &m);
-	return m;
+	return load(q, row, out);
 }
 
-bool
+enum err
 due_load_part(struct queue *q, struct msg *m)
 {
 	struct store_message out;
@@ -134,11 +134,13 @@ due_load_part(struct queue *q, struct msg *m)
 	    room > 0 ? room : 1, &out, &et);
 	if (e == OK)
 		take_rcpts(q, m, &out);
-	else
-		log_error("recipients of message %llu cannot be read: %s",
-		    (unsigned long long)m->store.id, et.text);
+	else if (e != ERR_AGAIN)
+		log_error("recipients of message %llu cannot be read: %s: %s",
+		    (unsigned long long)m->store.id, err_text(e), et.text);
 	arena_fini(&ar);
-	return e == OK && (m->rcpt_count > 0 || m->next_index >= m->rcpt_total);
+	if (e == OK && m->rcpt_count == 0 && m->next_index < m->rcpt_total)
+		return ERR_FULL;
+	return e;
 }
 
 /* ---- asking ---- */
@@ -207,6 +209,7 @@ due_load_task(void *arg, struct ev_task *t)
 {
 	struct queue *q = arg;
 	unsigned loaded = 0;
+	enum err e = OK;
 	struct msg *m;
 
 	(void)t;
@@ -219,9 +222,18 @@ due_load_task(void *arg, struct ev_task *t)
 			ev_defer(q->loop, &q->load_task);
 			return;
 		}
-		if (!msg_room(q, (row->flags & STORE_TRIED) != 0) ||
-		    !load(q, row, &m)) {
+		if (!msg_room(q, (row->flags & STORE_TRIED) != 0))
+			e = ERR_FULL;
+		else
+			e = load(q, row, &m);
+		if (e == ERR_FULL) {
 			q->starved = true;
+			return;
+		}
+		if (e == ERR_AGAIN) {
+			/* The index was written meanwhile. */
+			q->row_count = q->row_next = 0;
+			ev_timer_set(&q->room_timer, ROOM_MS);
 			return;
 		}
 	}

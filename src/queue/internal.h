@@ -266,6 +266,7 @@ struct queue {
 	/* messages */
 	struct pool msg_pool;
 	struct list active, ending, dirty;
+	struct list parts_wait; /* msg.dirty: due_load_part said ERR_AGAIN */
 	unsigned active_count, ending_count, deferred_count;
 	unsigned active_max;
 	uint32_t rcpt_count, rcpt_max;
@@ -449,6 +450,8 @@ void result_put_back(struct queue *q, struct rcpt *r);
 /* Store what is unwritten, end passes. */
 void result_task(void *arg, struct ev_task *t);
 void result_mark(struct queue *q, struct msg *m); /* look at m there */
+/* What waited for the disk to read on. */
+void result_parts(struct queue *q);
 /* Messages whose last record is durable. */
 void result_on_durable(struct queue *q);
 /* Jitter and all: wall clock of m's next attempt. */
@@ -482,10 +485,13 @@ void due_at(struct queue *q, int64_t due_ms); /* look again then */
 void due_room(struct queue *q);		      /* a place came free */
 void due_load_task(void *arg, struct ev_task *t);
 void due_count(struct queue *q); /* ask for counts and the next due time */
-/* Now, whatever is due; NULL: no room, or it ended. */
-struct msg *due_load_row(struct queue *q, const struct store_row *row);
-/* More recipients of an active message.  False: there is no room now. */
-bool due_load_part(struct queue *q, struct msg *m);
+/* Now, whatever is due.  ERR_NOTFOUND: it ended, or cannot be read; ERR_FULL:
+ * no room; ERR_AGAIN: the row is too old. */
+MUST_CHECK enum err due_load_row(struct queue *q, const struct store_row *row,
+    struct msg **out);
+/* More recipients of an active message.  ERR_AGAIN: when what was written is
+ * on disk (result_task tries again); others: not now. */
+MUST_CHECK enum err due_load_part(struct queue *q, struct msg *m);
 void due_now(struct queue *q); /* everything deferred was made due */
 
 /* ---- control.c ---- */

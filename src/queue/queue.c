@@ -105,6 +105,7 @@ on_durable(void *arg)
 
 	txn_on_durable(q);
 	result_on_durable(q);
+	result_parts(q);
 	control_step_all(q);
 }
 
@@ -233,6 +234,7 @@ second_fired(void *arg, struct ev_timer *t)
 		all_due(q);
 	route_tick(q);
 	report_tick(q);
+	result_parts(q);
 	status_tick(q);
 	control_tick(q);
 	txn_check_disk(q);

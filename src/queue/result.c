@@ -329,6 +329,30 @@ leave(struct queue *q, struct msg *m, const struct store_update *u)
 	msg_free(q, m);
 }
 
+static void
+next_part(struct queue *q, struct msg *m, const struct store_update *u)
+{
+	enum err e = due_load_part(q, m);
+
+	if (e == OK)
+		msg_route(q, m);
+	else if (e == ERR_AGAIN)
+		list_push_back(&q->parts_wait, &m->dirty);
+	else
+		leave(q, m, u);
+}
+
+void
+result_parts(struct queue *q)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_front(&q->parts_wait)) != NULL) {
+		list_push_back(&q->dirty, n);
+		ev_defer(q->loop, &q->write_task);
+	}
+}
+
 /* Write what m has; then, if its pass is over, see what is next.  False: the
  * store has no room. */
 static bool
@@ -368,10 +392,7 @@ settle(struct queue *q, struct msg *m)
 		report_queue(q, m);
 	} else if (parts_left(m) && !m->store.over) {
 		msg_free_rcpts(q, m);
-		if (due_load_part(q, m))
-			msg_route(q, m);
-		else
-			leave(q, m, &rec->u);
+		next_part(q, m, &rec->u);
 	} else {
 		leave(q, m, &rec->u);
 	}
@@ -398,6 +419,7 @@ enum err
 result_init(struct queue *q)
 {
 	list_init(&q->dirty);
+	list_init(&q->parts_wait);
 	list_init(&q->ending);
 	ev_task_init(&q->write_task, result_task, q);
 	q->record = mem_alloc(q->env.acct, sizeof(*q->record));

@@ -446,7 +446,7 @@ txn_activate(struct queue *q, struct txn *t)
 	msg_activate(q, m);
 	/* The first recipients of a large message went to the log. */
 	if (t->rcpts_spilled)
-		return due_load_part(q, m);
+		return due_load_part(q, m) == OK;
 	for (uint32_t i = 0; i < skip && q->rcpt_count < q->rcpt_max; i++) {
 		const unsigned char *from = rd.at;
 		struct envelope_rcpt e;

@@ -525,6 +525,10 @@ store_load(struct store *s, const struct store_row *row, struct store_msg *m,
 	struct message *x = find(row->id);
 
 	(void)et;
+	if (fake.again > 0) {
+		fake.again--;
+		return ERR_AGAIN;
+	}
 	if (x == NULL || (s->held[row->id] != NULL && s->held[row->id] != m))
 		return ERR_NOTFOUND;
 	*out = (struct store_message){ .id = x->id,

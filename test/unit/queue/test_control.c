@@ -210,7 +210,10 @@ test_list(void **state)
 		    a.count != a.items)
 			fail_msg("%s: %u items", filters[i].why, a.items);
 	}
+	fake.again = 2; /* the rows are too old */
 	list(&filters[0].f);
+	assert_int_equal(fake.again, 0);
+	assert_int_equal(a.items, 3);
 	assert_int_equal(a.rcpts, 4);
 	assert_int_equal(a.item[0].status, CTL_DEFERRED);
 	assert_int_equal(a.item[0].attempts, 1);

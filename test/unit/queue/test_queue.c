@@ -583,6 +583,34 @@ test_active_limit(void **state)
 	world_close();
 }
 
+/* Rows that are too old, and recipients that are not on disk yet. */
+static void
+test_load_again(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("qmgr_message_active_limit = 2\n"
+		   "qmgr_message_recipient_limit = 2\n");
+	w.jobs_hang = true;
+	id = submit(1, "a@b", "defer@d,c@e,c@f,c@g,c@h");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 2);
+	w.jobs_hang = false;
+	fake.again = 3;
+	for (unsigned a = 0; a < 2; a++)
+		for (unsigned i = w.smtp[a].job_count; i-- > 0;)
+			answer_job(&w.smtp[a], &w.smtp[a].jobs[i]);
+	until(fake_rcpt(id, 4, NULL) == STORE_DONE);
+	until(fake_flags(id) & STORE_TRIED);
+	assert_int_equal(fake.again, 0);
+	turns(5);
+	fake.again = 3;
+	queue_flush(w.q);
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 6);
+	assert_int_equal(fake.again, 0);
+	world_close();
+}
+
 static void
 test_defer_transports(void **state)
 {
@@ -623,6 +651,7 @@ main(void)
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
+		cmocka_unit_test(test_load_again),
 		cmocka_unit_test(test_defer_transports),
 	};
 
