@@ -221,6 +221,18 @@ check_domain(struct slice s, bool look, struct errtext *et)
 }
 
 static enum err
+check_sender(struct slice s, struct errtext *et)
+{
+	size_t at = slice_rfind(s, '@');
+
+	if (at < s.len && check_text(s, NULL) == OK &&
+	    check_host(slice_sub(s, at + 1, s.len), NULL) == OK)
+		return OK;
+	return err_set(et, ERR_CONFIG,
+	    "not a sender; write USER@DOMAIN or @DOMAIN");
+}
+
+static enum err
 check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 {
 	struct net_range range;
@@ -273,6 +285,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 	case CONF_CHECK_MAILBOX: return check_mailbox(s, et);
 	case CONF_CHECK_IP4: return check_address(s, 4, et);
 	case CONF_CHECK_IP6: return check_address(s, 6, et);
+	case CONF_CHECK_SENDERS: return check_sender(s, et);
 	case CONF_CHECK_DOMAINS: return check_domain(s, look, et);
 	case CONF_CHECK_TABLES: return check_table(s, look, et);
 	case CONF_CHECK_TRANSPORTS:

@@ -24,8 +24,8 @@ void resolve_say_param(struct resolver *r, const char *parameter,
 void resolve_say_table(struct resolver *r, const char *parameter,
     const struct table_answer *a);
 
-/* Refuse: "<address>: Recipient address rejected: TEXT" unless code is 501,
- * which gets the text alone. */
+/* Refuse: "<address>: Recipient address rejected: TEXT"; with 501 (syntax) and
+ * 553 (not because of the recipient) the text alone. */
 void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
     const char *status, const char *fmt, ...) PRINTF(5, 6);
 /* Temporary: why is logged, the client reads that a lookup failed. */

@@ -186,11 +186,26 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 		find_recipient(r, class, out);
 }
 
+static bool
+is_bad_sender(const struct resolver *r, struct slice sender)
+{
+	const struct conf_list *list = &r->conf->badmailfrom;
+	size_t at = slice_rfind(sender, '@');
+	struct slice domain = slice_sub(sender, at, sender.len);
+
+	return sender.len > 0 &&
+	       (conf_list_has(list, sender) || conf_list_has(list, domain));
+}
+
 void
-resolve(struct resolver *r, struct slice address, struct fr_resolved *out)
+resolve(struct resolver *r, struct slice address, struct slice sender,
+    struct fr_resolved *out)
 {
 	r->step = NULL;
 	resolve_address(r, address, out);
+	if (out->verdict != RESOLVE_REFUSE && is_bad_sender(r, sender))
+		resolve_refuse(r, out, 553, "5.7.1",
+		    "sorry, your envelope sender is in my badmailfrom list");
 }
 
 void

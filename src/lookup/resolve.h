@@ -82,18 +82,22 @@ MUST_CHECK enum err resolver_open(struct resolver *r, struct acct *a,
 void resolver_close(struct resolver *r);
 
 /*
- * resolve(r, address, out):
+ * resolve(r, address, sender, out):
  * address: as proto/address.h makes it, or at least without control
  * characters, else it is refused.  Always answers; a lookup that fails is
  * RESOLVE_REFUSE with a code of 4xx.  May block on files and the user
  * database.
+ *
+ * sender: as the client gave it, for badmailfrom; empty: the null sender, or
+ * none of a client's.
  *
  * out: transport and nexthop of what can be delivered; for local mailbox is
  * the user's name ("postmaster" also without such a user), for virtual a
  * path below virtual_mailbox_base, with uid and gid of its owner (0 and 0:
  * Weir's own).  Borrowed until the next call.
  */
-void resolve(struct resolver *r, struct slice address, struct fr_resolved *out);
+void resolve(struct resolver *r, struct slice address, struct slice sender,
+    struct fr_resolved *out);
 
 /* The same, telling each step. */
 void resolve_explain(struct resolver *r, struct slice address,

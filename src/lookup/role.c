@@ -79,7 +79,10 @@ on_resolve(struct link *l, struct frame *f)
 		return;
 	}
 	if (lookup.is_open)
-		resolve(&lookup.resolver, request.address, &answer);
+		resolve(&lookup.resolver, request.address,
+		    request.purpose == RESOLVE_RCPT ? request.sender
+						    : SLICE_NONE,
+		    &answer);
 	else
 		answer_nothing(&answer);
 	limit_set_in_use(lookup.row, ++lookup.answered);

@@ -81,7 +81,7 @@ resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 	out->code = (uint16_t)code;
 	(void)snprintf(r->status, sizeof(r->status), "%s", status);
 	out->status = slice_str(r->status);
-	if (code != 501)
+	if (code != 501 && code != 553)
 		n = (size_t)snprintf(r->reply, sizeof(r->reply),
 		    "<%.*s>: Recipient address rejected: ",
 		    SLICE_ARGS(slice_sub(r->address.text, 0, 256)));

@@ -268,6 +268,12 @@ static const struct {
 	{ "mydestination = a } b\n",
 	    "f:1: mydestination: value \"} b\": braces do not match; write a } "
 	    "for every {" },
+	{ "badmailfrom = a@b.test, example.org\n",
+	    "f:1: badmailfrom: value \"example.org\": not a sender; write "
+	    "USER@DOMAIN or @DOMAIN" },
+	{ "badmailfrom = a@b..c\n",
+	    "f:1: badmailfrom: value \"a@b..c\": not a sender; write "
+	    "USER@DOMAIN or @DOMAIN" },
 	{ "smtproutes = example.org\n",
 	    "f:1: smtproutes: value \"example.org\": no colon; write "
 	    "DOMAIN:HOST or DOMAIN:HOST:PORT" },

@@ -104,7 +104,7 @@ check_row(const struct row *row)
 	struct fr_resolved f;
 
 	print_message("%s\n", row->why);
-	resolve(&resolver, slice_str(row->address), &f);
+	resolve(&resolver, slice_str(row->address), SLICE_NONE, &f);
 	if (f.verdict == RESOLVE_REFUSE)
 		print_message("%u %.*s %.*s\n", (unsigned)f.code,
 		    SLICE_ARGS(f.status), SLICE_ARGS(f.text));
@@ -558,7 +558,7 @@ test_owner(void **state)
 		struct fr_resolved f;
 
 		print_message("%s\n", rows[i].why);
-		resolve(&resolver, SLICE_LIT("joe@virt.test"), &f);
+		resolve(&resolver, SLICE_LIT("joe@virt.test"), SLICE_NONE, &f);
 		if (rows[i].e == OK) {
 			assert_int_equal(f.verdict, RESOLVE_OK);
 			assert_int_equal(f.uid, rows[i].uid);
@@ -569,6 +569,50 @@ test_owner(void **state)
 		}
 		close_all(c);
 	}
+}
+
+static void
+test_badmailfrom(void **state)
+{
+	static const struct {
+		const char *why, *sender, *address;
+		int code;
+	} rows[] = {
+		{ "in the list", "spam@bad.test", "alice@example.org", 553 },
+		{ "case does not matter", "SPAM@Bad.Test", "alice@example.org",
+		    553 },
+		{ "another user", "ham@bad.test", "alice@example.org", 0 },
+		{ "a whole domain", "any@worse.test", "alice@example.org",
+		    553 },
+		{ "not below it", "any@sub.worse.test", "alice@example.org",
+		    0 },
+		{ "the null sender", "", "alice@example.org", 0 },
+		{ "a sender without a domain", "spam", "alice@example.org", 0 },
+		{ "remote recipients too", "spam@bad.test", "x@else.test",
+		    553 },
+		{ "another reason comes first", "spam@bad.test",
+		    "nobody@example.org", 550 },
+	};
+	const struct conf *c =
+	    open_with("badmailfrom = spam@bad.test @worse.test\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct fr_resolved f;
+
+		print_message("%s\n", rows[i].why);
+		resolve(&resolver, slice_str(rows[i].address),
+		    slice_str(rows[i].sender), &f);
+		assert_int_equal(f.code, rows[i].code);
+		if (f.code == 553) {
+			assert_int_equal(f.verdict, RESOLVE_REFUSE);
+			assert_true(slice_eq(f.status, SLICE_LIT("5.7.1")));
+			assert_true(slice_eq(f.text,
+			    SLICE_LIT("sorry, your envelope sender is in my "
+				      "badmailfrom list")));
+		}
+	}
+	close_all(c);
 }
 
 /* A table that cannot be read: temporary, for every address whose way
@@ -609,7 +653,7 @@ test_length_bounds(void **state)
 
 		memset(address, 'a', n);
 		memcpy(address + n, "@example.org", 12);
-		resolve(&resolver, slice_of(address, n + 12), &f);
+		resolve(&resolver, slice_of(address, n + 12), SLICE_NONE, &f);
 		assert_int_equal(f.verdict, RESOLVE_REFUSE);
 		assert_int_equal(f.code, n <= LOCAL_PART_BYTES_MAX ? 550 : 501);
 	}
@@ -617,7 +661,7 @@ test_length_bounds(void **state)
 		struct fr_resolved f;
 
 		memset(address, 'a', sizeof(address));
-		resolve(&resolver, slice_of(address, n), &f);
+		resolve(&resolver, slice_of(address, n), SLICE_NONE, &f);
 		assert_int_equal(f.code, 501);
 	}
 	close_all(c);
@@ -751,6 +795,7 @@ main(void)
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),
 		cmocka_unit_test(test_owner),
+		cmocka_unit_test(test_badmailfrom),
 		cmocka_unit_test(test_missing_table),
 		cmocka_unit_test(test_length_bounds),
 		cmocka_unit_test(test_explain),
