@@ -27,6 +27,7 @@ struct server;
 struct session;
 
 enum {
+	SERVER_ROWS = 11, /* in the limits page, besides pools */
 	LISTENERS_MAX = 64,
 	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
 	READ_BYTES_MIN = 4096, /* first window of a body */
@@ -73,8 +74,9 @@ struct server {
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
-	unsigned shown;		    /* status line: sessions + 1; 0: none yet */
-	bool stressed;		    /* unproven clients get short timeouts */
+	struct limit_row *rows[SERVER_ROWS];
+	unsigned shown; /* status line: sessions + 1; 0: none yet */
+	bool stressed;	/* unproven clients get short timeouts */
 
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;

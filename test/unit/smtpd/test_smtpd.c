@@ -662,6 +662,109 @@ test_client_goes_away(void **state)
 	world_close();
 }
 
+static uint32_t name_tag;
+static char name_address[65];
+
+static void
+on_dns_frame(void *arg, struct chan *c, struct frame *f)
+{
+	struct fr_dns_name q;
+
+	(void)arg;
+	(void)c;
+	assert_true(get_dns_name(f, &q));
+	copy(name_address, q.address);
+	name_tag = f->tag;
+}
+
+static struct chan *
+connect_dns(struct chan **slot)
+{
+	static const struct chan_events events = { on_dns_frame, on_peer_closed,
+		NULL };
+	int fd[2];
+
+	assert_int_equal(chan_pair(fd), OK);
+	server_set_channel(w.sv, ROLE_DNS, 0, fd[0]);
+	assert_int_equal(chan_open(w.loop, &w.acct, fd[1], ROLE_DNS, ROLE_SMTPD,
+			     0, &events, slot, 1 << 16, slot),
+	    OK);
+	return *slot;
+}
+
+/* The greeting and HELO do not wait for the client's name, MAIL does. */
+static void
+test_name(void **state)
+{
+	struct fr_dns_named f = { .verdict = DNS_FOUND,
+		.name = SLICE_LIT("c.example.net") };
+	struct chan *dns;
+	int fd;
+
+	(void)state;
+	world_open(CONF);
+	connect_dns(&dns);
+	fd = greeted("198.51.100.1");
+	assert_string_equal(name_address, "198.51.100.1");
+	say(fd, START "DATA\r\n");
+	assert_hears(fd, "");
+	assert_int_equal(send_dns_named(dns, name_tag, &f, -1), OK);
+	assert_hears(fd, OK_MAIL OK_RCPT GO354);
+	say(fd, "x\r\n.\r\n");
+	assert_hears(fd, QUEUED);
+	assert_memory_equal(w.txn.body,
+	    "Received: from c.example (c.example.net [198.51.100.1])", 55);
+	close(fd);
+	/* A name that is none, an answer that is late, a role that goes. */
+	fd = greeted("198.51.100.1");
+	f.name = SLICE_LIT("bad name");
+	assert_int_equal(send_dns_named(dns, name_tag, &f, -1), OK);
+	assert_int_equal(send_dns_named(dns, name_tag, &f, -1), OK);
+	say(fd, "MAIL FROM:<>\r\n");
+	assert_hears(fd, OK_MAIL);
+	close(fd);
+	fd = greeted("198.51.100.1");
+	say(fd, "MAIL FROM:<>\r\n");
+	assert_hears(fd, "");
+	chan_close(dns);
+	turns(5);
+	assert_hears(fd, OK_MAIL);
+	close(fd);
+	/* Gone while it is asked. */
+	connect_dns(&dns);
+	fd = client_at("198.51.100.1", LISTEN_SMTP);
+	close(fd);
+	turns(5);
+	assert_int_equal(send_dns_named(dns, name_tag, &f, -1), OK);
+	turns(5);
+	assert_int_equal(w.sv->tags.in_use, 0);
+	chan_close(dns);
+	world_close();
+}
+
+/* A new configuration holds for sessions that are open, too. */
+static void
+test_reload(void **state)
+{
+	const struct conf *next;
+	int fd;
+
+	(void)state;
+	world_open(CONF);
+	fd = greeted("198.51.100.1");
+	assert_int_equal(conf_load_text(&w.acct,
+			     slice_str(CONF "message_size_limit = 10\n"),
+			     "test", w.report, &next),
+	    OK);
+	server_reload(w.sv, next);
+	conf_free(w.conf);
+	w.conf = next;
+	say(fd, "MAIL FROM:<> SIZE=11\r\n");
+	assert_hears(fd, "552 5.3.4 Message size exceeds fixed limit\r\n");
+	close(fd);
+	world_close();
+}
+
 /* Bodies that are refused give their reservation back at once. */
 static void
 test_refused_body(void **state)
@@ -882,6 +985,8 @@ main(void)
 		cmocka_unit_test(test_queue_lost),
 		cmocka_unit_test(test_lookup_lost_and_late),
 		cmocka_unit_test(test_client_goes_away),
+		cmocka_unit_test(test_name),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_refused_body),
 		cmocka_unit_test(test_pipelined_bdat),
 		cmocka_unit_test(test_gate_and_counts),
