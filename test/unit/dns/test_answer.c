@@ -125,7 +125,7 @@ make_bomb(uint8_t *buf, unsigned count)
 
 /* Attack 34: a thousand MX records: the best are kept. */
 static void
-test_many_mx(void **state)
+test_row_34_a_thousand_mx(void **state)
 {
 	static const unsigned counts[] = { DNS_MX_MAX - 1, DNS_MX_MAX,
 		DNS_MX_MAX + 1, 1000 };
@@ -148,7 +148,7 @@ test_many_mx(void **state)
 
 /* Whatever is cut off or changed, the reader ends and stays in bounds. */
 static void
-test_damage(void **state)
+test_row_34_damaged_messages(void **state)
 {
 	static struct dns_answer a;
 	static uint8_t good[65536], bad[65536];
@@ -190,8 +190,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
-		cmocka_unit_test(test_many_mx),
-		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_row_34_a_thousand_mx),
+		cmocka_unit_test(test_row_34_damaged_messages),
 		cmocka_unit_test(test_reverse),
 	};
 

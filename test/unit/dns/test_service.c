@@ -564,7 +564,7 @@ test_hosts(void **state)
 
 /* Attack 34: 25 MX, none with an address: 20 names, then the end. */
 static void
-test_mx_bomb(void **state)
+test_row_34_names_without_addresses(void **state)
 {
 	(void)state;
 	assert_string_equal(hosts(DNS_MX, CONF_INET4, "bomb.test"),
@@ -586,7 +586,7 @@ test_names(void **state)
 
 /* The time for everything: silence, forged and damaged answers. */
 static void
-test_time(void **state)
+test_row_34_silence_and_forgery(void **state)
 {
 	(void)state;
 	assert_string_equal(hosts(DNS_MX, 3, "silent.test"),
@@ -648,10 +648,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mx_bomb, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_row_34_names_without_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_time, setup_short,
-		    teardown),
+		cmocka_unit_test_setup_teardown(test_row_34_silence_and_forgery,
+		    setup_short, teardown),
 		cmocka_unit_test_setup_teardown(test_gate, setup_narrow,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_peer_gone, setup,

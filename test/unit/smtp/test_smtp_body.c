@@ -113,7 +113,7 @@ test_plain_is_one_slice(void **state)
 
 /* From any octets: every CR LF in pairs, and one CRLF.CRLF, at the end. */
 static void
-test_random_never_smuggles(void **state)
+test_row_2_nothing_is_smuggled_out(void **state)
 {
 	static const char alphabet[] = "\r\n.a";
 	char in[40], wire[256];
@@ -148,7 +148,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_plain_is_one_slice),
-		cmocka_unit_test(test_random_never_smuggles),
+		cmocka_unit_test(test_row_2_nothing_is_smuggled_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

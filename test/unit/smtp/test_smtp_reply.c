@@ -201,7 +201,7 @@ test_limits(void **state)
 
 /* A line that never ends costs neither memory nor time without bound. */
 static void
-test_endless_line(void **state)
+test_row_42_endless_line(void **state)
 {
 	struct smtp_reply r;
 	size_t total = 0;
@@ -241,7 +241,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_row_42_endless_line),
 		cmocka_unit_test(test_lines),
 	};
 
