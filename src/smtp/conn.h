@@ -91,3 +91,12 @@ void conn_lost(struct conn *c, const char *dsn, const char *text);
 /* Between messages, without a job: keep it, or say QUIT. */
 void conn_release(struct conn *c);
 void conn_quit(struct conn *c);
+
+/* ---- result.c ---- */
+
+enum { CONN_REPLY_BYTES = 800 }; /* of a reply in a result; the rest is ours */
+
+/* The last reply in one line, cut. */
+void conn_reply_line(const struct conn *c, char buf[static CONN_REPLY_BYTES]);
+/* Give the machine's result to the job. */
+void conn_note_result(struct conn *c);

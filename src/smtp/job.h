@@ -111,11 +111,15 @@ struct job {
 	unsigned reported;	    /* recipients whose results were sent */
 };
 
+/* ---- gather.c ---- */
+
 /* Frames of a job; malformed: false. */
 bool job_on_rcpts(struct agent *g, const struct frame *f);
 bool job_on_extents(struct agent *g, const struct frame *f);
 bool job_on_job(struct agent *g, const struct frame *f);
 
+/* All of it has come: begin. */
+void job_start(struct job *j);
 /* Drop it without a word: the queue is gone. */
 void job_drop(struct job *j);
 

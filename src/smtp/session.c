@@ -23,91 +23,7 @@
 #include "smtp/agent.h"
 #include "smtp/conn.h"
 
-enum {
-	SAY_BYTES = 8192,
-	REPLY_BYTES = 800, /* of a reply in a result; the rest is ours */
-};
-
-/* ---- words ---- */
-
-/* The reply in one line, cut. */
-static void
-reply_line(const struct conn *c, char buf[static REPLY_BYTES])
-{
-	struct slice s = smtp_reply_text(&c->client.reply);
-	size_t n = s.len < REPLY_BYTES - 1 ? s.len : REPLY_BYTES - 1;
-
-	for (size_t i = 0; i < n; i++)
-		buf[i] =
-		    s.data[i] == '\n' || s.data[i] == '\0' ? ' ' : s.data[i];
-	buf[n] = '\0';
-}
-
-static void
-set_dsn(struct job_trouble *t, const char *dsn)
-{
-	(void)slice_copy(slice_str(dsn), t->dsn, sizeof(t->dsn));
-}
-
-/* ---- results ---- */
-
-static void
-describe_reply(struct conn *c, struct job_trouble *t)
-{
-	const struct smtp_client_result *r = &c->client.result;
-	char reply[REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
-
-	reply_line(c, reply);
-	if (r->code / 100 == 2) {
-		t->status = JOB_SENT;
-		t->text = job_keep(c->job, reply);
-		return;
-	}
-	snprintf(text, sizeof(text), "host %.120s said: %s (in reply to %s)",
-	    c->site, reply, r->command);
-	t->text = job_keep(c->job, text);
-}
-
-static void
-describe_refusal(struct conn *c, struct job_trouble *t)
-{
-	const struct smtp_client *m = &c->client;
-	char text[JOB_TEXT_BYTES_MAX];
-
-	switch (m->result.kind) {
-	case SMTP_RESULT_TOO_BIG:
-		snprintf(text, sizeof(text),
-		    "message size %llu exceeds size limit %llu of server %s",
-		    (unsigned long long)c->job->txn.size_bytes,
-		    (unsigned long long)m->size_max, c->site);
-		break;
-	case SMTP_RESULT_NO_UTF8:
-		snprintf(text, sizeof(text),
-		    "SMTPUTF8 is required, but was not offered by host %s",
-		    c->site);
-		break;
-	default:
-		snprintf(text, sizeof(text),
-		    "the address cannot be given to another server");
-		break;
-	}
-	t->text = job_keep(c->job, text);
-}
-
-static void
-note_result(struct conn *c)
-{
-	const struct smtp_client_result *r = &c->client.result;
-	struct job_trouble t = { .relay = c->job->relay };
-
-	t.status = r->code / 100 == 5 ? JOB_FAILED : JOB_DEFERRED;
-	set_dsn(&t, r->status);
-	if (r->kind == SMTP_RESULT_REPLY)
-		describe_reply(c, &t);
-	else
-		describe_refusal(c, &t);
-	job_note(c->job, r->all, r->rcpt, &t, r->code / 100 == 4);
-}
+enum { SAY_BYTES = 8192 };
 
 /* ---- the end of a session ---- */
 
@@ -170,12 +86,12 @@ local_trouble(struct conn *c, const char *dsn, const char *text)
 static void
 on_refused(struct conn *c)
 {
-	char reply[REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
+	char reply[CONN_REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
 	char dsn[SMTP_STATUS_BYTES];
 	bool greeting = smtp_client_waits(&c->client) == SMTP_WAIT_GREETING;
 	bool failed = c->client.reply.code / 100 == 5 && !greeting;
 
-	reply_line(c, reply);
+	conn_reply_line(c, reply);
 	smtp_reply_status(&c->client.reply, dsn);
 	if (!failed)
 		dsn[0] = '4';
@@ -188,7 +104,7 @@ on_refused(struct conn *c)
 static void
 on_broken(struct conn *c)
 {
-	char reply[REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
+	char reply[CONN_REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
 	char dsn[SMTP_STATUS_BYTES] = "4.5.0";
 
 	if (c->state == CONN_QUITTING) {
@@ -200,7 +116,7 @@ on_broken(struct conn *c)
 		    "remote protocol error in reply from %s while %s", c->site,
 		    smtp_client_doing(&c->client));
 	} else {
-		reply_line(c, reply);
+		conn_reply_line(c, reply);
 		smtp_reply_status(&c->client.reply, dsn);
 		dsn[0] = '4';
 		snprintf(text, sizeof(text), "host %.120s said: %s (while %s)",
@@ -416,7 +332,7 @@ act(struct conn *c, enum smtp_client_step step, bool untouched, bool in_step)
 			start_fresh(c);
 			return false;
 		}
-		note_result(c);
+		conn_note_result(c);
 		return true;
 	case SMTP_STEP_BODY: begin_body(c); return true;
 	case SMTP_STEP_END: on_end(c, in_step); return false;
