@@ -15,10 +15,7 @@
 #include "local/workers.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,8 +26,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ev/loop.h"
-
-enum { PIPE_BYTES = 256 * 1024 };
+#include "local/launch.h"
 
 struct worker {
 	struct list_node node; /* in workers.live or workers.dying */
@@ -352,63 +348,6 @@ on_channel(void *arg, struct ev_io *io, unsigned ready)
 
 /* ---- the beginning of a worker ---- */
 
-/* Everything but the two ends is closed in the child, and the parent's
- * signal dispositions do not pass. */
-static int
-spawn(struct workers *all, const struct owner *id, int chan_fd, int pipe_fd,
-    pid_t *pid_out)
-{
-	char uid[16], gid[16], spool_gid[16];
-	char name[] = "weir-deliver";
-	char *argv[] = { name, uid, gid, spool_gid, all->host, NULL };
-	char *envp[] = { NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, every;
-	int r;
-
-	snprintf(uid, sizeof(uid), "%lu", (unsigned long)id->uid);
-	snprintf(gid, sizeof(gid), "%lu", (unsigned long)id->gid);
-	snprintf(spool_gid, sizeof(spool_gid), "%lu",
-	    (unsigned long)id->spool_gid);
-	sigemptyset(&none);
-	sigfillset(&every);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	posix_spawn_file_actions_adddup2(&actions, chan_fd, WORKER_CHANNEL_FD);
-	posix_spawn_file_actions_adddup2(&actions, pipe_fd, WORKER_BODY_FD);
-	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &every);
-	posix_spawnattr_setflags(&attr,
-	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	r = posix_spawn(pid_out, all->program, &actions, &attr, argv, envp);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return r;
-}
-
-/* Both ends of channel and pipe; index 0 is ours. */
-static bool
-make_ends(int chan[2], int pipe_fds[2])
-{
-	int p[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, chan) < 0)
-		return false;
-	if (pipe2(p, O_CLOEXEC) < 0) {
-		close(chan[0]);
-		close(chan[1]);
-		return false;
-	}
-	pipe_fds[0] = p[1];
-	pipe_fds[1] = p[0];
-	/* A larger pipe wakes both sides less often; refused is no harm. */
-	(void)fcntl(p[1], F_SETPIPE_SZ, PIPE_BYTES);
-	(void)fcntl(p[1], F_SETFL, O_NONBLOCK);
-	return true;
-}
-
 static void
 init_worker(struct worker *w, struct workers *all, const struct owner *id)
 {
@@ -427,24 +366,13 @@ init_worker(struct worker *w, struct workers *all, const struct owner *id)
 static bool
 start(struct workers *all, struct worker *w, const struct owner *id)
 {
-	int chan[2], body[2], r;
+	struct launched sp;
 
-	if (!make_ends(chan, body)) {
-		log_warning("cannot make channel of a worker: %m");
+	if (!launch_worker(all->program, all->host, id, &sp))
 		return false;
-	}
-	r = spawn(all, id, chan[1], body[1], &w->pid);
-	close(chan[1]);
-	close(body[1]);
-	if (r != 0) {
-		errno = r;
-		log_warning("cannot execute %s: %m", all->program);
-		close(chan[0]);
-		close(body[0]);
-		return false;
-	}
-	w->chan_fd = chan[0];
-	w->pipe_fd = body[0];
+	w->pid = sp.pid;
+	w->chan_fd = sp.chan_fd;
+	w->pipe_fd = sp.pipe_fd;
 	init_worker(w, all, id);
 	return true;
 }

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,13 +20,12 @@
 
 #include "base/assert.h"
 #include "proto/envelope.h"
+#include "sendmail/talk.h"
 
 enum {
 	TIMEOUT_S = 300,
 	VISIT_TIMEOUT_S = 5,
 	LAST_WORDS_MS = 30 * 1000,
-	REPLY_BYTES_MAX = 16 * 1024, /* one reply, all its lines */
-	COMMANDS_BYTES = 16 * 1024,
 	/* Recipients in a group: their replies fit into the socket while we
 	 * still write. */
 	GROUP_MAX = 50,
@@ -76,128 +74,7 @@ client_connect(const char *queue_directory, int *fd_out, struct errtext *et)
 	return EX_TEMPFAIL;
 }
 
-/* ---- talking ---- */
-
-struct talk {
-	int fd;
-	struct errtext *et;
-	size_t at, len; /* unread in in */
-	char in[4096];
-	int code;	/* of the last reply */
-	char text[512]; /* of its last line, printable */
-	size_t out_len;
-	char out[COMMANDS_BYTES];
-};
-
-static bool
-write_all(struct talk *t, const char *data, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = send(t->fd, data, len, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			err_sys(t->et, errno, "writing to the server");
-			return false;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-static bool
-flush_commands(struct talk *t)
-{
-	size_t len = t->out_len;
-
-	t->out_len = 0;
-	return write_all(t, t->out, len);
-}
-
-static bool
-read_byte(struct talk *t, char *out)
-{
-	ssize_t n;
-
-	if (t->at == t->len) {
-		do
-			n = recv(t->fd, t->in, sizeof(t->in), 0);
-		while (n < 0 && errno == EINTR);
-		if (n <= 0) {
-			if (n == 0)
-				err_set(t->et, ERR_CLOSED,
-				    "the server closed the connection");
-			else
-				err_sys(t->et, errno,
-				    "reading from the server");
-			return false;
-		}
-		t->at = 0;
-		t->len = (size_t)n;
-	}
-	*out = t->in[t->at++];
-	return true;
-}
-
-/* One line of a reply into t->text; more_out: others follow. */
-static bool
-read_line(struct talk *t, bool *more_out, size_t *bytes)
-{
-	size_t n = 0;
-	uint64_t code;
-	char c = 0;
-
-	while (c != '\n') {
-		if (!read_byte(t, &c))
-			return false;
-		if (++*bytes > REPLY_BYTES_MAX) {
-			err_set(t->et, ERR_PROTOCOL, "reply too long");
-			return false;
-		}
-		if (n + 1 < sizeof(t->text) && c != '\r' && c != '\n')
-			t->text[n++] = c >= ' ' && c < 127 ? c : '?';
-	}
-	t->text[n] = '\0';
-	if (n < 3 || !slice_to_u64(slice_of(t->text, 3), 599, &code) ||
-	    code < 200) {
-		err_set(t->et, ERR_PROTOCOL, "bad reply \"%s\"", t->text);
-		return false;
-	}
-	t->code = (int)code;
-	*more_out = t->text[3] == '-';
-	return true;
-}
-
-static bool
-read_reply(struct talk *t)
-{
-	size_t bytes = 0;
-	bool more = true;
-
-	while (more)
-		if (!read_line(t, &more, &bytes))
-			return false;
-	return true;
-}
-
-static void put_command(struct talk *t, const char *fmt, ...) PRINTF(2, 3);
-
-static void
-put_command(struct talk *t, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(t->out + t->out_len, sizeof(t->out) - t->out_len, fmt,
-	    ap);
-	va_end(ap);
-	ASSERT(n > 0 && (size_t)n < sizeof(t->out) - t->out_len);
-	t->out_len += (size_t)n;
-}
+/* ---- the conversation ---- */
 
 /* Exit status for a refusal of the whole message. */
 static int
@@ -212,7 +89,7 @@ refusal(struct talk *t)
 static int
 expect(struct talk *t, int code)
 {
-	if (!read_reply(t))
+	if (!talk_read_reply(t))
 		return EX_TEMPFAIL;
 	return t->code / 100 == code / 100 ? EX_OK : refusal(t);
 }
@@ -220,15 +97,15 @@ expect(struct talk *t, int code)
 static void
 put_mail(struct talk *t, const struct message *m)
 {
-	put_command(t, "MAIL FROM:<%.*s> BODY=8BITMIME", SLICE_ARGS(m->sender));
+	talk_put(t, "MAIL FROM:<%.*s> BODY=8BITMIME", SLICE_ARGS(m->sender));
 	if (m->utf8)
-		put_command(t, " SMTPUTF8");
+		talk_put(t, " SMTPUTF8");
 	if (m->options->ret != RET_NONE)
-		put_command(t, " RET=%s",
+		talk_put(t, " RET=%s",
 		    m->options->ret == RET_FULL ? "FULL" : "HDRS");
 	if (m->envid_len > 0)
-		put_command(t, " ENVID=%.*s", (int)m->envid_len, m->envid);
-	put_command(t, "\r\n");
+		talk_put(t, " ENVID=%.*s", (int)m->envid_len, m->envid);
+	talk_put(t, "\r\n");
 }
 
 static void
@@ -242,7 +119,7 @@ put_notify(struct talk *t, uint8_t notify)
 	for (i = 0; i < ARRAY_LEN(names); i++) {
 		if (!(notify & 1u << i))
 			continue;
-		put_command(t, "%s%s", before, names[i]);
+		talk_put(t, "%s%s", before, names[i]);
 		before = ",";
 	}
 }
@@ -256,16 +133,16 @@ send_group(struct talk *t, const struct message *m, size_t from, size_t to,
 
 	for (i = from; i < to; i++) {
 		if (sizeof(t->out) - t->out_len < ADDRESS_BYTES_MAX + 128 &&
-		    !flush_commands(t))
+		    !talk_flush(t))
 			return EX_TEMPFAIL;
-		put_command(t, "RCPT TO:<%.*s>", SLICE_ARGS(m->rcpts[i]));
+		talk_put(t, "RCPT TO:<%.*s>", SLICE_ARGS(m->rcpts[i]));
 		put_notify(t, m->options->notify);
-		put_command(t, "\r\n");
+		talk_put(t, "\r\n");
 	}
-	if (!flush_commands(t))
+	if (!talk_flush(t))
 		return EX_TEMPFAIL;
 	for (i = from; i < to; i++) {
-		if (!read_reply(t))
+		if (!talk_read_reply(t))
 			return EX_TEMPFAIL;
 		if (t->code / 100 == 2)
 			++*taken;
@@ -285,7 +162,7 @@ send_envelope(struct talk *t, const struct message *m, size_t *taken)
 	int status;
 
 	put_mail(t, m);
-	if (!flush_commands(t))
+	if (!talk_flush(t))
 		return EX_TEMPFAIL;
 	status = expect(t, 250);
 	for (at = 0; at < m->rcpt_count && status == EX_OK; at = to) {
@@ -309,9 +186,8 @@ send_body(struct talk *t, struct message *m)
 			err_set(t->et, ERR_IO, "cannot read the message");
 			return EX_IOERR;
 		}
-		put_command(t, "BDAT %zu%s\r\n", piece.len,
-		    last ? " LAST" : "");
-		if (!flush_commands(t) || !write_all(t, piece.data, piece.len))
+		talk_put(t, "BDAT %zu%s\r\n", piece.len, last ? " LAST" : "");
+		if (!talk_flush(t) || !talk_write(t, piece.data, piece.len))
 			return EX_TEMPFAIL;
 		status = expect(t, 250);
 	}
@@ -330,8 +206,8 @@ client_submit(struct message *m, int fd, bool *begun_out, struct errtext *et)
 	status = expect(&t, 220);
 	if (status != EX_OK)
 		return status;
-	put_command(&t, "EHLO localhost\r\n");
-	if (!flush_commands(&t))
+	talk_put(&t, "EHLO localhost\r\n");
+	if (!talk_flush(&t))
 		return EX_TEMPFAIL;
 	status = expect(&t, 250);
 	*begun_out = status == EX_OK;
@@ -345,8 +221,8 @@ client_submit(struct message *m, int fd, bool *begun_out, struct errtext *et)
 		status = send_body(&t, m);
 	if (status != EX_OK)
 		return status;
-	put_command(&t, "QUIT\r\n");
-	(void)flush_commands(&t);
+	talk_put(&t, "QUIT\r\n");
+	(void)talk_flush(&t);
 	if (taken == m->rcpt_count)
 		return EX_OK;
 	err_set(et, ERR_NOTFOUND,

@@ -1,0 +1,67 @@
+/*
+ * jobs_internal: a job, for jobs.c, which runs it, and assemble.c, which puts
+ * it together.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "ipc/job.h"
+#include "local/jobs.h"
+#include "local/workers.h"
+#include "proto/envelope.h"
+
+/* Some of a job's extents, in the order in which they came. */
+struct piece {
+	struct piece *next;
+	uint32_t count;
+	struct extent *extents;
+};
+
+struct job_delivery {
+	struct delivery d;
+	struct job *job;
+	struct job_rcpt rcpt;
+};
+
+struct rcpt_piece {
+	struct rcpt_piece *next;
+	uint32_t count;
+	struct job_delivery *deliveries;
+};
+
+struct job {
+	struct hash_node hash;
+	struct list_node node;	 /* in jobs.all */
+	struct list_node answer; /* in jobs.answers when it is over */
+	struct jobs *jobs;
+	uint32_t tag;
+	/* Frames of some job were dropped: see struct jobs. */
+	bool dropped_others;
+	bool refused; /* memory was: forget what comes, then defer */
+	bool begun;   /* JOB came */
+	struct arena arena;
+	struct piece *extents, **extents_end;
+	struct rcpt_piece *rcpts, **rcpts_end;
+	uint32_t extent_count, rcpt_count;
+	uint32_t open_count;	    /* deliveries that are not over */
+	struct extent *all_extents; /* contiguous */
+	struct envelope envelope;
+	struct slice transport;
+	struct mono began;
+	/* How far the results were sent. */
+	struct rcpt_piece *answer_piece;
+	uint32_t answer_index;
+};
+
+/*
+ * job_assemble(j, f):
+ * Take in one of JOB_EXTENTS, JOB_RCPTS and JOB.  ERR_PROTOCOL: it does not
+ * fit together; ERR_FULL: no memory.
+ */
+MUST_CHECK enum err job_assemble(struct job *j, struct frame *f);

@@ -1,0 +1,23 @@
+/*
+ * launch: starting the process of a worker.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "local/target.h"
+
+struct launched {
+	pid_t pid;
+	int chan_fd; /* requests and results; SOCK_SEQPACKET */
+	int pipe_fd; /* bodies; does not block */
+};
+
+/*
+ * launch_worker(program, host, id, out):
+ * Execute program (weir-deliver) for id, with host for its unique names.  The
+ * descriptors of out are the caller's.  False after a line in the log.
+ */
+bool launch_worker(const char *program, const char *host,
+    const struct owner *id, struct launched *out);
