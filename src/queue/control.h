@@ -98,3 +98,10 @@ MUST_CHECK enum err control_matches(struct client *c,
 uint8_t control_status(const struct store_row *row); /* enum ctl_status */
 void control_end(struct client *c, enum err e, const char *text);
 void control_again(struct client *c); /* go on in the next turn */
+
+/* control.c and control_client.c to each other */
+extern const struct chan_events control_events;
+void control_step(void *arg, struct ev_task *t);
+void control_moved(struct client *c, int64_t ms); /* a deadline from now */
+void control_client_close(struct client *c);
+void control_client_free(struct client *c);

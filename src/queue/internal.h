@@ -365,7 +365,19 @@ void txn_drop(struct queue *q, struct txn *t);
 void txn_set_short(struct queue *q, bool is_short);
 /* Take it as far as it goes now; it may be gone afterwards. */
 void txn_advance(struct queue *q, struct txn *t);
-MUST_CHECK enum err txn_commit(struct queue *q, struct txn *t);
+/* Refuse it for good; it is gone afterwards. */
+void txn_fail(struct queue *q, struct txn *t, enum err e);
+/* The store has no room: it waits, and so do all that send bodies. */
+void txn_stall(struct queue *q, struct txn *t);
+void txn_answer(struct txn *t, enum err e); /* TXN_DONE */
+/* Without its message, which lives on after a commit. */
+void txn_free(struct queue *q, struct txn *t);
+
+/* ---- txn_body.c ---- */
+void txn_on_body(struct peer *p, struct txn *t, struct frame *f);
+void txn_on_commit(struct peer *p, struct txn *t, struct frame *f);
+/* Give the store what waits; then the envelope, if all has come. */
+MUST_CHECK enum err txn_write(struct queue *q, struct txn *t);
 
 /* ---- msg.c ---- */
 /* NULL: no room.  internal: may use the reserve. */
@@ -432,7 +444,7 @@ void segments_free(struct peer *p);
 MUST_CHECK enum err segments_send_extents(struct peer *p, uint32_t tag,
     const struct store_msg *m, uint32_t *from);
 
-/* ---- result.c ---- */
+/* ---- result.c, outcome.c ---- */
 /* What an attempt, or a decision without one, came to. */
 struct result {
 	enum job_status status;

@@ -208,6 +208,7 @@ job_start(struct queue *q)
 	list_push_back(&j->agent->jobs, &j->node);
 	j->agent->job_count++;
 	job_send(q, j);
+	status_changed(q); /* each start is a line in format qmail */
 	return true;
 }
 
