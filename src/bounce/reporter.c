@@ -8,85 +8,15 @@
  * transaction: REPORT_FAILED, the queue asks again.  The queue goes away:
  * everything is forgotten, it has what is owed in its log.
  */
-#include "bounce/reporter.h"
+#include "bounce/reporter_int.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/buf.h"
-#include "base/hash.h"
-#include "base/list.h"
 #include "base/mem.h"
-#include "bounce/compose.h"
 #include "conf/conf.h"
-#include "ev/loop.h"
-#include "ipc/chan.h"
-#include "ipc/frames.h"
-
-enum {
-	REPORTS_MAX = 8, /* the queue has at most 4 at once */
-	SEGMENTS_MAX = 1024,
-	CHAN_QUEUE_BYTES = 128 << 10,
-	EXTENTS_BYTES_MAX = 8192 * EXTENT_BYTES,
-	RCPTS_BYTES_MAX = 1 << 20,
-	READ_BYTES = 16384,
-	/* A header that is longer than this is cut. */
-	HEADER_BYTES_MAX = 128 << 10,
-};
-
-enum stage {
-	STAGE_GATHER, /* until REPORT */
-	STAGE_OPEN,   /* TXN_READY is awaited */
-	STAGE_HEAD,
-	STAGE_TEXT, /* of each recipient */
-	STAGE_STATUS_HEAD,
-	STAGE_STATUS, /* of each recipient */
-	STAGE_ORIGINAL_HEAD,
-	STAGE_ORIGINAL,
-	STAGE_TAIL,
-	STAGE_COMMIT,
-	STAGE_DONE, /* TXN_DONE is awaited */
-};
-
-struct segment {
-	struct list_node node;
-	uint64_t number;
-	int fd;
-};
-
-struct report {
-	bool used;
-	uint32_t tag;
-	uint8_t stage; /* enum stage */
-	struct buf extents, rcpts;
-	uint32_t extent_count, rcpt_count;
-	char *envelope_bytes; /* encoded; charged */
-	char *to;	      /* charged; of c.to */
-	struct envelope envelope;
-	struct compose c;
-	struct buf out;	     /* composed, not sent */
-	size_t rcpt_at;	     /* in rcpts: next recipient */
-	size_t extent_at;    /* in extents: next piece */
-	uint32_t piece_done; /* bytes of that piece that were read */
-	uint32_t newlines;   /* STAGE_ORIGINAL: state of the header's end */
-	bool ends_crlf;
-	uint64_t header_bytes;
-	uint64_t body_bytes; /* sent */
-	uint32_t credit;
-};
-
-struct reporter {
-	struct reporter_env env;
-	const struct conf *conf;
-	struct chan *chan;
-	struct list segments; /* newest first */
-	unsigned segment_count;
-	struct report reports[REPORTS_MAX];
-	struct ev_timer idle;
-	unsigned char *piece; /* COMPOSE_PIECE_BYTES_MAX */
-};
 
 /* ---- reports ---- */
 
@@ -149,206 +79,6 @@ report_failed(struct reporter *p, struct report *r, enum err e, const char *why,
 	report_free(p, r);
 }
 
-/* ---- segments ---- */
-
-static struct segment *
-segment_find(struct reporter *p, uint64_t number)
-{
-	struct list_node *n = list_first(&p->segments);
-
-	for (; n != NULL; n = list_next(&p->segments, n)) {
-		struct segment *s = CONTAINER(n, struct segment, node);
-
-		if (s->number == number)
-			return s;
-	}
-	return NULL;
-}
-
-static void
-segment_free(struct reporter *p, struct segment *s)
-{
-	(void)close(s->fd);
-	list_remove(&s->node);
-	p->segment_count--;
-	mem_free(p->env.acct, s);
-}
-
-static void
-on_segment(struct reporter *p, struct frame *f)
-{
-	struct fr_segment in;
-	struct segment *s;
-
-	if (!get_segment(f, &in) || f->fd < 0) {
-		chan_bad(p->chan, "SEGMENT");
-		return;
-	}
-	s = segment_find(p, in.number);
-	if (s != NULL)
-		segment_free(p, s);
-	s = p->segment_count < SEGMENTS_MAX ? mem_alloc(p->env.acct, sizeof(*s))
-					    : NULL;
-	if (s == NULL)
-		return; /* the report that needs it fails */
-	s->number = in.number;
-	s->fd = f->fd;
-	f->fd = -1;
-	list_push_front(&p->segments, &s->node);
-	p->segment_count++;
-}
-
-/* The next bytes of the original into buf: how many; 0: no more; -1: they
- * cannot be read (errno). */
-static ssize_t
-read_original(struct reporter *p, struct report *r, char *buf, size_t size)
-{
-	for (;;) {
-		struct slice all = buf_data(&r->extents);
-		struct rd rd = rd_of(slice_sub(all, r->extent_at, all.len));
-		struct segment *s;
-		struct extent e;
-		ssize_t got;
-
-		if (rd.left == 0)
-			return 0;
-		if (!extent_get(&rd, &e)) {
-			errno = EPROTO;
-			return -1;
-		}
-		if (r->piece_done == e.length) {
-			r->extent_at += EXTENT_BYTES;
-			r->piece_done = 0;
-			continue;
-		}
-		s = segment_find(p, e.segment);
-		if (s == NULL) {
-			errno = ENOENT;
-			return -1;
-		}
-		if (size > e.length - r->piece_done)
-			size = e.length - r->piece_done;
-		got = pread(s->fd, buf, size, (off_t)e.offset + r->piece_done);
-		if (got == 0)
-			errno = EIO; /* the segment is shorter than that */
-		if (got <= 0)
-			return -1;
-		r->piece_done += (uint32_t)got;
-		return got;
-	}
-}
-
-/* ---- composing ---- */
-
-/* Length of what belongs to the header in data; *end: it ends there. */
-static size_t
-header_part(struct report *r, const char *data, size_t len, bool *end)
-{
-	/* newlines counts the bytes of CRLF CRLF seen so far; at the start of
-	 * the message an empty line ends it at once. */
-	for (size_t i = 0; i < len; i++) {
-		char want = r->newlines % 2 == 0 ? '\r' : '\n';
-
-		if (data[i] == want)
-			r->newlines++;
-		else
-			r->newlines = data[i] == '\r' ? 1 : 0;
-		if (r->newlines == 4 || ++r->header_bytes == HEADER_BYTES_MAX) {
-			*end = true;
-			return i + 1;
-		}
-	}
-	return len;
-}
-
-/* Some of the original into out; false: it cannot be read. */
-static bool
-compose_body(struct reporter *p, struct report *r)
-{
-	char *to;
-	size_t room;
-	ssize_t got;
-	size_t len;
-	bool end = false;
-
-	if (buf_room(&r->out, READ_BYTES, &to, &room) != OK) {
-		errno = ENOMEM;
-		return false;
-	}
-	got = read_original(p, r, to, READ_BYTES);
-	if (got < 0)
-		return false;
-	len = (size_t)got;
-	if (r->c.header_only)
-		len = header_part(r, to, len, &end);
-	if (len > 0) {
-		r->ends_crlf = to[len - 1] == '\n';
-		buf_grew(&r->out, len);
-	}
-	if (got == 0 || end)
-		r->stage = STAGE_TAIL;
-	return true;
-}
-
-/* One recipient's piece; false: that was the last one before. */
-static bool
-compose_rcpt(struct report *r, struct wr *w)
-{
-	struct slice all = buf_data(&r->rcpts);
-	struct rd rd = rd_of(slice_sub(all, r->rcpt_at, all.len));
-	struct job_result j;
-
-	if (rd.left == 0) {
-		r->rcpt_at = 0;
-		return false;
-	}
-	if (!job_result_get(&rd, &j))
-		ASSERT(!"it decoded when it came");
-	r->rcpt_at = all.len - rd.left;
-	if (r->stage == STAGE_TEXT)
-		compose_rcpt_text(&r->c, &j, w);
-	else
-		compose_rcpt_status(&r->c, &j, w);
-	return true;
-}
-
-/* The next piece into out. */
-static bool
-compose_next(struct reporter *p, struct report *r)
-{
-	struct wr w = wr_of(p->piece, COMPOSE_PIECE_BYTES_MAX);
-
-	switch (r->stage) {
-	case STAGE_HEAD:
-		compose_head(&r->c, &w);
-		r->stage++;
-		break;
-	case STAGE_TEXT:
-	case STAGE_STATUS:
-		if (!compose_rcpt(r, &w))
-			r->stage++;
-		break;
-	case STAGE_STATUS_HEAD:
-		compose_status_head(&r->c, &w);
-		r->stage++;
-		break;
-	case STAGE_ORIGINAL_HEAD:
-		compose_original(&r->c, &w);
-		r->stage = r->c.original ? STAGE_ORIGINAL : STAGE_TAIL;
-		r->newlines = 2; /* at the beginning of a line */
-		r->ends_crlf = true;
-		break;
-	case STAGE_ORIGINAL: return compose_body(p, r);
-	default:
-		compose_tail(&r->c, !r->ends_crlf, &w);
-		r->stage = STAGE_COMMIT;
-		break;
-	}
-	ASSERT(!w.full);
-	errno = ENOMEM;
-	return buf_put(&r->out, wr_done(&w)) == OK;
-}
-
 /* ---- sending ---- */
 
 /* Send what is composed as far as credit and channel go.  False: wait. */
@@ -382,7 +112,7 @@ advance(struct reporter *p, struct report *r)
 			return;
 		if (r->stage == STAGE_COMMIT)
 			break;
-		if (!compose_next(p, r)) {
+		if (!report_compose(p, r)) {
 			report_failed(p, r, err_from_errno(errno),
 			    "the original cannot be read", true);
 			return;
@@ -583,7 +313,7 @@ on_frame(void *arg, struct chan *c, struct frame *f)
 
 	(void)c;
 	switch (f->type) {
-	case FRAME_SEGMENT: on_segment(p, f); break;
+	case FRAME_SEGMENT: segment_on_frame(p, f); break;
 	case FRAME_SEGMENT_DROP:
 		s = get_segment_drop(f, &drop) ? segment_find(p, drop.number)
 					       : NULL;
