@@ -50,10 +50,12 @@ release(struct client *c, const struct store_row *row)
 	if (e != OK)
 		return e;
 	log_message(row->id, "released");
-	/* Refused: it is due when it was before. */
+	/* Refused: it is due when it was before.  due_at() waits until the
+	 * index shows the change. */
 	if (store_due_set(c->q->store, row->id, queue_wall(c->q)) == OK)
-		due_now(c->q);
-	due_at(c->q, queue_wall(c->q).ms);
+		due_at(c->q, queue_wall(c->q).ms);
+	else
+		due_at(c->q, row->due_ms);
 	return OK;
 }
 
@@ -66,26 +68,31 @@ retry(struct client *c, const struct store_row *row, struct msg *m)
 		return ERR_NOTFOUND;
 	e = store_due_set(c->q->store, row->id, queue_wall(c->q));
 	if (e == OK)
-		due_now(c->q);
+		due_at(c->q, queue_wall(c->q).ms);
 	return e;
 }
 
-static enum err delete (struct client *c, const struct store_row *row,
-    struct msg *m) {
+static enum err
+drop(struct client *c, const struct store_row *row, struct msg *m)
+{
 	struct queue *q = c->q;
 	enum err e = store_remove_append(q->store, row->id, &c->ticket);
 
-	if (e != OK) return e;
-	if (m == NULL){ log_message(row->id, "removed"); return OK; }
-m->gone = true;
-m->ticket = c->ticket;
-report_forget(q, m);
-if (m->state == MSG_REPORTING) {
-	list_remove(&m->dirty);
-	m->state = MSG_ACTIVE;
-}
-msg_withdraw(q, m);
-return OK;
+	if (e != OK)
+		return e;
+	if (m == NULL) {
+		log_message(row->id, "removed");
+		return OK;
+	}
+	m->gone = true;
+	m->ticket = c->ticket;
+	report_forget(q, m);
+	if (m->state == MSG_REPORTING) {
+		list_remove(&m->dirty);
+		m->state = MSG_ACTIVE;
+	}
+	msg_withdraw(q, m);
+	return OK;
 }
 
 /* Undelivered recipients that do not run fail now. */
@@ -150,12 +157,13 @@ control_change(struct client *c, const struct store_row *row)
 		return e;
 	m = active_msg(q, row->id, &busy);
 	if (busy)
-		return ERR_NOTFOUND;
+		return ERR_AGAIN; /* until its result is durable, or it is read
+				   */
 	switch (c->verb) {
 	case CTL_VERB_HOLD: e = hold(c, row, m); break;
 	case CTL_VERB_RELEASE: e = release(c, row); break;
 	case CTL_VERB_RETRY: e = retry(c, row, m); break;
-	case CTL_VERB_DELETE: e = delete (c, row, m); break;
+	case CTL_VERB_DELETE: e = drop(c, row, m); break;
 	default: e = fail(c, row, m); break;
 	}
 	if (e == OK)
