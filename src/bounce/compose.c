@@ -227,8 +227,10 @@ put_fields(const struct compose *c, struct wr *w, const char *from_name,
 	put_date(w, (uint64_t)c->now.ms);
 	put(w, "\r\nDate: ");
 	put_date(w, (uint64_t)c->now.ms);
-	putf(w, "\r\nFrom: %s<MAILER-DAEMON@", from_name);
-	put_ascii(w, c->hostname);
+	putf(w, "\r\nFrom: %s<", from_name);
+	put_ascii(w, c->from_local);
+	put(w, "@");
+	put_ascii(w, c->from_host);
 	put(w, ">\r\nTo: <");
 	/* Canonical: no control characters; UTF-8 makes it SMTPUTF8. */
 	wr_raw(w, c->to);

@@ -41,6 +41,7 @@ struct compose {
 	struct wall now;
 	uint64_t arrival_ms, expires_ms; /* of the message */
 	struct slice hostname;
+	struct slice from_local, from_host; /* bouncefrom@bouncehost */
 	struct slice to; /* who gets the report; canonical address */
 	const struct envelope *envelope; /* of the message */
 	bool original;	  /* it will follow, whole or its header */

@@ -254,6 +254,8 @@ on_report(struct reporter *p, struct frame *f)
 		.arrival_ms = in.arrival_ms,
 		.expires_ms = in.expires_ms,
 		.hostname = slice_str(p->conf->myhostname),
+		.from_local = slice_str(p->conf->bouncefrom),
+		.from_host = slice_str(p->conf->bouncehost),
 		.to = slice_of(r->to, in.report_to.len),
 		.envelope = &r->envelope,
 		.original = in.extent_count > 0,
@@ -414,8 +416,13 @@ reporter_reload(struct reporter *p, const struct conf *conf)
 {
 	p->conf = conf;
 	/* Those under way must not point into the old configuration. */
-	for (unsigned i = 0; i < REPORTS_MAX; i++)
-		p->reports[i].c.hostname = slice_str(conf->myhostname);
+	for (unsigned i = 0; i < REPORTS_MAX; i++) {
+		struct compose *c = &p->reports[i].c;
+
+		c->hostname = slice_str(conf->myhostname);
+		c->from_local = slice_str(conf->bouncefrom);
+		c->from_host = slice_str(conf->bouncehost);
+	}
 }
 
 void

@@ -16,8 +16,6 @@ enum { CONTROL_PATH_BYTES = 1200 };
 
 /* Files that qmail knows and that mean nothing here. */
 static const char *const ignored[] = {
-	"bouncefrom",
-	"bouncehost",
 	"defaultdomain",
 	"defaulthost",
 	"idhost",

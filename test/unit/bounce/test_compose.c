@@ -27,6 +27,8 @@ start(enum report_kind kind, enum compose_format format)
 		.arrival_ms = 999999000000,
 		.expires_ms = 1000432000000,
 		.hostname = SLICE_LIT("mx.example"),
+		.from_local = SLICE_LIT("MAILER-DAEMON"),
+		.from_host = SLICE_LIT("from.example"),
 		.to = SLICE_LIT("a@b.example"),
 		.envelope = &envelope,
 		.original = true };
@@ -104,7 +106,7 @@ test_failed(void **state)
 	clean();
 	has("Received: by mx.example (Weir)\r\n    id 43; Sun, 9 Sep 2001"
 	    " 01:46:40 +0000\r\n");
-	has("\r\nFrom: Mail Delivery System <MAILER-DAEMON@mx.example>\r\n");
+	has("\r\nFrom: Mail Delivery System <MAILER-DAEMON@from.example>\r\n");
 	has("\r\nTo: <a@b.example>\r\n");
 	has("\r\nAuto-Submitted: auto-replied\r\n");
 	has("multipart/report; report-type=delivery-status;\r\n"
@@ -238,7 +240,7 @@ test_qmail(void **state)
 	start(REPORT_FAILED, COMPOSE_QMAIL);
 	compose(&failed);
 	clean();
-	has("\r\nFrom: <MAILER-DAEMON@mx.example>\r\n");
+	has("\r\nFrom: <MAILER-DAEMON@from.example>\r\n");
 	has("\r\nSubject: failure notice\r\n");
 	has("\r\n\r\nHi. This is the qmail-send program at mx.example.\r\n"
 	    "I'm afraid I wasn't able to deliver your message to the following"

@@ -206,7 +206,8 @@ test_whole(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(credits) / sizeof(credits[0]); i++) {
-		world_open("myhostname = mx.example\n");
+		world_open("myhostname = mx.example\n"
+			   "bouncefrom = daemon\nbouncehost = b.example\n");
 		w.credit = credits[i];
 		report(SLICE_LIT("Subject: x\r\n\r\nthe body\r\n"), 3, true);
 		assert_true(w.committed);
@@ -214,6 +215,7 @@ test_whole(void **state)
 		assert_int_equal(count("Final-Recipient: "), 3);
 		assert_int_equal(count("    nobody\r\n"), 3);
 		assert_int_equal(count("id 77;"), 1);
+		assert_int_equal(count("<daemon@b.example>\r\n"), 1);
 		assert_int_equal(count("Subject: x\r\n\r\nthe body\r\n\r\n--"),
 		    1);
 		world_close();
