@@ -5,9 +5,11 @@ Nothing here knows Weir's insides: it starts the programs of a build folder
 Nothing sleeps to wait for an event: wait_for() polls a condition and fails
 with what it saw when the deadline passes.
 """
+import contextlib
 import json
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -312,8 +314,18 @@ class Weir:
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="weir-test-"))
         self.uid = uid
         self.dir.chmod(0o755)
+        self.owner = NOBODY if uid is None else uid
+        self.box_owner = self.owner
+        if uid is None and os.geteuid() == 0:
+            # Installed, virtual mailboxes belong to the package's user.
+            with contextlib.suppress(KeyError):
+                self.box_owner = pwd.getpwnam("weir").pw_uid
+        # The base of the mailboxes is never made by the server: where it is
+        # missing (a file system that is not mounted) mail waits.
+        (self.dir / "mail").mkdir(exist_ok=True)
         if os.geteuid() == 0 and self.own:
-            os.chown(self.dir, NOBODY if uid is None else uid, NOBODY if uid is None else uid)
+            os.chown(self.dir, self.owner, self.owner)
+            os.chown(self.dir / "mail", self.box_owner, self.box_owner)
         self.port = free_port()
         self.conf = {
             "queue_directory": self.dir / "queue",

@@ -89,7 +89,7 @@ def test_row_21_symlinked_maildir_defers():
     with Weir(start=False) as w:
         away = w.dir / "away"
         away.mkdir()
-        (w.dir / "mail" / "joe").mkdir(parents=True)
+        (w.dir / "mail" / "joe").mkdir()
         (w.dir / "mail" / "joe" / "Maildir").symlink_to(away)
         if os.geteuid() == 0:
             for p in (away, w.dir / "mail", w.dir / "mail" / "joe"):
@@ -155,7 +155,7 @@ def test_an_unwritable_mailbox_defers():
     if os.geteuid() == 0:
         owner = 0
     with Weir(start=False) as w:
-        (w.dir / "mail" / "joe").mkdir(parents=True)
+        (w.dir / "mail" / "joe").mkdir()
         os.chmod(w.dir / "mail" / "joe", 0o500)
         if os.geteuid() == 0:
             os.chown(w.dir / "mail", NOBODY, NOBODY)
@@ -215,7 +215,6 @@ def test_a_home_that_others_can_write_defers(system_user):
 def test_virtual_uids(system_user):
     with Weir({"virtual_uid_maps": f"static:{system_user.pw_uid}",
                "virtual_gid_maps": f"static:{system_user.pw_gid}"}, start=False) as w:
-        (w.dir / "mail").mkdir()
         os.chown(w.dir / "mail", system_user.pw_uid, system_user.pw_gid)
         w.start()
         w.send("joe@example.test")
