@@ -319,6 +319,7 @@ class Weir:
         if uid is None and os.geteuid() == 0:
             # Installed, virtual mailboxes belong to the package's user.
             with contextlib.suppress(KeyError):
+                pwd.getpwnam("weirq")
                 self.box_owner = pwd.getpwnam("weir").pw_uid
         # The base of the mailboxes is never made by the server: where it is
         # missing (a file system that is not mounted) mail waits.
