@@ -87,7 +87,7 @@ def sink():
     def start(*options):
         port = free_port()
         procs.append(subprocess.Popen(
-            [postfix.CACHE / "usr/sbin/smtp-sink", *options, f"127.0.0.1:{port}", "100"],
+            [postfix.CACHE / "usr/sbin/smtp-sink", "-u", "nobody", *options, f"127.0.0.1:{port}", "100"],
             env={"LD_LIBRARY_PATH": str(postfix.CACHE / "usr/lib/postfix"), "PATH": os.environ["PATH"]},
             stderr=subprocess.DEVNULL))
         import socket
