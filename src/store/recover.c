@@ -170,30 +170,44 @@ drop_unused(struct store *s, uint32_t i, struct errtext *et)
 	return OK;
 }
 
+/* Was it ever written to?  Unreadable is no answer. */
+static enum err
+has_records(struct store *s, struct scan *scan, struct segment *g,
+    bool *has_out, struct errtext *et)
+{
+	uint32_t at;
+	enum err e;
+
+	e = scan_open(s, scan, g, et);
+	if (e != OK)
+		return e;
+	*has_out = scan_find(scan, SEGMENT_HEADER_BYTES, &at);
+	if (!*has_out && scan->unreadable)
+		return err_set(et, ERR_IO, "segment %llu: read error",
+		    (unsigned long long)g->number);
+	return OK;
+}
+
 /* Drop segments without records behind the last one that has some. */
 static enum err
 find_last(struct store *s, struct scan *scan, struct segment **last_out,
     struct errtext *et)
 {
 	struct segments *g = &s->segments;
-	uint32_t at;
+	bool has;
 	enum err e;
 
 	*last_out = NULL;
 	while (g->count > 0) {
 		struct segment *n = g->list[g->count - 1];
 
-		e = scan_open(s, scan, n, et);
+		e = has_records(s, scan, n, &has, et);
 		if (e != OK)
 			return e;
-		if (scan_find(scan, SEGMENT_HEADER_BYTES, &at)) {
+		if (has) {
 			*last_out = n;
 			return OK;
 		}
-		/* Empty is not the same as unreadable. */
-		if (scan->unreadable)
-			return err_set(et, ERR_IO, "segment %llu: read error",
-			    (unsigned long long)n->number);
 		e = drop_unused(s, g->count - 1, et);
 		if (e != OK)
 			return e;
@@ -201,18 +215,30 @@ find_last(struct store *s, struct scan *scan, struct segment **last_out,
 	return OK;
 }
 
-/* Was it ever written to?  An error counts as yes. */
-static bool
-has_records(struct store *s, struct scan *scan, struct segment *g)
+/* Drop segments between number and the one at *i: made ready once and never
+ * used (the activation failed half way), so that their successor skips them.
+ */
+static enum err
+drop_strays(struct store *s, struct scan *scan, uint64_t number, uint32_t *i,
+    struct errtext *et)
 {
-	uint32_t at;
+	struct segments *g = &s->segments;
+	bool has = false;
+	enum err e;
 
-	return scan_open(s, scan, g, NULL) != OK ||
-	       scan_find(scan, SEGMENT_HEADER_BYTES, &at) || scan->unreadable;
+	while (*i >= 1 && g->list[*i - 1]->number != number) {
+		e = has_records(s, scan, g->list[*i - 1], &has, et);
+		if (e == OK && has)
+			return OK;
+		if (e == OK)
+			e = drop_unused(s, --*i, et);
+		if (e != OK)
+			return e;
+	}
+	return OK;
 }
 
-/* Each segment names the one before it.  One that was made ready and never
- * used (its activation failed half way) is skipped by its successor. */
+/* Each segment names the one before it. */
 static enum err
 check_order(struct store *s, struct scan *scan, struct errtext *et)
 {
@@ -224,12 +250,9 @@ check_order(struct store *s, struct scan *scan, struct errtext *et)
 
 		if (prev == UINT64_MAX)
 			continue; /* its header is damaged */
-		while (i >= 1 && g->list[i - 1]->number != prev &&
-		       !has_records(s, scan, g->list[i - 1])) {
-			e = drop_unused(s, --i, et);
-			if (e != OK)
-				return e;
-		}
+		e = drop_strays(s, scan, prev, &i, et);
+		if (e != OK)
+			return e;
 		if (i >= 1 && g->list[i - 1]->number != prev)
 			store_damage(s,
 			    &(struct store_damage){ STORE_DAMAGE_SEGMENT, prev,
