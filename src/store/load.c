@@ -327,6 +327,28 @@ decode_extents(struct load *l, struct store_extent *to)
 	return OK;
 }
 
+/* Checksums of the body, so that a flipped bit is not delivered. */
+static enum err
+verify_body(struct load *l, const struct store_extent *x, uint32_t count)
+{
+	struct slice payload;
+	uint64_t bytes = 0;
+	enum err e = OK;
+
+	for (uint32_t i = 0; e == OK && i < count; i++) {
+		struct store_pos pos = { x[i].segment,
+			x[i].offset - RECORD_HEADER_BYTES,
+			(uint32_t)record_bytes(x[i].length) };
+
+		bytes += x[i].length;
+		if (bytes > STORE_VERIFY_BYTES_MAX)
+			break;
+		e = store_read_record(l->s, pos, RECORD_BODY, l->row.id,
+		    l->s->load_buf2, &payload, l->et);
+	}
+	return e;
+}
+
 static enum err
 hold_extents(struct load *l, struct store_msg *m)
 {
@@ -340,6 +362,8 @@ hold_extents(struct load *l, struct store_msg *m)
 		return ERR_NOMEM;
 	m->extent_size = n;
 	e = decode_extents(l, m->extents);
+	if (e == OK)
+		e = verify_body(l, m->extents, n);
 	if (e != OK)
 		return e;
 	m->extent_count = n;

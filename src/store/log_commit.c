@@ -44,6 +44,7 @@ on_batch_done(struct job *j)
 	}
 	l->written = (struct store_pos){ b->segment->number,
 		b->base + (uint32_t)b->used, 0 };
+	l->synced_at = store_now(s);
 	if (b->sync) {
 		l->durable_serial = b->serial;
 		l->durable_segment = b->segment->number;
@@ -129,6 +130,7 @@ log_submit(struct store *s)
 	b->job.done = on_batch_done;
 	l->flight = b;
 	l->hurry = false;
+	l->unproven = b->used > CHECKPOINT_BYTES;
 	l->batch_count++;
 	l->sync_count += b->sync;
 	l->offset = b->base + (uint32_t)b->used;
@@ -155,14 +157,39 @@ wait_of(struct store *s, enum log_urgency u, int64_t delay_ms)
 	return left > 0 ? left : 0;
 }
 
+/* An idle log: ms until its last batch should be proven by a checkpoint, so
+ * that what goes bad in it is known for damage and not taken for a torn end.
+ * 0: a batch with just that was begun. */
+static int64_t
+prove_wait(struct store *s)
+{
+	struct log *l = &s->log;
+	int64_t left;
+
+	if (!l->unproven)
+		return INT64_MAX;
+	left = LOG_PROVE_MS - mono_sub(store_now(s), l->synced_at);
+	if (left > 0)
+		return left;
+	if (log_room(s, 0, 0) != OK)
+		return LOG_PROVE_MS;
+	l->hurry = true;
+	return 0;
+}
+
 int64_t
 log_turn(struct store *s, unsigned ending_count)
 {
 	struct log *l = &s->log;
 	int64_t wait, w;
 
-	if (l->poisoned || l->flight != NULL || l->fill->used == 0)
+	if (l->poisoned || l->flight != NULL)
 		return INT64_MAX;
+	if (l->fill->used == 0) {
+		wait = prove_wait(s);
+		if (wait > 0)
+			return wait;
+	}
 	wait = wait_of(s, LOG_COMMIT,
 	    ending_count > 0 ? s->conf.commit_delay_ms : 0);
 	w = wait_of(s, LOG_RESULT, LOG_RESULT_DELAY_MS);

@@ -28,6 +28,7 @@ enum {
 	LOG_BATCH_BYTES_MIN = 2 * RECORD_BYTES_MAX,
 	LOG_RESULT_DELAY_MS = 100,
 	LOG_BODY_DELAY_MS = 100,
+	LOG_PROVE_MS = 1000, /* idle: a checkpoint proves the last batch */
 };
 
 /* What a batch holds decides how long it may wait. */
@@ -77,6 +78,9 @@ struct log {
 	bool want_close;	  /* close the head with the next batch */
 	bool hurry;
 	bool finishing; /* the next checkpoint says the log ends cleanly */
+	bool
+	    unproven; /* no checkpoint after the last batch says it is synced */
+	struct mono synced_at;
 	bool poisoned;
 	enum err poison;
 

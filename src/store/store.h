@@ -60,6 +60,9 @@ enum {
 	STORE_RCPTS_MAX = 50000, /* of one message */
 	/* One update, encoded (about the sum of its texts). */
 	STORE_UPDATE_BYTES_MAX = 131072,
+	/* So much of a body is verified by store_load; all of it when it is
+	 * moved, and by weir-fsck. */
+	STORE_VERIFY_BYTES_MAX = 1 << 20,
 	STORE_TEXT_BYTES_MAX = 1000, /* longer texts are cut */
 	STORE_RELAY_BYTES_MAX = 400,
 	STORE_DSN_BYTES_MAX = 12,
