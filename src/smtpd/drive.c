@@ -45,7 +45,9 @@ on_mail(struct session *s, struct smtps_io *io)
 	struct txn *t;
 
 	if (r == SMTPS_REPLY_NONE) {
-		t = txn_new(s, &io->mail);
+		t = acct_room(sv->acct) < MEMORY_LOW_BYTES
+			? NULL
+			: txn_new(s, &io->mail);
 		if (t != NULL) {
 			smtps_mail_accept(&s->m, io, &t->m);
 			return;

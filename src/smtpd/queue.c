@@ -109,17 +109,12 @@ txn_abort(struct session *s)
 
 	if (t->tag == TAG_NONE)
 		return;
-	/* Room is kept for this.  Without it the queue would keep the
-	 * transaction for good: give up the channel, and with it all. */
+	/* What finds no room now is sent later, under the server's name. */
 	if (!t->committed && sv->queue != NULL &&
 	    send_txn_abort(sv->queue, t->tag, &f, -1) == ERR_FULL) {
-		struct chan *c = sv->queue;
-
-		log_error("the queue's channel has no room for an abort");
-		sv->queue = NULL;
-		chan_close(c);
-		queue_on_lost(sv);
-		return;
+		tags_give(&sv->tags, t->tag, sv);
+		sv->aborts_due++;
+		t->tag = TAG_NONE;
 	}
 	forget(s);
 }
@@ -287,6 +282,14 @@ txn_room(const struct session *s)
 	return room < READ_BYTES_MAX ? room : READ_BYTES_MAX;
 }
 
+/* The queue's channel has no room: go on when it has. */
+static void
+starve(struct session *s)
+{
+	if (!list_linked(&s->starved))
+		list_push_back(&s->server->starved, &s->starved);
+}
+
 /* As much of data as there is credit and room for. */
 static enum err
 pass_on(struct session *s, struct slice *data)
@@ -304,13 +307,12 @@ pass_on(struct session *s, struct slice *data)
 			n = t->credit > 0 ? (size_t)t->credit : 0;
 		if (n == 0)
 			return ERR_AGAIN;
-		if (chan_room(sv->queue) < n + CHAN_RESERVE_BYTES) {
-			if (!list_linked(&s->starved))
-				list_push_back(&sv->starved, &s->starved);
-			return ERR_AGAIN;
-		}
 		f.data = slice_sub(*data, 0, n);
 		e = send_txn_body(sv->queue, t->tag, &f, -1);
+		if (e == ERR_FULL) {
+			starve(s);
+			return ERR_AGAIN;
+		}
 		if (e != OK)
 			return e;
 		t->credit -= (int64_t)n;
@@ -389,17 +391,22 @@ txn_commit(struct session *s)
 	if (t->m.failed)
 		return;
 	f.body_bytes = t->sent;
-	report_message_id(s);
-	if (t->m.header.cut)
-		log_message(t->id,
-		    "a header was cut at header_size_limit (%" PRId64 ")",
-		    sv->conf->header_size_limit_bytes);
 	e = send_txn_commit(sv->queue, t->tag, &f, -1);
+	if (e == ERR_FULL) {
+		t->commit_due = true;
+		starve(s);
+		return;
+	}
 	if (e != OK) {
 		fail(s, e);
 		return;
 	}
 	t->committed = true;
+	report_message_id(s);
+	if (t->m.header.cut)
+		log_message(t->id,
+		    "a header was cut at header_size_limit (%" PRId64 ")",
+		    sv->conf->header_size_limit_bytes);
 }
 
 /* ---- frames ---- */
@@ -480,7 +487,10 @@ queue_on_frame(struct server *sv, struct frame *f)
 		on_state(sv, f);
 		return;
 	}
-	/* A tag of a lookup or a name is none of the queue's. */
+	/* A tag of a lookup or a name is none of the queue's, and one of the
+	 * server only waits to be aborted. */
+	if ((void *)s == sv)
+		s = NULL;
 	if (s != NULL && (s->txn == NULL || s->txn->tag != f->tag))
 		s = NULL;
 	switch (f->type) {
@@ -523,6 +533,25 @@ queue_on_lost(struct server *sv)
 		refuse(s, ERR_IO);
 		session_wake(s);
 	}
+	tags_put_all(&sv->tags, sv);
+	sv->aborts_due = 0;
+}
+
+/* Send the aborts that found no room. */
+static void
+send_aborts(struct server *sv)
+{
+	struct fr_txn_abort f = { 0 };
+	uint32_t tag;
+
+	while (sv->aborts_due > 0 && sv->queue != NULL) {
+		tag = tags_first(&sv->tags, sv);
+		ASSERT(tag != TAG_NONE);
+		if (send_txn_abort(sv->queue, tag, &f, -1) == ERR_FULL)
+			return;
+		tags_put(&sv->tags, tag);
+		sv->aborts_due--;
+	}
 }
 
 void
@@ -530,6 +559,7 @@ queue_on_room(struct server *sv)
 {
 	struct list_node *n;
 
+	send_aborts(sv);
 	while ((n = list_pop_front(&sv->starved)) != NULL)
 		session_wake(CONTAINER(n, struct session, starved));
 }

@@ -117,6 +117,9 @@ on_second(void *arg, struct ev_timer *t)
 {
 	struct server *sv = arg;
 
+	/* What was refused for memory is not told when there is some. */
+	if (sv->aborts_due > 0 || !list_empty(&sv->starved))
+		queue_on_room(sv);
 	clients_each_second(sv);
 	ev_timer_set(t, 1000);
 }
@@ -278,6 +281,18 @@ on_room(void *arg, struct chan *c)
 		queue_on_room(arg);
 }
 
+/* What may wait for the queue role: at most an eighth of our memory, and at
+ * least a large frame and some small ones. */
+static size_t
+queue_bytes(const struct server *sv)
+{
+	int64_t part = acct_room(sv->acct) / 8;
+
+	if (part < 2 * READ_BYTES_MAX)
+		return 2 * READ_BYTES_MAX;
+	return part < CHAN_QUEUE_BYTES ? (size_t)part : CHAN_QUEUE_BYTES;
+}
+
 void
 server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
 {
@@ -295,7 +310,7 @@ server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
 	}
 	lose_channel(sv, peer);
 	e = chan_open(sv->loop, sv->acct, fd, ROLE_SMTPD, peer, index, &events,
-	    sv, peer == ROLE_QUEUE ? CHAN_QUEUE_BYTES : CHAN_SMALL_BYTES, c);
+	    sv, peer == ROLE_QUEUE ? queue_bytes(sv) : CHAN_SMALL_BYTES, c);
 	if (e != OK) {
 		close(fd);
 		*c = NULL;

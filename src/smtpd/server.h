@@ -34,9 +34,9 @@ enum {
 	READ_BYTES_MAX = 65536,
 	OUT_BYTES = 8192,	       /* replies of one batch */
 	SPARE_BYTES = 32768,	       /* bodies that are normalised */
-	CHAN_QUEUE_BYTES = 512 * 1024, /* to the queue role */
+	CHAN_QUEUE_BYTES = 512 * 1024, /* to the queue role, at most */
 	CHAN_SMALL_BYTES = 64 * 1024,  /* to the others */
-	/* Kept free in the queue's channel for COMMIT and ABORT. */
+	/* Free in the queue's channel, or nothing new is begun. */
 	CHAN_RESERVE_BYTES = 16 * 1024,
 };
 
@@ -70,6 +70,7 @@ struct server {
 
 	struct chan *queue, *lookup, *dns; /* NULL: none now */
 	enum err queue_state;		   /* OK, or why MAIL is refused */
+	unsigned aborts_due;		   /* TXN_ABORTs that found no room */
 	struct list starved; /* sessions waiting for room to the queue */
 
 	struct client_page page;

@@ -103,6 +103,10 @@ read_size(const struct session *s, size_t have)
 		if (s->txn != NULL && !s->txn->m.failed && want > txn_room(s))
 			want = txn_room(s);
 	}
+	/* What is read may have to be kept. */
+	if (want > READ_BYTES_MIN &&
+	    acct_room(s->server->acct) < MEMORY_LOW_BYTES)
+		want = READ_BYTES_MIN;
 	return want < room ? want : room;
 }
 

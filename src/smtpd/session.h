@@ -14,6 +14,9 @@ enum {
 	/* Data of one session that waits: a full read and a command. */
 	SESSION_BUF_BYTES_MAX = 2 * READ_BYTES_MAX,
 	TXN_CHUNK_BYTES = 2048, /* of the arena */
+	/* Below it bodies are read in small pieces and no transaction is begun:
+	 * those that run may need the rest. */
+	MEMORY_LOW_BYTES = 2 * READ_BYTES_MAX,
 	NAME_WAIT_MS = 2000,	/* for the PTR name */
 	LOOKUP_WAIT_MS = 60000, /* for answers to RCPT */
 	QUEUE_WAIT_MS = 300000, /* for the reservation and the commit */

@@ -83,3 +83,31 @@ tags_put(struct tags *t, uint32_t tag)
 	t->free = (tag & 0xffff) - 1;
 	t->in_use--;
 }
+
+void
+tags_give(struct tags *t, uint32_t tag, void *owner)
+{
+	struct tag_place *p = place(t, tag);
+
+	ASSERT(p != NULL);
+	p->owner = owner;
+}
+
+uint32_t
+tags_first(const struct tags *t, const void *owner)
+{
+	for (uint32_t at = 0; at < t->count; at++)
+		if (t->places[at].owner == owner)
+			return (uint32_t)t->places[at].generation << 16 |
+			       (at + 1);
+	return TAG_NONE;
+}
+
+void
+tags_put_all(struct tags *t, const void *owner)
+{
+	for (uint32_t at = 0; at < t->count; at++)
+		if (t->places[at].owner == owner)
+			tags_put(t, (uint32_t)t->places[at].generation << 16 |
+					(at + 1));
+}

@@ -37,3 +37,9 @@ uint32_t tags_get(struct tags *t, void *owner, uint16_t what);
 void *tags_find(const struct tags *t, uint32_t tag, uint16_t *what_out);
 /* Forget it; no-op for TAG_NONE. */
 void tags_put(struct tags *t, uint32_t tag);
+/* Another owner for a tag in use. */
+void tags_give(struct tags *t, uint32_t tag, void *owner);
+/* A tag of this owner; TAG_NONE: it has none.  Looks through the table. */
+uint32_t tags_first(const struct tags *t, const void *owner);
+/* Forget all of this owner. */
+void tags_put_all(struct tags *t, const void *owner);
