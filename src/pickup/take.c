@@ -9,18 +9,13 @@
  * Failure modes: a file that is no message is set aside under a name that
  * begins with "bad.", with a line in the log; a refusal by the queue (full,
  * no memory) leaves it where it is and is tried again after RETRY_MS; a queue
- * that goes away is waited for.  A file whose message was queued but that
- * could not be removed is never taken in twice by this process.
+ * that goes away is waited for.  When a file cannot be removed or renamed
+ * nothing more is begun, so that none is taken in twice.
  */
 #include "pickup/take.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -30,6 +25,7 @@
 #include "conf/conf.h"
 #include "ev/loop.h"
 #include "ipc/frames.h"
+#include "pickup/drop_dir.h"
 #include "pickup/dropped.h"
 #include "proto/body_scan.h"
 #include "proto/envelope.h"
@@ -42,8 +38,6 @@ enum {
 	BODY_BYTES = 2 * PIECE_BYTES + BODY_SCAN_SLACK_BYTES + 8,
 	QUEUE_BYTES_MAX = 512 * 1024,
 	RETRY_MS = 30 * 1000,
-	NAME_BYTES = 256,
-	LEFTOVER_MS = 24 * 3600 * 1000, /* age of what weir-drop left */
 };
 
 _Static_assert((int)BODY_BYTES > (int)RECEIVED_BYTES_MAX,
@@ -68,13 +62,13 @@ struct take {
 	struct ev_timer timer;
 	uint8_t state; /* enum take_state */
 	bool draining;
+	bool stuck;  /* the directory cannot be changed: begin nothing */
 	bool opened; /* TXN_OPEN was sent */
 	uint32_t tag;
 	uint64_t id;
 	int64_t credit;
 	uint64_t sent_bytes;
-	char name[NAME_BYTES]; /* of the file */
-	char kept[NAME_BYTES]; /* queued, but could not be removed */
+	char name[DROP_NAME_BYTES]; /* of the file */
 	struct dropped file;
 	struct body_scan scan;
 	struct header_scan header;
@@ -92,13 +86,6 @@ go_on(struct take *t)
 }
 
 /* ---- the end of a file ---- */
-
-static void
-sync_directory(struct take *t)
-{
-	if (fsync(t->dir_fd) < 0)
-		log_warning("drop: cannot sync directory: %m");
-}
 
 static void
 next(struct take *t)
@@ -123,16 +110,8 @@ abort_transaction(struct take *t)
 static void
 set_aside(struct take *t, const char *why)
 {
-	char aside[NAME_BYTES + 8];
-
 	abort_transaction(t);
-	snprintf(aside, sizeof(aside), "bad.%s", t->name);
-	log_warning("drop/%s: %s; set aside as drop/%s", t->name, why, aside);
-	if (renameat(t->dir_fd, t->name, t->dir_fd, aside) < 0) {
-		log_warning("drop/%s: cannot be renamed: %m", t->name);
-		memcpy(t->kept, t->name, sizeof(t->kept));
-	}
-	sync_directory(t);
+	t->stuck = !drop_dir_set_aside(t->dir_fd, t->name, why);
 	next(t);
 }
 
@@ -161,59 +140,11 @@ static void
 taken(struct take *t)
 {
 	t->opened = false;
-	if (unlinkat(t->dir_fd, t->name, 0) < 0) {
-		log_error("drop/%s: queued as %" PRIu64
-			  ", but it cannot be removed: %m",
-		    t->name, t->id);
-		memcpy(t->kept, t->name, sizeof(t->kept));
-	}
-	sync_directory(t);
+	t->stuck = !drop_dir_remove(t->dir_fd, t->name, t->id);
 	next(t);
 }
 
 /* ---- the beginning ---- */
-
-/* What weir-drop left when it was killed. */
-static void
-remove_leftover(struct take *t, const char *name)
-{
-	struct wall now = clock_system.wall(&clock_system);
-	struct stat st;
-
-	if (fstatat(t->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    now.ms - (int64_t)st.st_mtim.tv_sec * 1000 < LEFTOVER_MS)
-		return;
-	if (unlinkat(t->dir_fd, name, 0) == 0)
-		log_info("drop/%s: left over, removed", name);
-}
-
-/* The next file's name into t->name; false: there is none. */
-static bool
-find_file(struct take *t)
-{
-	int fd = openat(t->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
-
-	if (fd < 0)
-		return false;
-	d = fdopendir(fd);
-	if (d == NULL) {
-		close(fd);
-		return false;
-	}
-	while (!found && (e = readdir(d)) != NULL) {
-		if (strncmp(e->d_name, "tmp.", 4) == 0)
-			remove_leftover(t, e->d_name);
-		found =
-		    strncmp(e->d_name, "msg.", 4) == 0 &&
-		    strcmp(e->d_name, t->kept) != 0 &&
-		    slice_copy(slice_str(e->d_name), t->name, sizeof(t->name));
-	}
-	closedir(d);
-	return found;
-}
 
 static enum err
 send_open(struct take *t)
@@ -457,7 +388,8 @@ step(struct take *t)
 	} else if (t->state == IDLE) {
 		if (t->queue == NULL && !t->draining)
 			return; /* a channel will come */
-		if (!t->draining && find_file(t))
+		if (!t->draining && !t->stuck &&
+		    drop_dir_next(t->dir_fd, t->name))
 			begin(t);
 		else
 			t->events->on_empty(t->events->arg);
