@@ -97,18 +97,20 @@ is_unspecified(const struct net_addr *a)
 	return true;
 }
 
-/* Does this system take mail at that host and port? */
+/* Is that host this system?  By name always: its address may be that of a
+ * router in front of it.  By address if this system takes mail at that port:
+ * another server may share the address. */
 static bool
 is_self(const struct agent *g, const struct found *f, uint16_t port)
 {
 	bool listens = false;
 
+	if (slice_eq_nocase(f->name, slice_str(g->conf->myhostname)))
+		return true;
 	for (unsigned i = 0; i < g->port_count; i++)
 		listens |= g->ports[i] == port;
 	if (!listens)
 		return false;
-	if (slice_eq_nocase(f->name, slice_str(g->conf->myhostname)))
-		return true;
 	if (f->addr.family == 0)
 		return false;
 	if (f->addr.family == 4 && f->addr.octets[0] == 127)

@@ -876,6 +876,13 @@ test_loop(void **state)
 	conf.smtp_listen = (struct conf_list){ &item, 1 };
 	agent_configure(&agent, &conf);
 	/* By name, whatever the address; by address, whatever the name. */
+	conf.smtp_listen = (struct conf_list){ NULL, 0 };
+	agent_configure(&agent, &conf);
+	run_job(&one, "y.test", &myself, no_peer);
+	assert_string_equal(trace, loop_text);
+	trace[0] = '\0';
+	conf.smtp_listen = (struct conf_list){ &item, 1 };
+	agent_configure(&agent, &conf);
 	run_job(&one, "y.test", &myself, no_peer);
 	assert_string_equal(trace, loop_text);
 	trace[0] = '\0';
