@@ -427,7 +427,9 @@ job_agent_closed(struct peer *p)
 
 		m->soon = true;
 		job_end(p->q, j, SITE_NEUTRAL, SLICE_LIT("4.3.0"),
-		    SLICE_LIT("delivery agent died"), 0, 0);
+		    p->q->closing ? SLICE_LIT("interrupted by a stop")
+				  : SLICE_LIT("delivery agent died"),
+		    0, 0);
 	}
 }
 

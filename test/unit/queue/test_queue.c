@@ -405,8 +405,8 @@ test_restart(void **state)
 	until(w.smtp[0].job_count + w.smtp[1].job_count == 2);
 	w.jobs_hang = false;
 	world_restart(false);
-	/* These two died with their agents: transport_retry_time. */
-	assert_true(logged("status=deferred (delivery agent died)"));
+	/* What ran at the stop: transport_retry_time. */
+	assert_true(logged("status=deferred (interrupted by a stop)"));
 	queue_flush(w.q);
 	until(fake_count() == 0);
 	world_close();
