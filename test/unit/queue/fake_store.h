@@ -14,7 +14,7 @@
 extern struct fake_store {
 	bool hold_sync;		   /* nothing becomes durable */
 	bool batch_full;	   /* appends answer ERR_AGAIN */
-	unsigned again;	  /* so many loads answer ERR_AGAIN */
+	unsigned again;		   /* so many loads answer ERR_AGAIN */
 	bool no_space;		   /* store_reserve answers ERR_NOSPACE */
 	unsigned syncs;		   /* so far */
 	unsigned commits, results; /* records so far */

@@ -612,6 +612,22 @@ test_load_again(void **state)
 }
 
 static void
+test_reload(void **state)
+{
+	(void)state;
+	world_open("");
+	world_reload("concurrency_remote = 0\n");
+	(void)submit(1, "a@b", "c@d");
+	turns(50);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 0);
+	world_reload("soft_bounce = yes\n");
+	until(fake_count() == 0);
+	(void)submit(2, "a@b", "fail@d");
+	until(logged("dsn=4.1.1, status=deferred (550 unknown)"));
+	world_close();
+}
+
+static void
 test_defer_transports(void **state)
 {
 	(void)state;
@@ -652,6 +668,7 @@ main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_load_again),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_defer_transports),
 	};
 

@@ -470,23 +470,39 @@ close_peers(void)
 	w.smtp[0].chan = w.smtp[1].chan = w.local.chan = NULL;
 }
 
+static void
+load_conf(const char *text)
+{
+	struct conf_report *r = conf_report_new(&w.acct);
+
+	assert_non_null(r);
+	assert_int_equal(
+	    conf_load_text(&w.acct, slice_str(text), "test", r, &w.conf), OK);
+	conf_report_free(&w.acct, r);
+}
+
 void
 world_open(const char *conf)
 {
-	struct conf_report *r;
-
 	memset(&w, 0, sizeof(w));
 	w.smtp[0].segment_fd = w.smtp[1].segment_fd = w.local.segment_fd = -1;
 	fake_reset();
 	log_clear();
 	acct_init(&w.acct, NULL, "test", 40 << 20, false, "");
-	r = conf_report_new(&w.acct);
-	assert_int_equal(
-	    conf_load_text(&w.acct, slice_str(conf), "test", r, &w.conf), OK);
-	conf_report_free(&w.acct, r);
+	load_conf(conf);
 	assert_int_equal(ev_loop_new(&w.acct, &w.loop), OK);
 	memset(w.body, 'x', sizeof(w.body));
 	open_queue();
+}
+
+void
+world_reload(const char *conf)
+{
+	const struct conf *old = w.conf;
+
+	load_conf(conf);
+	queue_reload(w.q, w.conf);
+	conf_free(old);
 }
 
 void

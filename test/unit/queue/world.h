@@ -89,6 +89,7 @@ extern struct world {
 /* conf: lines of weir.conf. */
 void world_open(const char *conf);
 void world_close(void);
+void world_reload(const char *conf); /* as HUP does */
 /* A new queue on what the store kept, with new peers. */
 void world_restart(bool crash);
 void world_agents(void); /* connect smtp 0, 1 and local */
