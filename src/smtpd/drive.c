@@ -208,4 +208,7 @@ session_drive(struct session *s, char *data, size_t len)
 	else if (s->wait == WAIT_CLIENT)
 		ev_io_want(&s->io, EV_RD);
 	session_set_timer(s);
+	/* What it was allowed to finish is finished. */
+	if (s->m.draining)
+		session_end_idle(s);
 }
