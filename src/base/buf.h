@@ -22,7 +22,9 @@ struct buf {
 	size_t size_max; /* hard limit */
 };
 
+/* Empty; the first block has size_min bytes, none more than size_max. */
 void buf_init(struct buf *b, struct acct *a, size_t size_min, size_t size_max);
+/* Frees the block with what is in it. */
 void buf_fini(struct buf *b);
 /* Room for at least want more bytes at the end: pointer and how much there
  * is.  May move what is there: pointers into the buffer end.  ERR_TOOBIG past

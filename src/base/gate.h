@@ -34,6 +34,8 @@ struct gate {
 	struct limit_row *row;
 };
 
+/* Makes the row of the limits page; name is a static string, parameter "" if
+ * nobody may set the limit. */
 void gate_init(struct gate *g, const char *name, const char *parameter,
     unsigned limit, unsigned reserved);
 /* On reload.  A lower limit takes effect as holders leave. */

@@ -72,8 +72,10 @@ struct log_line {
 	char text[LOG_LINE_BYTES];
 };
 
+/* Begin a line; what was in *l is forgotten. */
 void log_begin(struct log_line *l, enum log_level level, uint64_t id,
     const char *event); /* event: "reject", "delivery", ...; json only */
+/* "key=VALUE", fields parted by ", "; a string in JSON. */
 void log_field(struct log_line *l, const char *key, const char *fmt, ...)
     PRINTF(3, 4);
 /* A number: without quotes in JSON. */
@@ -92,5 +94,6 @@ struct log_limit_site {
 	bool seen;
 };
 
+/* who: foreign text is allowed; action: what was done, "452", "waits". */
 void log_limit(struct log_limit_site *site, struct mono now, const char *name,
     int64_t value, struct slice who, const char *action);

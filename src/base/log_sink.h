@@ -20,6 +20,7 @@ struct log_style {
 	int pid;
 };
 
+/* Valid until the next log_open. */
 const struct log_style *log_style(void);
 
 /* Queue one line of len bytes, without newline.  It is copied. */

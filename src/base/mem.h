@@ -68,9 +68,11 @@ struct arena {
 	size_t held_bytes; /* in chunks */
 };
 
+/* Allocates nothing yet. */
 void arena_init(struct arena *ar, struct acct *a, size_t chunk_bytes,
     size_t max_bytes);
 void arena_fini(struct arena *ar); /* gives everything back */
+/* All allocations end. */
 void arena_reset(struct arena *ar);
 /* Zeroed, aligned for any type; NULL when refused. */
 void *arena_alloc(struct arena *ar, size_t bytes);
@@ -96,6 +98,7 @@ struct pool {
 	struct limit_row *row;
 };
 
+/* Allocates nothing yet; makes the row of the limits page. */
 void pool_init(struct pool *p, struct acct *a, const char *name,
     const char *parameter, size_t object_bytes, unsigned count_max);
 void pool_fini(struct pool *p); /* ASSERTs that nothing is in use */

@@ -26,7 +26,9 @@ struct wr {
 	bool full; /* something did not fit; len is at the last whole field */
 };
 
+/* A reader at the start of s. */
 struct rd rd_of(struct slice s);
+/* Numbers, little-endian; 0 when bad. */
 uint8_t rd_u8(struct rd *r);
 uint16_t rd_u16(struct rd *r);
 uint32_t rd_u32(struct rd *r);
@@ -40,7 +42,9 @@ struct slice rd_raw(struct rd *r, size_t len);
 /* True when everything was read, nothing is left, and nothing was bad. */
 bool rd_done(const struct rd *r);
 
+/* A writer at the start of buf. */
 struct wr wr_of(void *buf, size_t size);
+/* Numbers, little-endian. */
 void wr_u8(struct wr *w, uint8_t v);
 void wr_u16(struct wr *w, uint16_t v);
 void wr_u32(struct wr *w, uint32_t v);

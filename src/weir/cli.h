@@ -62,6 +62,7 @@ struct cli_option {
 /* The table of commands, ended by one without name. */
 extern const struct command commands[];
 
+/* By its exact name; NULL: none. */
 const struct command *cli_find(const char *name);
 /* The known command whose name is nearest; NULL: none is near. */
 const char *cli_nearest(const char *name);

@@ -6,6 +6,7 @@
 
 struct cli;
 
+/* In the order of the table in main.c, which says what each does. */
 int cmd_run(struct cli *cli);
 int cmd_try(struct cli *cli);
 int cmd_check(struct cli *cli);

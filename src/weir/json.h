@@ -17,6 +17,7 @@ struct json {
 	bool filled[JSON_DEPTH_MAX + 1]; /* something is there: comma first */
 };
 
+/* A writer with nothing written. */
 struct json json_to(FILE *to);
 /* key is NULL inside arrays and at the top. */
 void json_open(struct json *j, const char *key, char bracket); /* { or [ */

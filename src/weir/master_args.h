@@ -15,4 +15,5 @@ struct master_args {
 	size_t count;
 };
 
+/* From the options that every command takes. */
 void master_args(const struct cli *cli, struct master_args *m);

@@ -21,6 +21,7 @@ struct queue_cat {
 	bool line_empty; /* nothing of this line came yet */
 };
 
+/* Begin a message; put it in pieces; end it. */
 void queue_cat_init(struct queue_cat *q, FILE *to, unsigned parts, bool raw);
 void queue_cat_put(struct queue_cat *q, struct slice s);
 void queue_cat_end(struct queue_cat *q);

@@ -33,6 +33,7 @@ int queue_filter_parse(const struct cli *cli, const struct queue_filter_text *t,
 /* A message id; false unless it is a decimal number above 0. */
 bool queue_id_parse(struct slice s, uint64_t *id_out);
 
+/* EX_OK, or the exit status after a message, as of ctl_answer(). */
 int queue_list(struct ctl *c, const struct queue_filter *f,
     const struct ctl_visitor *v, uint32_t *count_out);
 /* All messages of the filter, or, when id_count is above 0, those. */

@@ -20,6 +20,7 @@ struct row {
 	int64_t limit, in_use, high_water, refused, waited;
 };
 
+/* Rows that are complete, never more than a page holds; and a copy of one. */
 uint32_t page_row_count(const struct limits_page *page);
 struct row page_row(struct limits_page *page, uint32_t n);
 

@@ -22,6 +22,7 @@ struct table {
 	size_t lost_count; /* rows for which there was no memory */
 };
 
+/* An empty table, charged to a; align is a static string. */
 void table_init(struct table *t, struct acct *a, const char *align);
 void table_fini(struct table *t);
 /* One row; cells are copied.  As many as columns; a NULL is empty. */
