@@ -140,6 +140,17 @@ roll(struct store *s)
 		   : ERR_AGAIN;
 }
 
+/* What an append is told when there is no room.  ERR_IO means poisoned and
+ * nothing else: a file that could not be made is tried again. */
+static enum err
+not_now(struct store *s, enum err e)
+{
+	s->want_room = true;
+	if (s->log.poisoned)
+		return ERR_IO;
+	return e == ERR_NOSPACE ? ERR_NOSPACE : ERR_AGAIN;
+}
+
 enum err
 log_room(struct store *s, size_t bytes, unsigned entries)
 {
@@ -156,8 +167,7 @@ log_room(struct store *s, size_t bytes, unsigned entries)
 			e = roll(s);
 			if (e == OK)
 				continue;
-			s->want_room = true;
-			return e;
+			return not_now(s, e);
 		}
 		if (need <= s->conf.batch_bytes) {
 			batch_begin(s);
@@ -167,10 +177,9 @@ log_room(struct store *s, size_t bytes, unsigned entries)
 			break;
 		e = log_submit(s);
 		if (e != OK)
-			return e;
+			return not_now(s, e);
 	}
-	s->want_room = true;
-	return l->poisoned ? ERR_IO : ERR_AGAIN;
+	return not_now(s, ERR_AGAIN);
 }
 
 static void
