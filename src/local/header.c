@@ -122,8 +122,11 @@ scan_byte(struct loop_scan *s, char c)
 bool
 loop_scan_feed(struct loop_scan *s, struct slice data)
 {
-	const char *at = data.data, *end = data.data + data.len, *eol;
+	const char *at = data.data, *end, *eol;
 
+	if (data.len == 0)
+		return s->found;
+	end = at + data.len;
 	while (at < end && !s->done && !s->found) {
 		if (s->state == OTHER) {
 			eol = memchr(at, '\n', (size_t)(end - at));
