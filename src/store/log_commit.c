@@ -189,6 +189,9 @@ log_turn(struct store *s, unsigned ending_count)
 		wait = prove_wait(s);
 		if (wait > 0)
 			return wait;
+		/* Room was made by closing the segment: that proves it too. */
+		if (l->flight != NULL)
+			return INT64_MAX;
 	}
 	wait = wait_of(s, LOG_COMMIT,
 	    ending_count > 0 ? s->conf.commit_delay_ms : 0);
