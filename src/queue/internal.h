@@ -130,6 +130,7 @@ struct msg {
 	uint32_t next_index;  /* recipients below it were read */
 	uint32_t rcpt_count;  /* in rcpts */
 	uint32_t busy;	      /* of these not RCPT_OVER */
+	uint32_t routing;     /* of these given to route_add, not answered */
 	uint32_t deferred;    /* of this pass, earlier parts included */
 	uint32_t put_back;    /* likewise */
 	uint64_t dest;	      /* store_dest_key of a deferred recipient */

@@ -19,7 +19,21 @@ route_add(struct queue *q, struct rcpt *r)
 {
 	ASSERT(r->state == RCPT_ROUTING && !list_linked(&r->sched.node));
 	list_push_back(&q->routing, &r->sched.node);
+	if (r->msg->routing++ == 0)
+		sched_msg_park(&q->sched, &r->msg->sched, true);
 	ev_defer(q->loop, &q->route_task);
+}
+
+/* One recipient less to wait for; with the last the message may start, so
+ * that recipients of one destination go out together. */
+static void
+routed(struct queue *q, struct msg *m)
+{
+	ASSERT(m->routing > 0);
+	if (--m->routing > 0)
+		return;
+	sched_msg_park(&q->sched, &m->sched, false);
+	ev_defer(q->loop, &q->sched_task);
 }
 
 void
@@ -28,11 +42,15 @@ route_remove(struct queue *q, struct rcpt *r)
 	ASSERT(r->state == RCPT_ROUTING);
 	if (list_linked(&r->sched.node)) {
 		list_remove(&r->sched.node);
+		routed(q, r->msg);
 		return;
 	}
-	for (unsigned i = 0; i < ROUTES_MAX; i++)
-		if (q->routes[i].rcpt == r)
-			q->routes[i].rcpt = NULL; /* the answer is ignored */
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		if (q->routes[i].rcpt != r)
+			continue;
+		q->routes[i].rcpt = NULL; /* the answer is ignored */
+		routed(q, r->msg);
+	}
 }
 
 static struct route *
@@ -238,8 +256,13 @@ route_on_frame(struct peer *p, struct frame *f)
 	r = q->routes[i].rcpt;
 	q->routes[i] = (struct route){ 0 };
 	q->routes_busy--;
-	if (r != NULL)
+	if (r != NULL) {
+		struct msg *m = r->msg;
+
+		/* Before it is counted: while it is, the message stays. */
 		answered(q, r, &a);
+		routed(q, m);
+	}
 	if (!list_empty(&q->routing))
 		ev_defer(q->loop, &q->route_task);
 }
@@ -271,6 +294,7 @@ route_tick(struct queue *q)
 		    mono_sub(now, q->routes[i].since) < ROUTE_TIMEOUT_MS)
 			continue;
 		q->routes[i].rcpt = NULL;
+		routed(q, r->msg);
 		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.0"),
 		    SLICE_LIT("address lookup timed out"));
 	}

@@ -154,6 +154,26 @@ peer_find(const struct sched *s, const struct sched_msg *m,
 	return NULL;
 }
 
+/* Into its class's ring, if it may start and has something to. */
+static void
+msg_ready(struct sched *s, struct sched_msg *m, unsigned c)
+{
+	if (m->parked || list_linked(&m->class[c].node) ||
+	    list_empty(&m->class[c].ready))
+		return;
+	list_push_back(&s->rings[c][m->internal], &m->class[c].node);
+	if (!gate_open(s->gates[c], m->internal) && s->gates[c]->row != NULL)
+		limit_waited(s->gates[c]->row);
+}
+
+void
+sched_msg_park(struct sched *s, struct sched_msg *m, bool parked)
+{
+	m->parked = parked;
+	for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++)
+		msg_ready(s, m, c);
+}
+
 /* p may start in its message's next turn; first: before its others. */
 static void
 peer_ready(struct sched *s, struct sched_peer *p, bool first)
@@ -166,11 +186,7 @@ peer_ready(struct sched *s, struct sched_peer *p, bool first)
 		list_push_front(&m->class[c].ready, &p->node);
 	else
 		list_push_back(&m->class[c].ready, &p->node);
-	if (list_linked(&m->class[c].node))
-		return;
-	list_push_back(&s->rings[c][m->internal], &m->class[c].node);
-	if (!gate_open(s->gates[c], m->internal) && s->gates[c]->row != NULL)
-		limit_waited(s->gates[c]->row);
+	msg_ready(s, m, c);
 }
 
 /* Out of its list; out of the ring, too, if its message has no other. */

@@ -77,6 +77,7 @@ struct sched_msg {
 	} class[SCHED_CLASS_COUNT];
 	unsigned waiting; /* recipients in the scheduler */
 	bool internal;	  /* a report or the like: may use reserved slots */
+	bool parked;	  /* more recipients are on their way */
 };
 
 /* Embedded in a recipient. */
@@ -143,7 +144,16 @@ MUST_CHECK enum err sched_transport_set(struct sched *s,
 const struct sched_transport *sched_transport_find(const struct sched *s,
     struct slice name);
 
+/* A message without recipients; internal: see struct sched_msg. */
 void sched_msg_init(struct sched_msg *m, bool internal);
+
+/*
+ * sched_msg_park(s, m, parked):
+ * While a message is parked nothing of it starts that was not ready before,
+ * so that recipients which are added one after another go out together, as
+ * many in one delivery as the destination takes.
+ */
+void sched_msg_park(struct sched *s, struct sched_msg *m, bool parked);
 
 /*
  * sched_add(s, m, r, transport, nexthop, now, reason_out):
