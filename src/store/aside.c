@@ -47,7 +47,8 @@ save_record(struct store *s, const struct store_row *row,
 
 	e = store_read_record(s, row->envelope, RECORD_ENVELOPE, row->id,
 	    s->load_buf, &payload, NULL);
-	if (e == ERR_AGAIN)
+	/* A read that failed proves nothing. */
+	if (e != OK && e != ERR_CORRUPT)
 		return e;
 	*ok_out = e == OK && rec_envelope_get(payload, rec);
 	from = g == NULL ? -1 : segment_fd(s, g);
@@ -85,9 +86,14 @@ save_body(struct store *s, const struct store_row *row,
 		pos = (struct store_pos){ x.segment,
 			x.offset - RECORD_HEADER_BYTES,
 			(uint32_t)record_bytes(x.length) };
-		if (store_read_record(s, pos, RECORD_BODY, row->id,
-			s->load_buf2, &payload, NULL) != OK)
+		e = store_read_record(s, pos, RECORD_BODY, row->id,
+		    s->load_buf2, &payload, et);
+		if (e == ERR_CORRUPT) {
+			e = OK;
 			continue;
+		}
+		if (e != OK)
+			break;
 		e = disk_write_all(s->disk, to, payload.data, payload.len, at,
 		    et);
 		at += payload.len;

@@ -100,7 +100,7 @@ turn_idle(struct store *s)
 		(void)segment_retire(s, g);
 		return MOVE_SOON_MS;
 	}
-	if (!want_copy(s))
+	if (!want_copy(s) || mono_sub(v->retry_at, store_now(s)) > 0)
 		return MOVE_IDLE_MS;
 	v->segment = g->number;
 	v->phase = MOVE_ASK;

@@ -77,7 +77,8 @@ struct mover {
 	struct slice payload;
 	enum err err;
 
-	struct mono paid_at; /* the rate: bytes moved are paid up to here */
+	struct mono paid_at;  /* the rate: bytes moved are paid up to here */
+	struct mono retry_at; /* after a read that failed */
 	uint64_t moved_messages;
 	uint64_t moved_bytes;
 };

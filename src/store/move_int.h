@@ -10,7 +10,7 @@
 
 struct store;
 
-enum { MOVE_SOON_MS = 10 };
+enum { MOVE_SOON_MS = 10, MOVE_RETRY_MS = 10000 };
 
 /* Begin with a message, or skip it; sets the phase. */
 void mover_begin(struct store *s, const struct store_row *row);
@@ -18,6 +18,8 @@ void mover_begin(struct store *s, const struct store_row *row);
 void mover_drop(struct store *s);
 /* So much was copied. */
 void mover_paid(struct store *s, uint64_t bytes);
+/* Something could not be read now: idle, and try again later. */
+int64_t mover_unreadable(struct store *s);
 /* Read a piece (extent) into buf in LANE_FILES, then go on in next. */
 void mover_read(struct store *s, struct store_extent x, unsigned type,
     uint64_t id, int next);

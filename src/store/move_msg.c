@@ -61,6 +61,20 @@ damaged(struct store *s, const char *what)
 	return 0;
 }
 
+/* A read failed.  That proves nothing about the message: it stays where it
+ * is, its segment is not freed, and it is tried again. */
+int64_t
+mover_unreadable(struct store *s)
+{
+	struct mover *v = &s->mover;
+
+	mover_drop(s);
+	v->txn = NULL;
+	v->phase = MOVE_IDLE;
+	v->retry_at = mono_add(store_now(s), MOVE_RETRY_MS);
+	return MOVE_RETRY_MS;
+}
+
 /* ---- pieces ---- */
 
 static void
@@ -104,7 +118,7 @@ mover_read(struct store *s, struct store_extent x, unsigned type, uint64_t id,
 	v->next = next;
 	v->fd = g == NULL ? -1 : segment_fd(s, g);
 	if (v->fd < 0 || record_bytes(x.length) > RECORD_BYTES_MAX) {
-		v->err = ERR_CORRUPT;
+		v->err = g == NULL || g->fd >= 0 ? ERR_CORRUPT : ERR_IO;
 		v->phase = (enum move_phase)next;
 		return;
 	}
@@ -187,15 +201,14 @@ mover_begin(struct store *s, const struct store_row *row)
 		e = ERR_CORRUPT;
 	if (e == OK)
 		e = take_lists(s, &rec);
-	if (e == ERR_CORRUPT || e == ERR_IO) {
+	if (e == ERR_CORRUPT) {
 		v->pin_first = 0; /* take_lists pins last */
-		(void)damaged(s, "envelope cannot be read");
+		(void)damaged(s, "envelope does not verify");
 		return;
 	}
 	if (e != OK) {
 		v->pin_first = 0;
-		mover_drop(s);
-		v->phase = MOVE_IDLE;
+		(void)mover_unreadable(s);
 		return;
 	}
 	read_next(s);
@@ -210,8 +223,10 @@ mover_write(struct store *s)
 
 	if (v->stale)
 		return next_message(s);
+	if (v->err == ERR_CORRUPT)
+		return damaged(s, "body does not verify");
 	if (v->err != OK)
-		return damaged(s, "body cannot be read");
+		return mover_unreadable(s);
 	e = log_room(s, record_bytes(v->payload.len), 0);
 	if (e != OK)
 		return MOVE_SOON_MS;
@@ -344,10 +359,9 @@ mover_state(struct store *s)
 	e = put_states(s, &row);
 	if (e == OK)
 		e = put_envelope(s, &row);
-	if (e == ERR_CORRUPT || e == ERR_IO)
-		return s->log.poisoned ? INT64_MAX
-				       : damaged(s, "state cannot be read");
-	if (e != OK)
-		return MOVE_SOON_MS;
-	return next_message(s);
+	if (e == ERR_CORRUPT)
+		return damaged(s, "state does not verify");
+	if (e == OK || e == ERR_AGAIN || e == ERR_NOSPACE)
+		return e == OK ? next_message(s) : MOVE_SOON_MS;
+	return mover_unreadable(s);
 }

@@ -104,6 +104,8 @@ mover_txn_write(struct store *s)
 		v->phase = MOVE_TXN;
 		return 0;
 	}
+	if (v->err != OK && v->err != ERR_CORRUPT)
+		return mover_unreadable(s);
 	if (v->err != OK) {
 		/* Its commit would be of a damaged body: fail it there. */
 		m->damaged = true;
