@@ -24,6 +24,9 @@ LAYERS = {
     "table": LOW | {"conf"},
     "policy": LOW | {"conf", "table"},
     "role": MIDDLE,
+    # A library of the light command, below src/weir alone.
+    "sendmail": BASE | {"proto", "conf"},
+    "weir": MIDDLE | {"role", "sendmail"},
 }
 PROGRAM_MAY = MIDDLE | {"role"}
 
@@ -35,6 +38,13 @@ FORBIDDEN = [
     (r"(?<![\w.>])(time|gettimeofday|clock_gettime)\s*\(",
      "time outside base/time", {"base"}),
 ]
+# Files that may call what others may not, and why.
+EXCEPTIONS = {
+    # It is malloc for a library that knows no limit (see its head).
+    "src/dns/heap.c": {"malloc", "calloc", "realloc"},
+    # Set-gid: links nothing but libc, base/time included.
+    "src/pickup/drop.c": {"clock_gettime"},
+}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -64,6 +74,8 @@ def check_calls(path, code, out):
         if allowed and folder in allowed:
             continue
         for m in re.finditer(pattern, code):
+            if m.group(1) in EXCEPTIONS.get(str(path.relative_to(ROOT)), ()):
+                continue
             n = code.count("\n", 0, m.start()) + 1
             out.append(f"{path.relative_to(ROOT)}:{n}: {what}: {m.group(1)}()")
 

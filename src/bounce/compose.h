@@ -48,12 +48,27 @@ struct compose {
 	bool header_only; /* text/rfc822-headers */
 };
 
+/*
+ * The parts of a report, to be written in the order of these declarations;
+ * compose_rcpt_text and compose_rcpt_status once for each recipient.  All
+ * are pure: they append to w, whose full says at the end whether everything
+ * fitted, and keep nothing.  Foreign text (replies, addresses, hosts) is
+ * escaped to printable ASCII and folded.  With COMPOSE_QMAIL the two parts
+ * of the machine-readable status write nothing.
+ */
+/* The header of the report and the beginning of the text for people. */
 void compose_head(const struct compose *c, struct wr *w);
+/* What happened to r, for people: address and reason. */
 void compose_rcpt_text(const struct compose *c, const struct job_result *r,
     struct wr *w);
+/* The message/delivery-status part and its fields about the message, RFC
+ * 3464 2.2. */
 void compose_status_head(const struct compose *c, struct wr *w);
+/* Its fields about r, RFC 3464 2.3. */
 void compose_rcpt_status(const struct compose *c, const struct job_result *r,
     struct wr *w);
+/* What stands before the original, whose octets the caller puts after it;
+ * nothing unless c->original. */
 void compose_original(const struct compose *c, struct wr *w);
 /* cut: the original did not end with CRLF. */
 void compose_tail(const struct compose *c, bool cut, struct wr *w);

@@ -50,6 +50,8 @@ struct net_listen {
 	struct slice path; /* unix:PATH; empty: not one.  Borrowed. */
 };
 
+/* "ADDRESS:PORT", "[IPv6]:PORT", "*:PORT" or "unix:/PATH".  ERR_SYNTAX, with
+ * et. */
 MUST_CHECK enum err net_listen_parse(struct slice s, struct net_listen *out,
     struct errtext *et);
 
@@ -67,6 +69,8 @@ struct net_nexthop {
 	struct slice path;    /* unix:PATH; then host is empty */
 };
 
+/* out->path and out->host are borrowed from s; an address counts as bracketed,
+ * brackets or not.  ERR_SYNTAX, with et. */
 MUST_CHECK enum err net_nexthop_parse(struct slice s, struct net_nexthop *out,
     struct errtext *et);
 
@@ -87,6 +91,7 @@ struct net_route {
 	uint16_t port;	     /* 0: the default */
 };
 
+/* Everything in out is borrowed from s.  ERR_SYNTAX, with et. */
 MUST_CHECK enum err net_route_parse(struct slice s, struct net_route *out,
     struct errtext *et);
 

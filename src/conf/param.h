@@ -103,6 +103,8 @@ struct conf_param {
 /* In the order of params.def; index is enum conf_id. */
 extern const struct conf_param conf_params[CONF_ID_COUNT];
 
+/* For people: the heading in the manual page, the kind of value in a message.
+ * Static text. */
 const char *conf_group_title(enum conf_group g);
 const char *conf_type_name(enum conf_type t);
 

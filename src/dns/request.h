@@ -64,9 +64,16 @@ struct requests {
 	request_fn *fn;
 };
 
+/*
+ * requests_init(s, loop, a, resolver, count_max, timeout_ms, fn):
+ * At most count_max requests at once (dns_query_limit), each answered through
+ * fn after timeout_ms (dns_timeout) at the latest.  loop, a and resolver are
+ * borrowed until requests_fini; resolver->on_room is taken for s.
+ */
 void requests_init(struct requests *s, struct ev_loop *loop, struct acct *a,
     struct resolver *resolver, unsigned count_max, int64_t timeout_ms,
     request_fn *fn);
+/* Every request under way is dropped; fn is not called for it. */
 void requests_fini(struct requests *s);
 
 /*

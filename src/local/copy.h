@@ -23,6 +23,7 @@ struct copy {
 enum { COPY_HELD_BYTES = 8 };
 #define COPY_ROOM(in_len) ((in_len) + (in_len) / 6 + 2 * COPY_HELD_BYTES)
 
+/* At the beginning of a message.  quote: mboxrd. */
 void copy_init(struct copy *c, bool quote);
 /* Convert in to out, which has COPY_ROOM(in.len) bytes; returns how many
  * were written. */

@@ -20,6 +20,7 @@ struct segments {
 	struct list list; /* most recently used first */
 };
 
+/* An empty table; its entries, at most SEGMENTS_MAX, are of account a. */
 void segments_init(struct segments *s, struct acct *a);
 void segments_clear(struct segments *s); /* closes all */
 

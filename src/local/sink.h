@@ -21,6 +21,8 @@ struct sink {
 	char buffer[SINK_BUFFER_BYTES];
 };
 
+/* A new message goes to fd, which is borrowed; an earlier error is forgotten.
+ * quote: as copy_init. */
 void sink_begin(struct sink *s, int fd, bool quote);
 /* Bytes as they are. */
 void sink_raw(struct sink *s, struct slice bytes);

@@ -47,7 +47,12 @@ bool resolve_transport_maps(struct resolver *r, struct fr_resolved *out);
 /* ---- mailbox.c: does the recipient exist, and where is its mailbox?
  * False when out says why it is refused. ---- */
 
+/* The local part, then what stands before each delimiter, the longest first,
+ * as a user of the system; postmaster always is one, and root's mail is
+ * postmaster's.  Sets out->mailbox, which lies in r. */
 bool resolve_local_user(struct resolver *r, struct fr_resolved *out);
+/* By virtual_mailbox_maps: out->mailbox, which lies in r, and the uid and gid
+ * that own it. */
 bool resolve_virtual_mailbox(struct resolver *r, struct fr_resolved *out);
 /* mailbox is the user postmaster. */
 void resolve_postmaster(struct resolver *r, struct fr_resolved *out);

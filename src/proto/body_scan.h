@@ -44,6 +44,8 @@ struct body_scan {
 /* Room that out needs beyond twice the input when it is normalised. */
 enum { BODY_SCAN_SLACK_BYTES = 4 };
 
+/* Before the first octet of a body.  stuffed: it comes by DATA, so that dots
+ * are taken away and a lone dot ends it; false: by BDAT. */
 void body_scan_init(struct body_scan *b, bool stuffed, enum body_manner m);
 
 /*

@@ -30,6 +30,12 @@ struct drop_file {
 	uint32_t rcpt_count;
 };
 
+/*
+ * The head, then rcpt_count recipients, the message, the trailer.  They
+ * append to w; an address or envelope id that is too long, or a w without
+ * room, sets w->full.  notify: enum envelope_notify set; message_bytes: of
+ * the message alone.
+ */
 void drop_file_put(struct wr *w, const struct drop_file *d);
 void drop_file_rcpt_put(struct wr *w, uint8_t notify, struct slice address);
 void drop_file_trailer_put(struct wr *w, uint64_t message_bytes);

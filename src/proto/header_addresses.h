@@ -45,6 +45,8 @@ struct header_addresses {
 	char text[ADDRESS_BYTES_MAX];
 };
 
+/* Before the first byte of a field.  fn is called with arg for each address,
+ * in the order of the field, from within feed and end. */
 void header_addresses_init(struct header_addresses *h, header_address_fn *fn,
     void *arg);
 /*

@@ -52,6 +52,7 @@ struct header_scan {
 	char id[MESSAGE_ID_BYTES_MAX];	   /* Message-ID's value so far */
 };
 
+/* Before the first byte of a message. */
 void header_scan_init(struct header_scan *h);
 
 /*

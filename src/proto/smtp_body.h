@@ -20,6 +20,7 @@ struct smtp_body {
 	bool cr_held; /* a CR was read, what follows it is not known */
 };
 
+/* Before the first octet of a body: at the beginning of a line. */
 void smtp_body_init(struct smtp_body *b);
 
 /*

@@ -47,6 +47,7 @@ struct smtp_reply {
 	char text[SMTP_REPLY_TEXT_BYTES]; /* lines joined by LF */
 };
 
+/* Before each reply.  What smtp_reply_text gave is void. */
 void smtp_reply_init(struct smtp_reply *r);
 
 /*

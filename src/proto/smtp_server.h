@@ -202,6 +202,12 @@ struct smtps_io {
 	char small[8];
 };
 
+/*
+ * smtps_init(s, conf, lmtp, normalise):
+ * A new session, before its greeting.  conf is borrowed as long as s lives.
+ * lmtp: RFC 2033, LHLO and a reply for each recipient.  normalise: bare CR
+ * and LF in a body become CRLF instead of being refused.
+ */
 void smtps_init(struct smtps *s, const struct smtps_conf *conf, bool lmtp,
     bool normalise);
 

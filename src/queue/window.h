@@ -19,6 +19,8 @@ struct window {
 	float cohorts; /* windows' worth of failures since a success */
 };
 
+/* initial deliveries at once, but at least 1 and at most max (0: no limit);
+ * nothing is known of the destination. */
 void window_init(struct window *w, unsigned initial, unsigned max);
 /* The limit changed (reload). */
 void window_set_max(struct window *w, unsigned max);

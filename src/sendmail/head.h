@@ -30,6 +30,7 @@ struct head_scan {
 	bool fields; /* a field was seen: a blank may continue it */
 };
 
+/* Before the first byte of a message. */
 void head_scan_init(struct head_scan *s);
 /*
  * head_scan_more(s, all, over):
@@ -58,6 +59,7 @@ struct head_facts {
 	bool has_resent_from, has_resent_date, has_resent_message_id;
 };
 
+/* Which fields the whole header has; names in any case. */
 void head_look(struct slice header, struct head_facts *out);
 
 /*

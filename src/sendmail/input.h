@@ -31,6 +31,8 @@ struct input {
 	struct body_scan scan;
 };
 
+/* At the beginning of a message.  wanted: a lone dot ends it; else every
+ * byte passes. */
 void dot_scan_init(struct dot_scan *d, bool wanted);
 /*
  * dot_scan_feed(d, in, len, out):
@@ -38,6 +40,7 @@ void dot_scan_init(struct dot_scan *d, bool wanted);
  * behind it, also one that the input ends with.  Returns the bytes written.
  */
 size_t dot_scan_feed(struct dot_scan *d, const char *in, size_t len, char *out);
+/* Nothing is read yet; fd is borrowed.  dot_ends: as dot_scan_init. */
 void input_init(struct input *in, int fd, bool dot_ends);
 /*
  * input_read(in, out, len_out):

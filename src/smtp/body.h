@@ -34,6 +34,7 @@ struct body {
 	uint64_t sent_bytes;   /* all together, for progress */
 };
 
+/* At the beginning of a body; extents are borrowed until it is sent. */
 void body_init(struct body *b, const struct extent *extents, unsigned count);
 
 enum body_step {

@@ -73,8 +73,11 @@ struct disk_posix {
 	int root_fd;
 };
 
+/* d->disk is usable from now on; d owns the descriptor of root.  ERR_SYS
+ * and its like, with et. */
 MUST_CHECK enum err disk_posix_open(struct disk_posix *d, const char *root,
     struct errtext *et);
+/* Files opened through d stay open.  Again: no-op. */
 void disk_posix_close(struct disk_posix *d);
 
 /*

@@ -95,7 +95,10 @@ struct log {
 	uint64_t batch_count;
 };
 
+/* Memory for both batches and the table, of s->acct.  ERR_NOMEM: log_fini
+ * frees what there is. */
 MUST_CHECK enum err log_init(struct store *s);
+/* No batch may be in flight; what was not written is lost. */
 void log_fini(struct store *s);
 /* Begin or go on at offset of a segment in the list. */
 void log_start(struct store *s, struct segment *head, uint32_t offset);

@@ -83,7 +83,9 @@ struct mover {
 	uint64_t moved_bytes;
 };
 
+/* The buffer for one piece, of s->acct.  ERR_NOMEM. */
 MUST_CHECK enum err mover_init(struct store *s);
+/* A move under way is given up; nothing of it counts without its ENVELOPE. */
 void mover_fini(struct store *s);
 /* Do what can be done now; ms until it wants to be called. */
 int64_t mover_turn(struct store *s);

@@ -36,12 +36,15 @@ struct quota {
 	struct limit_row *row_free;
 };
 
+/* The rows of the limits page; the disk is asked at the first use. */
 void quota_init(struct store *s);
 /* More bytes for a message (0: is there any room at all?).  ERR_NOSPACE. */
 MUST_CHECK enum err quota_take(struct store *s, uint64_t bytes);
+/* Back what quota_take gave. */
 void quota_give(struct store *s, uint64_t bytes);
 /* One more transaction?  ERR_NOSPACE: queue_message_limit. */
 MUST_CHECK enum err quota_open(struct store *s);
+/* The transaction was committed or given up. */
 void quota_close(struct store *s);
 /* May another segment be made? */
 bool quota_may_grow(struct store *s);

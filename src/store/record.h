@@ -64,6 +64,7 @@ struct record {
 	uint64_t id; /* message; 0: none */
 };
 
+/* Static text, for messages; "unknown" beyond the last type. */
 const char *record_type_name(unsigned type);
 
 /* Bytes in the log of a record with such a payload. */
@@ -109,6 +110,7 @@ struct segment_header {
 	uint64_t id_floor; /* no id below it is given out from here on */
 };
 
+/* All SEGMENT_HEADER_BYTES, with their CRC. */
 void segment_header_put(const struct segment_header *h,
     unsigned char buf[static SEGMENT_HEADER_BYTES]);
 /* ERR_CORRUPT; ERR_VERSION: a newer one, the other fields are not set. */
@@ -118,6 +120,13 @@ MUST_CHECK enum err segment_header_get(
 
 /* ---- payloads ---- */
 
+/*
+ * Payloads are put field by field: a w without room sets w->full, and a
+ * longer text of a result is cut to its limit.  They are decoded without
+ * trust: false when something is short, or has a value that no writer
+ * gives.  What is decoded borrows its texts from the payload.
+ */
+/* count extents of EXTENT_BYTES each. */
 void extent_list_put(struct wr *w, const struct store_extent *e,
     uint32_t count);
 /* Decode one; false when it lies outside any segment. */
@@ -157,6 +166,7 @@ struct rec_update {
 	uint32_t result_count;
 };
 
+/* The head, and each of the result_count results after it. */
 void rec_update_put(struct wr *w, const struct rec_update *u);
 bool rec_update_get(struct rd *r, struct rec_update *u);
 void rec_result_put(struct wr *w, const struct store_result *r);
@@ -171,6 +181,7 @@ struct rec_checkpoint {
 	int64_t wall_ms;
 };
 
+/* The whole payload. */
 void rec_checkpoint_put(struct wr *w, const struct rec_checkpoint *c);
 bool rec_checkpoint_get(struct slice payload, struct rec_checkpoint *c);
 
@@ -181,6 +192,7 @@ struct rec_end {
 	uint64_t id_ceiling;
 };
 
+/* The whole payload. */
 void rec_end_put(struct wr *w, const struct rec_end *e);
 bool rec_end_get(struct slice payload, struct rec_end *e);
 
@@ -202,6 +214,8 @@ struct log_entry {
 	uint64_t bytes;
 };
 
+/* One entry of a table, TABLE_ENTRY_BYTES.  Its positions lie in the segment
+ * of the table: segment says which, it is not stored. */
 void log_entry_put(struct wr *w, const struct log_entry *e);
 bool log_entry_get(struct rd *r, uint64_t segment, struct log_entry *e);
 /* The entry of a verified record; false: it has none, or does not decode. */

@@ -98,7 +98,9 @@ void segment_path(char path[static SEGMENT_PATH_BYTES], enum segment_kind kind,
 bool segment_parse(const char *name, enum segment_kind *kind_out,
     uint64_t *number_out);
 
+/* An empty list; no file is touched.  ERR_NOMEM. */
 MUST_CHECK enum err segments_init(struct store *s);
+/* Close all and free all; LANE_FILES must be idle. */
 void segments_fini(struct store *s);
 /* Segment by number; NULL: none.  Retired ones too. */
 struct segment *segment_find(struct store *s, uint64_t number);
@@ -117,6 +119,13 @@ void segment_forget_fd(struct store *s, struct segment *g);
 int segment_write_fd(struct store *s, struct segment *g);
 void segment_end_write(struct store *s, struct segment *g);
 
+/*
+ * segment_pin(s, first, last, open), segment_unpin(likewise):
+ * A held message has extents in the segments of these numbers: none of them
+ * is taken for a spare until it is unpinned as often.  open: it is not yet
+ * committed, so that nothing else tells that they are needed.  The last
+ * unpin of a retired segment recycles it.
+ */
 void segment_pin(struct store *s, uint64_t first, uint64_t last, bool open);
 void segment_unpin(struct store *s, uint64_t first, uint64_t last, bool open);
 

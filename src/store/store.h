@@ -310,6 +310,8 @@ int64_t store_turn(struct store *s, unsigned ending_count);
 /* The batch is written as soon as the disk is free, whatever is in it. */
 void store_hurry(struct store *s);
 
+/* Was everything up to t written and synced?  And did a write or sync of the
+ * log ever fail?  Then nothing more becomes durable in this process. */
 bool store_durable(const struct store *s, struct store_ticket t);
 bool store_poisoned(const struct store *s);
 
@@ -467,6 +469,7 @@ MUST_CHECK enum err store_list(struct store *s, uint64_t after_id,
 
 typedef void store_counts_fn(void *arg, enum err e,
     const struct store_counts *c);
+/* How many messages live, by state, and their bytes. */
 MUST_CHECK enum err store_count(struct store *s, store_counts_fn *fn,
     void *arg);
 

@@ -55,7 +55,10 @@ struct track {
 
 struct store;
 
+/* Nothing is tracked; room for conf.unindexed_max changes and one more for
+ * each held message.  ERR_NOMEM. */
 MUST_CHECK enum err track_init(struct store *s);
+/* Changes not yet in the index are forgotten: the log has them. */
 void track_fini(struct store *s);
 
 /* Room for so many more changes?  Else a flush is begun: ERR_AGAIN. */

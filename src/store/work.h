@@ -31,6 +31,8 @@ struct job {
 	bool busy;		     /* posted, done not yet called */
 };
 
+/* threads: one for each lane; without them work_poll runs the jobs.  ERR_NOMEM,
+ * ERR_SYS, with et. */
 MUST_CHECK enum err work_open(struct acct *a, bool threads, struct work **out,
     struct errtext *et);
 /* Jobs not yet run are dropped; one that runs is waited for. */

@@ -26,7 +26,9 @@ struct map {
 	uint32_t size;
 };
 
+/* Empty; its entries will be of account a. */
 void map_init(struct map *m, struct acct *a);
+/* Empty again; pointers into it are void, the texts are not touched. */
 void map_fini(struct map *m);
 /* Room for count entries in all.  ERR_TOOBIG past TABLE_ENTRY_COUNT_MAX,
  * ERR_NOMEM. */
@@ -55,6 +57,7 @@ MUST_CHECK enum err text_parse(struct map *m, char *data, size_t len,
 MUST_CHECK enum err inline_parse(struct map *m, char *data, size_t len,
     struct errtext *et);
 
+/* ASCII letters to lower case, in place. */
 void lower(char *data, size_t len);
 
 /* ---- file.c: a file that may change under us ---- */
