@@ -16,18 +16,18 @@
 #include "base/wire.h"
 
 enum {
-	ADDRESS_BYTES_MAX = 512,  /* an address, without its angle brackets */
-	ENVID_BYTES_MAX = 100,    /* RFC 3461 4.4, as xtext */
-	ORCPT_BYTES_MAX = 500,    /* RFC 3461 4.2, as xtext with its type */
-	ENVELOPE_BYTES_MAX = 8192,      /* encoded, without recipients */
+	ADDRESS_BYTES_MAX = 512,   /* an address, without its angle brackets */
+	ENVID_BYTES_MAX = 100,	   /* RFC 3461 4.4, as xtext */
+	ORCPT_BYTES_MAX = 500,	   /* RFC 3461 4.2, as xtext with its type */
+	ENVELOPE_BYTES_MAX = 8192, /* encoded, without recipients */
 	ENVELOPE_RCPT_BYTES_MAX = 1600, /* one encoded recipient */
 	HOST_BYTES_MAX = 255,
 };
 
 enum envelope_flag {
-	ENVELOPE_8BIT = 1,       /* the body holds octets above 127 */
-	ENVELOPE_UTF8 = 2,       /* SMTPUTF8 was asked for (RFC 6531) */
-	ENVELOPE_DOT_LINE = 4,   /* a line begins with a dot */
+	ENVELOPE_8BIT = 1,	    /* the body holds octets above 127 */
+	ENVELOPE_UTF8 = 2,	    /* SMTPUTF8 was asked for (RFC 6531) */
+	ENVELOPE_DOT_LINE = 4,	    /* a line begins with a dot */
 	ENVELOPE_BODY_8BITMIME = 8, /* BODY=8BITMIME was declared */
 	ENVELOPE_HEADER_CUT = 16,   /* a header was cut at its limit */
 	ENVELOPE_NO_FINAL_EOL = 32, /* the body does not end with CRLF */
@@ -55,26 +55,26 @@ enum envelope_notify {
 };
 
 struct envelope {
-	uint32_t flags;  /* enum envelope_flag */
-	uint8_t origin;  /* enum envelope_origin */
-	uint8_t ret;     /* enum envelope_ret */
-	uint64_t arrival_ms;          /* wall clock */
-	uint64_t body_bytes;          /* as stored */
-	uint32_t longest_line_bytes;  /* without CRLF */
-	uint32_t uid;                 /* of a local submitter */
-	struct slice sender;          /* without brackets; empty: null */
-	struct slice envid;           /* xtext; empty: none */
-	struct slice client_name;     /* verified name or "unknown" */
-	struct slice client_address;  /* "192.0.2.1", "2001:db8::1" */
+	uint32_t flags;		     /* enum envelope_flag */
+	uint8_t origin;		     /* enum envelope_origin */
+	uint8_t ret;		     /* enum envelope_ret */
+	uint64_t arrival_ms;	     /* wall clock */
+	uint64_t body_bytes;	     /* as stored */
+	uint32_t longest_line_bytes; /* without CRLF */
+	uint32_t uid;		     /* of a local submitter */
+	struct slice sender;	     /* without brackets; empty: null */
+	struct slice envid;	     /* xtext; empty: none */
+	struct slice client_name;    /* verified name or "unknown" */
+	struct slice client_address; /* "192.0.2.1", "2001:db8::1" */
 	struct slice helo;
-	struct slice protocol;        /* "ESMTP", "LMTP", "local", ... */
+	struct slice protocol; /* "ESMTP", "LMTP", "local", ... */
 };
 
 struct envelope_rcpt {
-	uint8_t notify;          /* enum envelope_notify */
-	struct slice address;    /* to deliver to */
-	struct slice orcpt;      /* xtext with type; empty: none */
-	struct slice original;   /* address before aliasing; empty: the same */
+	uint8_t notify;	       /* enum envelope_notify */
+	struct slice address;  /* to deliver to */
+	struct slice orcpt;    /* xtext with type; empty: none */
+	struct slice original; /* address before aliasing; empty: the same */
 };
 
 /* Encode; w->full when it does not fit. */

@@ -135,11 +135,11 @@ struct smtp_client {
 	const struct smtp_client_txn *txn; /* NULL: none */
 	/* The commands of a transaction are numbered RSET 0, MAIL 1, RCPT
 	 * 2.., DATA 2 + rcpt_count; recipients that are DONE are skipped. */
-	unsigned sent;	    /* next to be sent */
-	unsigned answered;  /* next whose reply is awaited */
-	unsigned in_flight; /* sent, not answered */
-	unsigned accepted;  /* recipients accepted, without a result */
-	unsigned dot_rcpt;  /* LMTP: recipient whose reply comes next */
+	unsigned sent;	      /* next to be sent */
+	unsigned answered;    /* next whose reply is awaited */
+	unsigned in_flight;   /* sent, not answered */
+	unsigned accepted;    /* recipients accepted, without a result */
+	unsigned dot_rcpt;    /* LMTP: recipient whose reply comes next */
 	uint32_t reply_count; /* whole replies read: progress, for timeouts */
 	struct smtp_client_result result;
 	struct smtp_reply reply; /* valid after REFUSED, RESULT */

@@ -26,7 +26,7 @@ enum {
 	PLAN_LOCAL_JOB_BYTES = 256 << 10, /* a worker of local */
 	PLAN_DNS_QUERY_BYTES = 33 << 10,  /* outstanding, in libunbound */
 	PLAN_DNS_QUERY_RESERVE = 48,	  /* so many cost nothing more */
-	PLAN_SESSIONS_MIN = 20, /* fewer are an error */
+	PLAN_SESSIONS_MIN = 20,		  /* fewer are an error */
 	/* One process of smtpd and smtp at most for so much budget, where
 	 * their number is not set. */
 	PLAN_BUDGET_PER_PROCESS_BYTES = 16 << 20,
