@@ -123,6 +123,9 @@ obey(struct session *s, struct smtps_io *io, enum smtps_step step)
 	case SMTPS_STEP_AGAIN: return GO_ON;
 	case SMTPS_STEP_CLOSE: break;
 	}
+	/* The client may take its time for the last replies; the queue is not
+	 * kept waiting for it, nor can it fail what is over. */
+	txn_free(s);
 	if (!session_flush(s) || s->wait != WAIT_WRITE)
 		return GONE;
 	return STOP;
