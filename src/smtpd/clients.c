@@ -145,6 +145,20 @@ clients_full(struct server *sv)
 	return f.sessions >= f.session_max;
 }
 
+/* Those who sit here already filled the gate: their time is short too. */
+static void
+shorten_unproven(struct server *sv)
+{
+	struct list_node *n = list_first(&sv->open_sessions);
+
+	for (; n != NULL; n = list_next(&sv->open_sessions, n)) {
+		struct session *s = CONTAINER(n, struct session, node);
+
+		if (client_page_is_unproven(&sv->page, s->slot))
+			session_shorten(s);
+	}
+}
+
 static void
 look_for_overload(struct server *sv, const struct client_figures *f)
 {
@@ -152,12 +166,14 @@ look_for_overload(struct server *sv, const struct client_figures *f)
 	    (unsigned)((uint64_t)f->sessions * 100 / f->session_max);
 
 	if (percent >= STRESS_ON_PERCENT) {
-		if (!sv->stressed)
-			log_limit(&sv->overload_site, ev_now(sv->loop),
-			    "concurrency_incoming", f->session_max,
-			    SLICE_LIT("all clients"),
-			    "short timeouts for unproven clients");
+		if (sv->stressed)
+			return;
+		log_limit(&sv->overload_site, ev_now(sv->loop),
+		    "concurrency_incoming", f->session_max,
+		    SLICE_LIT("all clients"),
+		    "short timeouts for unproven clients");
 		sv->stressed = true;
+		shorten_unproven(sv);
 	} else if (percent < STRESS_OFF_PERCENT) {
 		sv->stressed = false;
 	}

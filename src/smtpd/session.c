@@ -286,6 +286,18 @@ session_new_deadline(struct session *s)
 }
 
 void
+session_shorten(struct session *s)
+{
+	struct mono most = mono_add(ev_now(s->server->loop), timeout_ms(s));
+
+	if (s->wait != WAIT_CLIENT && s->wait != WAIT_WRITE)
+		return;
+	if (mono_sub(s->deadline, most) > 0)
+		s->deadline = most;
+	session_set_timer(s);
+}
+
+void
 session_set_timer(struct session *s)
 {
 	const struct conf *c = s->server->conf;

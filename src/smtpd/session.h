@@ -109,6 +109,8 @@ bool session_flush(struct session *s);
 bool session_keep_out(struct session *s);
 /* The client has smtpd_timeout from now. */
 void session_new_deadline(struct session *s);
+/* Overload has begun: what the client owes is due as if asked for now. */
+void session_shorten(struct session *s);
 /* End it if it is idle (drain). */
 void session_end_idle(struct session *s);
 

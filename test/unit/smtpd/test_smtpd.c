@@ -922,6 +922,79 @@ test_client_that_does_not_read(void **state)
 	world_close();
 }
 
+#define TWO_ERRORS "NONSENSE\r\nNONSENSE\r\n"
+#define TEN_ERRORS TWO_ERRORS TWO_ERRORS TWO_ERRORS TWO_ERRORS TWO_ERRORS
+
+static struct session *
+only_session(void)
+{
+	assert_int_equal(w.sv->sessions.in_use, 1);
+	return CONTAINER(list_first(&w.sv->open_sessions), struct session,
+	    node);
+}
+
+/* The machine has ended the session, the client leaves its last replies
+ * unread: the transaction is over, and what becomes of the queue is nothing
+ * to it. */
+static void
+test_over_but_not_read(void **state)
+{
+	static const char fill[4096];
+	struct session *s;
+	int fd;
+
+	(void)state;
+	world_open(CONF "smtpd_error_sleep_time = 0\n");
+	fd = greeted("198.51.100.1");
+	say(fd, START "BDAT 4\r\nabcd");
+	(void)heard(fd);
+	s = only_session();
+	while (send(s->fd, fill, sizeof(fill), MSG_DONTWAIT) > 0)
+		continue;
+	say(fd, TEN_ERRORS TEN_ERRORS TEN_ERRORS);
+	assert_int_equal(s->m.state, SMTPS_CLOSED);
+	assert_int_equal(s->wait, WAIT_WRITE);
+	assert_int_equal(w.aborted, 1);
+	assert_int_equal(w.sv->txns.in_use, 0);
+	drop_queue();
+	assert_int_equal(w.sv->sessions.in_use, 1);
+	close(fd);
+	turns(5);
+	assert_int_equal(w.sv->sessions.in_use, 0);
+	world_close();
+}
+
+/* Strangers that came before the overload, and only sit there, have little
+ * time left too; those that are trusted keep theirs. */
+static void
+test_overload(void **state)
+{
+	struct list_node *n;
+	int fd[8];
+
+	(void)state;
+	world_open(CONF "unproven_share = 100\n");
+	fd[0] = greeted("192.0.2.1");
+	for (int i = 1; i < 8; i++)
+		fd[i] = greeted("198.51.100.1");
+	clients_each_second(w.sv);
+	assert_true(w.sv->stressed);
+	n = list_first(&w.sv->open_sessions);
+	for (; n != NULL; n = list_next(&w.sv->open_sessions, n)) {
+		struct session *s = CONTAINER(n, struct session, node);
+		int64_t left_ms = mono_sub(s->deadline, ev_now(w.loop));
+
+		if (s->trusted)
+			assert_true(left_ms > STRESS_TIMEOUT_MS);
+		else
+			assert_true(left_ms <= STRESS_TIMEOUT_MS);
+	}
+	for (int i = 0; i < 8; i++)
+		close(fd[i]);
+	turns(5);
+	world_close();
+}
+
 /* Allocations fail one after the other: the session is answered or closed,
  * the process goes on, nothing is kept. */
 static void
@@ -993,6 +1066,8 @@ main(void)
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_client_that_does_not_read),
+		cmocka_unit_test(test_over_but_not_read),
+		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_idle_size),
 	};

@@ -1,0 +1,251 @@
+"""Attacks from the network and from users of this host.
+
+Each case is named after its row in the catalogue of attacks; what all of them
+ask is in calm(): nobody died, and what was taken was given back.
+"""
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import struct
+import time
+
+import pytest
+
+from harness import Client, Weir, message, relay_conf, wait_for
+
+#: Clients that are not trusted, from this very host.
+STRANGERS = {"mynetworks": "192.0.2.0/24"}
+
+
+def opened(w, **kw):
+    c = w.client(**kw)
+    c.ok("EHLO client.example")
+    return c
+
+
+def begun(w, rcpts=1, **kw):
+    """A client whose transaction has its recipients."""
+    c = opened(w, **kw)
+    c.ok("MAIL FROM:<a@client.example>")
+    for i in range(rcpts):
+        c.ok(f"RCPT TO:<u{i}@example.test>")
+    return c
+
+
+def held(w):
+    """What clients hold: rows of the limits that go back to their base."""
+    rows = {}
+    for row in w.json("limits")["limits"]:
+        if row["role"] not in ("smtpd", "queue", "local", "lookup"):
+            continue
+        if row["kind"] in ("gate", "pool") and row["name"] != "unindexed changes":
+            rows[row["role"], row["index"], row["name"]] = row["in_use"]
+        if row["kind"] == "account" and row["name"] in ("memory", "transactions", "bodies that wait", "control"):
+            rows[row["role"], row["index"], row["name"]] = row["in_use"]
+    return rows
+
+
+def descriptors(w):
+    """(program, pid) -> number of open descriptors."""
+    found = {}
+    for pid, name in w.pids().items():
+        with contextlib.suppress(OSError):
+            found[name, pid] = len(os.listdir(f"/proc/{pid}/fd"))
+    return found
+
+
+#: A role's own memory may grow by what it keeps (segments, answers).
+KEPT_BYTES = 96 * 1024
+
+
+@contextlib.contextmanager
+def calm(w, kept=KEPT_BYTES):
+    """Nobody dies within, and afterwards everything is given back."""
+    w.send("warm@example.test", subject="warm")
+    w.wait_mails("warm")
+    w.wait_queue_empty()
+    pids, base, fds = w.pids(), {}, descriptors(w)
+
+    def idle():
+        base.update(held(w))
+        return all(v == 0 for k, v in base.items() if k[2] in ("sessions", "deliveries", "transactions"))
+    wait_for(idle, lambda: f"idle: {base}")
+    yield
+
+    def extra():
+        now, more = held(w), {}
+        for k, v in now.items():
+            slack = kept if k[2] == "memory" else 0
+            if k in base and v > base[k] + slack:
+                more[k] = (base[k], v)
+        for k, v in descriptors(w).items():
+            # Segments of the log are opened as it grows.
+            if k in fds and v > fds[k] + (0 if "smtpd" in k[0] or "master" in k[0] else 8):
+                more[k] = (fds[k], v)
+        return more
+    wait_for(lambda: not extra(), lambda: f"given back: {extra()}\n{w.log()[-3000:]}", step=0.1)
+    gone = {p: n for p, n in pids.items() if p not in w.pids() and n not in ("weir-bounce", "weir-pickup")}
+    assert not gone, (gone, w.log()[-4000:])
+
+
+# ---- rows 25, 26: slow, silent and vanishing clients ----
+
+def test_row_25_a_byte_at_a_time():
+    with Weir() as w, calm(w):
+        with w.client() as c:
+            mail = message("slow", "x\r\n.y\r\n").replace("\r\n.", "\r\n..")
+            for text, code in (("EHLO a.example\r\n", 250), ("MAIL FROM:<a@client.example>\r\n", 250),
+                               ("RCPT TO:<joe@example.test>\r\n", 250), ("DATA\r\n", 354),
+                               (mail + ".\r\n", 250)):
+                for b in text.encode():
+                    c.send(bytes([b]))
+                assert c.reply()[0] == code
+        assert w.wait_mails("joe")[0].endswith(b"x\n.y\n")
+
+
+@pytest.mark.parametrize("phase", ["command", "long line", "data", "bdat"])
+def test_row_25_trickling_does_not_earn_time(phase):
+    """A byte now and then: the time-out counts from the last whole command."""
+    with Weir({"smtpd_timeout": "2s", "smtpd_min_data_rate": "1000"}) as w, calm(w):
+        with begun(w) as c:
+            start = time.monotonic()
+            if phase == "data":
+                c.ok("DATA", 354)
+            elif phase == "bdat":
+                c.send("BDAT 100000\r\n")
+            elif phase == "long line":
+                c.send("x" * 5000)
+            c.sock.settimeout(0.1)
+            got = b""
+            while time.monotonic() - start < 10:
+                try:
+                    c.send("x")
+                    more = c.sock.recv(1000)
+                    got += more
+                    if not more:
+                        break
+                except socket.timeout:
+                    continue
+                except ConnectionError:
+                    break
+            took = time.monotonic() - start
+            assert 1.5 < took < 6, took
+            assert got.startswith(b"421 4.4.2"), got
+        w.wait_log(r"timeout after")
+
+
+def test_row_25_a_steady_body_outlives_the_timeout():
+    with Weir({"smtpd_timeout": "2s", "smtpd_min_data_rate": "100"}) as w, begun(w) as c:
+        c.ok("DATA", 354)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            c.send("y" * 60 + "\r\n")
+            assert not wait_readable(c.sock, 0.1), c.reply()
+        c.send(".\r\n")
+        assert c.reply()[0] == 250
+
+
+def wait_readable(sock, seconds):
+    import select
+    return bool(select.select([sock], [], [], seconds)[0])
+
+
+def test_row_25_overload_shortens_the_time_of_idle_strangers():
+    """Who came before the overload and only sits there must go too."""
+    conf = dict(STRANGERS, concurrency_incoming="20", unproven_share="100", smtpd_timeout="300s")
+    with Weir(conf) as w:
+        held = [opened(w) for _ in range(10)]
+        held += [w.client() for _ in range(8)]
+        w.wait_log(r"short timeouts for unproven clients")
+        for c in held:
+            c.sock.settimeout(13)
+            assert c.closed(), w.log()[-2000:]
+            assert c.rest.startswith(b"421 4.4.2"), c.rest
+        w.send("joe@example.test")
+
+
+def test_row_25_clients_that_vanish():
+    """In every state, by close, by reset and with half of the connection."""
+    with Weir() as w, calm(w):
+        for i in range(120):
+            c = begun(w) if i % 4 else opened(w)
+            if i % 4 == 2:
+                c.ok("DATA", 354)
+                c.send(message(f"m{i}", "x" * 900 + "\r\n"))
+            elif i % 4 == 3:
+                c.send("BDAT 50000\r\n" + "x" * 30000)
+            if i % 3 == 0:
+                c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif i % 3 == 1:
+                c.sock.shutdown(socket.SHUT_WR)
+                c.closed()
+            c.close()
+        assert not w.queue()
+
+
+def test_row_25_half_closed_after_the_whole_mail():
+    with Weir() as w, calm(w), w.client() as c:
+        c.send("EHLO a.example\r\nMAIL FROM:<a@client.example>\r\nRCPT TO:<joe@example.test>\r\n"
+               "BDAT 11 LAST\r\nA: b\r\n\r\nx\r\n")
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.closed() and b"queued as" in c.rest
+        w.wait_mails("joe")
+
+
+def test_row_25_who_never_reads_is_cut_off_and_costs_little():
+    with Weir({"smtpd_timeout": "3s"}) as w, calm(w):
+        flood = b"EHLO client.example\r\n" * 4000
+        socks = []
+        for _ in range(10):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            s.connect(("127.0.0.1", w.port))
+            s.recv(200)
+            s.setblocking(False)
+            socks.append(s)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            for s in socks:
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    s.send(flood)
+        for row in w.json("limits")["limits"]:
+            if row["role"] == "smtpd" and row["name"] == "memory":
+                assert row["in_use"] < 3 * 1024 * 1024, row
+        w.send("joe@example.test")
+        wait_for(lambda: sum(v for k, v in held(w).items() if k[2] == "sessions") == 0,
+                 "cut off")
+        for s in socks:
+            s.close()
+
+
+def can_send(w):
+    try:
+        with opened(w) as c:
+            return c.transaction("a@client.example", "joe@example.test", message("m"))[0] == 250
+    except (AssertionError, OSError):
+        return False
+
+
+def test_row_25_two_thousand_connections():
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with Weir() as w, calm(w, kept=1024 * 1024):
+        before = {r["index"]: r["in_use"] for r in w.json("limits")["limits"]
+                  if r["role"] == "smtpd" and r["name"] == "memory"}
+        clients = [Client(w.port, greet=False, source=f"127.0.0.{1 + i % 50}") for i in range(2000)]
+        for c in clients:
+            c.sock.settimeout(15)
+            assert c.reply()[0] == 220
+            c.send("EHLO client.example\r\n")
+        for c in clients:
+            assert c.reply()[0] == 250
+        after = {r["index"]: r["in_use"] for r in w.json("limits")["limits"]
+                 if r["role"] == "smtpd" and r["name"] == "memory"}
+        assert sum(after.values()) - sum(before.values()) < 2000 * 1500
+        w.send("joe@example.test")
+        for c in clients:
+            c.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
