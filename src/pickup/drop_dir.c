@@ -6,11 +6,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/slice.h"
 #include "base/time.h"
@@ -64,12 +66,27 @@ drop_dir_next(int dir_fd, char name_out[static DROP_NAME_BYTES])
 	return found;
 }
 
+/* "bad." and the name; where that is too long or taken (anybody may make names
+ * here) a name that nobody can foresee. */
+static void
+name_aside(int dir_fd, const char *name, char aside[static NAME_MAX + 1])
+{
+	int len = snprintf(aside, NAME_MAX + 1, "bad.%s", name);
+	struct stat st;
+
+	if (len <= NAME_MAX &&
+	    fstatat(dir_fd, aside, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	snprintf(aside, NAME_MAX + 1, "bad.%" PRIx64 "%016" PRIx64,
+	    (uint64_t)clock_system.wall(&clock_system).ms, random_u64());
+}
+
 bool
 drop_dir_set_aside(int dir_fd, const char *name, const char *why)
 {
-	char aside[DROP_NAME_BYTES + 8];
+	char aside[NAME_MAX + 1];
 
-	snprintf(aside, sizeof(aside), "bad.%s", name);
+	name_aside(dir_fd, name, aside);
 	log_warning("drop/%s: %s; set aside as drop/%s", name, why, aside);
 	if (renameat(dir_fd, name, dir_fd, aside) < 0) {
 		log_warning("drop/%s: cannot be renamed: %m", name);

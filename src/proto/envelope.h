@@ -22,6 +22,7 @@ enum {
 	ENVELOPE_BYTES_MAX = 8192, /* encoded, without recipients */
 	ENVELOPE_RCPT_BYTES_MAX = 1600, /* one encoded recipient */
 	HOST_BYTES_MAX = 255,
+	ENVELOPE_RCPTS_MAX = 50000, /* of one message, whatever its way in */
 };
 
 enum envelope_flag {

@@ -27,6 +27,10 @@ enum {
 	ENDING_COUNT_MAX = 8,
 };
 
+/* Whoever counts up to the one never breaks the other. */
+_Static_assert((int)STORE_RCPTS_MAX >= (int)ENVELOPE_RCPTS_MAX,
+    "every message that may come in can be kept");
+
 static uint64_t
 txn_hash(const struct peer *p, uint32_t tag)
 {

@@ -249,3 +249,54 @@ def test_row_25_two_thousand_connections():
         for c in clients:
             c.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# ---- rows 12, 23, 49: what a user of this host can do ----
+
+def drop_file(rcpts, body=b"Subject: dropped\r\n\r\nx\r\n", count=None, sender=b"a@client.example"):
+    """A message as sendmail leaves it while no server runs."""
+    out = b"WEIRDRP1" + b"\0" + struct.pack("<H", len(sender)) + sender + struct.pack("<H", 0)
+    out += struct.pack("<I", len(rcpts) if count is None else count)
+    out += b"".join(b"\0" + struct.pack("<H", len(r)) + r for r in rcpts)
+    return out + body + struct.pack("<Q", len(body)) + b"WEIRDRPE"
+
+
+def dropped(w, files):
+    """Stop, leave these files in the drop directory, start."""
+    w.stop()
+    drop = w.dir / "queue" / "drop"
+    for name, data in files.items():
+        if data is None:
+            (drop / name).mkdir()
+        else:
+            (drop / name).write_bytes(data)
+            (drop / name).chmod(0o644)
+    w.start()
+    return drop
+
+
+def drop_rest(drop):
+    return [p.name for p in drop.iterdir() if p.name.startswith("msg.")]
+
+
+@pytest.mark.parametrize("hostile", [
+    {"msg.1": drop_file([b"joe@example.test"], count=60000), },
+    {"msg.1": drop_file([b"u%d@example.test" % i for i in range(50001)])},
+    {"msg.1": b"garbage", "bad.msg.1": None},
+    {"msg." + "x" * 251: b"garbage"},
+    {"msg.1": None},
+    {"msg.1\n\x1b[31m": b"garbage"},
+    {"msg.1": drop_file([b"joe@example.test"])[:-30]},
+    {"msg.1": drop_file([b"joe@example.test\r\nX: y"])},
+], ids=["too many recipients", "one recipient too many", "taken name", "long name", "directory",
+        "control bytes", "cut off", "line end in an address"])
+def test_row_23_a_hostile_file_does_not_stop_the_drop_directory(hostile):
+    with Weir() as w:
+        files = dict(hostile)
+        for i in range(3):
+            files[f"msg.good{i}"] = drop_file([b"good@example.test"])
+        drop = dropped(w, files)
+        w.wait_mails("good", 3, deadline=12)
+        wait_for(lambda: not drop_rest(drop), lambda: f"{drop_rest(drop)}\n{w.log()[-3000:]}", 5)
+        assert "malformed frame" not in w.log()
+        assert "\x1b" not in w.log()
