@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import FAST_RETRY, FakeMX, Weir, relay_conf, wait_for
+from harness import FAST_RETRY, SANITIZED, FakeMX, Weir, relay_conf, wait_for
 
 SENDERS = 24
 
@@ -113,6 +113,8 @@ CONF = dict(FAST_RETRY, queue_segment_size="4M", fork_delay="1s", service_thrott
 
 def test_kill_the_whole_tree(request):
     rounds = request.config.getoption("--rounds")
+    if SANITIZED:
+        rounds = max(rounds // 10, 1)  # what matters there are the reports
     seed = request.config.getoption("--seed")
     if seed is None:
         seed = random.randrange(1 << 30)
