@@ -79,11 +79,12 @@ may_take(size_t bytes)
 static void *
 took(void *p)
 {
-	size_t now;
+	size_t bytes, now;
 
 	if (p == NULL)
 		return NULL;
-	now = used_bytes += malloc_usable_size(p) + PIECE_BYTES;
+	bytes = malloc_usable_size(p) + PIECE_BYTES;
+	now = atomic_fetch_add(&used_bytes, bytes) + bytes;
 	if (now > peak_bytes)
 		peak_bytes = now;
 	return p;

@@ -107,7 +107,8 @@ scan_byte(struct loop_scan *s, char c)
 			return;
 		}
 		value_end(s);
-		/* FALLTHROUGH */
+		on_line_start(s, c);
+		return;
 	case LINE_START: on_line_start(s, c); return;
 	case NAME: on_name(s, c); return;
 	case VALUE: on_value(s, c); return;

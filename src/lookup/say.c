@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "lookup/internal.h"
 
-static void
-say(struct resolver *r, const char *place, const char *fmt, va_list ap)
+static void PRINTF(3, 0)
+    say(struct resolver *r, const char *place, const char *fmt, va_list ap)
 {
 	char text[900];
 

@@ -137,7 +137,7 @@ feed(struct run *r, size_t len)
 		case SMTPS_STEP_MORE:
 			if (answer_one(r))
 				break;
-			/* fall through */
+			__attribute__((fallthrough));
 		case SMTPS_STEP_FLUSH:
 		case SMTPS_STEP_CLOSE:
 			keep(r->text, &r->text_len,

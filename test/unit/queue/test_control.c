@@ -155,7 +155,7 @@ change(enum ctl_verb verb, uint64_t id, const char *to)
 {
 	unsigned char raw[8];
 	struct wr wr = wr_of(raw, sizeof(raw));
-	struct fr_ctl_change f = { .verb = verb, .to = slice_str(to) };
+	struct fr_ctl_change f = { .verb = (uint8_t)verb, .to = slice_str(to) };
 
 	again();
 	wr_u64(&wr, id);
