@@ -95,30 +95,6 @@ drop(struct client *c, const struct store_row *row, struct msg *m)
 	return OK;
 }
 
-/* Undelivered recipients that do not run fail now. */
-static void
-fail_rcpts(struct queue *q, struct msg *m)
-{
-	struct result res = { .status = JOB_FAILED,
-		.dsn = SLICE_LIT("5.7.0"),
-		.relay = SLICE_LIT("none"),
-		.text = SLICE_LIT("given up by the administrator") };
-	struct list_node *n = list_first(&m->rcpts);
-
-	m->failing = true;
-	for (; n != NULL; n = list_next(&m->rcpts, n)) {
-		struct rcpt *r = CONTAINER(n, struct rcpt, node);
-
-		if (r->state == RCPT_ROUTING)
-			route_remove(q, r);
-		else if (r->state == RCPT_WAITING)
-			sched_remove(&q->sched, &r->sched);
-		else
-			continue;
-		result_set(q, r, &res);
-	}
-}
-
 static enum err
 fail(struct client *c, const struct store_row *row, struct msg *m)
 {
@@ -139,7 +115,7 @@ fail(struct client *c, const struct store_row *row, struct msg *m)
 			return e;
 	}
 	if (m->state == MSG_ACTIVE)
-		fail_rcpts(q, m);
+		result_give_up(q, m);
 	return OK;
 }
 
@@ -149,9 +125,11 @@ control_change(struct client *c, const struct store_row *row)
 	struct queue *q = c->q;
 	struct msg *m;
 	bool yes = true, busy;
-	enum err e = OK;
+	enum err e;
 
-	if (c->ids == NULL)
+	/* It came some turns ago. */
+	e = store_row_check(q->store, row);
+	if (e == OK && c->ids == NULL)
 		e = control_matches(c, row, &yes);
 	if (e != OK || !yes)
 		return e;

@@ -70,6 +70,24 @@ damaged(struct queue *q, const struct store_row *row, const struct errtext *why)
 		    (unsigned long long)row->id, et.text);
 }
 
+/* Many recipients with long texts may be more than the arena or the account
+ * takes: then fewer of them. */
+static enum err
+load_some(struct queue *q, const struct store_row *row, struct msg *m,
+    struct arena *ar, uint32_t max, struct store_message *out,
+    struct errtext *et)
+{
+	enum err e;
+
+	for (;; max /= 2) {
+		e = store_load(q->store, row, &m->store, ar, m->next_index, max,
+		    out, et);
+		if (e != ERR_NOMEM || max <= 1)
+			return e;
+		arena_reset(ar);
+	}
+}
+
 /* OK: *loaded is active.  ERR_NOTFOUND: not now, go on with the next.
  * ERR_FULL: no room.  ERR_AGAIN: the row is too old, ask for a new one. */
 static enum err
@@ -84,8 +102,7 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 	if (m == NULL)
 		return ERR_FULL;
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
-	e = store_load(q->store, row, &m->store, &ar, 0, rcpt_room(q), &out,
-	    &et);
+	e = load_some(q, row, m, &ar, rcpt_room(q), &out, &et);
 	if (e == OK)
 		e = msg_set_envelope(q, m, out.envelope);
 	if (e == OK && (out.flags & STORE_HOLD) == 0) {
@@ -130,8 +147,7 @@ due_load_part(struct queue *q, struct msg *m)
 	enum err e;
 
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
-	e = store_load(q->store, &m->store.row, &m->store, &ar, m->next_index,
-	    room > 0 ? room : 1, &out, &et);
+	e = load_some(q, &m->store.row, m, &ar, room > 0 ? room : 1, &out, &et);
 	if (e == OK)
 		take_rcpts(q, m, &out);
 	else if (e != ERR_AGAIN)

@@ -458,6 +458,9 @@ struct result {
 void result_set(struct queue *q, struct rcpt *r, const struct result *res);
 /* What the store knows of a recipient that was just added. */
 void result_loaded(struct queue *q, struct rcpt *r, const struct store_rcpt *s);
+/* Undelivered recipients in memory that do not run fail now, and those of
+ * further parts when they are read: the administrator gave the message up. */
+void result_give_up(struct queue *q, struct msg *m);
 /* Not tried for want of room: comes back soon, nothing is logged. */
 void result_put_back(struct queue *q, struct rcpt *r);
 /* Store what is unwritten, end passes. */

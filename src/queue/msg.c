@@ -210,6 +210,8 @@ msg_route(struct queue *q, struct msg *m)
 {
 	struct list_node *n = list_first(&m->rcpts);
 
+	if (m->failing) /* these are its next part */
+		result_give_up(q, m);
 	for (; n != NULL; n = list_next(&m->rcpts, n)) {
 		struct rcpt *r = CONTAINER(n, struct rcpt, node);
 

@@ -200,3 +200,26 @@ result_put_back(struct queue *q, struct rcpt *r)
 	r->msg->put_back++;
 	rcpt_over(q, r);
 }
+
+void
+result_give_up(struct queue *q, struct msg *m)
+{
+	struct result res = { .status = JOB_FAILED,
+		.dsn = SLICE_LIT("5.7.0"),
+		.relay = SLICE_LIT("none"),
+		.text = SLICE_LIT("given up by the administrator") };
+	struct list_node *n = list_first(&m->rcpts);
+
+	m->failing = true;
+	for (; n != NULL; n = list_next(&m->rcpts, n)) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, node);
+
+		if (r->state == RCPT_ROUTING)
+			route_remove(q, r);
+		else if (r->state == RCPT_WAITING)
+			sched_remove(&q->sched, &r->sched);
+		else
+			continue;
+		result_set(q, r, &res);
+	}
+}

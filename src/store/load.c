@@ -389,6 +389,14 @@ fresh_row(struct store *s, const struct store_row *row, struct store_row *out)
 }
 
 enum err
+store_row_check(struct store *s, const struct store_row *row)
+{
+	struct store_row now;
+
+	return fresh_row(s, row, &now);
+}
+
+enum err
 store_load(struct store *s, const struct store_row *row, struct store_msg *m,
     struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
     struct store_message *out, struct errtext *et)

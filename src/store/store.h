@@ -407,6 +407,11 @@ MUST_CHECK enum err store_load(struct store *s, const struct store_row *row,
     struct store_msg *m, struct arena *ar, uint32_t rcpt_from,
     uint32_t rcpt_max, struct store_message *out, struct errtext *et);
 
+/* Is the message of a row still what the row says?  ERR_NOTFOUND: it ended
+ * meanwhile.  ERR_AGAIN: the row is too old to say. */
+MUST_CHECK enum err store_row_check(struct store *s,
+    const struct store_row *row);
+
 /* Like store_load, but the message is only looked at: nothing is held, and
  * its extents are given in the arena. */
 MUST_CHECK enum err store_peek(struct store *s, const struct store_row *row,
@@ -424,8 +429,9 @@ MUST_CHECK enum err store_set_aside(struct store *s,
 
 /*
  * Changes by id, of any living message, held or not; the caller has a row
- * (store_find) and so knows that it exists.  A held message's flags change
- * too (m->row.flags).  Errors as store_body_append.
+ * (store_find) that store_row_check passes, and so knows that it exists.  A
+ * held message's flags change too (m->row.flags).  Errors as
+ * store_body_append.
  */
 MUST_CHECK enum err store_hold_append(struct store *s, uint64_t id, bool hold,
     struct store_ticket *ticket_out);

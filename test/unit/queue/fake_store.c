@@ -480,6 +480,8 @@ store_result_append(struct store *s, struct store_msg *m,
 
 	if (e != OK)
 		return e;
+	if (fake.log_full)
+		return ERR_NOSPACE;
 	ASSERT(m->committed && !m->over && find(m->id) != NULL);
 	fake.results++;
 	for (unsigned i = 0; i < u->result_count; i++) {
@@ -531,6 +533,8 @@ store_load(struct store *s, const struct store_row *row, struct store_msg *m,
 	}
 	if (x == NULL || (s->held[row->id] != NULL && s->held[row->id] != m))
 		return ERR_NOTFOUND;
+	if (fake.load_max > 0 && rcpt_max > fake.load_max)
+		return ERR_NOMEM;
 	*out = (struct store_message){ .id = x->id,
 		.due_ms = x->due_ms,
 		.flags = x->flags,
@@ -567,6 +571,15 @@ store_load(struct store *s, const struct store_row *row, struct store_msg *m,
 	m->extents[0] = (struct store_extent){ 1, x->offset, x->length };
 	s->held[x->id] = m;
 	return OK;
+}
+
+enum err
+store_row_check(struct store *s, const struct store_row *row)
+{
+	const struct store_msg *m = s->held[row->id];
+
+	return find(row->id) == NULL || (m != NULL && m->over) ? ERR_NOTFOUND
+							       : OK;
 }
 
 enum err

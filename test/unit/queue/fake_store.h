@@ -15,6 +15,8 @@ extern struct fake_store {
 	bool hold_sync;		   /* nothing becomes durable */
 	bool batch_full;	   /* appends answer ERR_AGAIN */
 	unsigned again;		   /* so many loads answer ERR_AGAIN */
+	uint32_t load_max;	   /* more recipients: ERR_NOMEM; 0: all */
+	bool log_full;		   /* results answer ERR_NOSPACE */
 	bool no_space;		   /* store_reserve answers ERR_NOSPACE */
 	unsigned syncs;		   /* so far */
 	unsigned commits, results; /* records so far */

@@ -377,6 +377,51 @@ test_durable(void **state)
 	control_end();
 }
 
+/* Two that delete everything: what one has deleted the other leaves alone,
+ * although it was there when it asked. */
+static void
+test_delete_twice(void **state)
+{
+	struct fr_ctl_change f = { .verb = CTL_VERB_DELETE };
+	struct chan *first;
+
+	(void)state;
+	control_open("");
+	for (unsigned i = 0; i < 40; i++)
+		(void)deferred("a@b", "defer@d");
+	first = a.chan;
+	client();
+	assert_int_equal(send_ctl_change(first, 7, &f, -1), OK);
+	assert_int_equal(send_ctl_change(a.chan, 7, &f, -1), OK);
+	until(a.ends == 2);
+	assert_int_equal(fake_count(), 0);
+	assert_int_equal(w.deaths, 0);
+	chan_close(first);
+	control_end();
+}
+
+/* Given up with more recipients than fit into memory: all of them fail. */
+static void
+test_fail_parts(void **state)
+{
+	uint64_t id;
+	unsigned jobs;
+
+	(void)state;
+	control_open("");
+	world_bounce();
+	id = deferred("a@b", "defer@d,defer2@d,defer3@d");
+	jobs = w.smtp[0].job_count + w.smtp[1].job_count;
+	fake.load_max = 1;
+	change(CTL_VERB_FAIL, id, NULL);
+	assert_int_equal(a.count, 1);
+	until(w.report_count == 3);
+	until(fake_count() == 0);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count,
+	    jobs + 3); /* the reports */
+	control_end();
+}
+
 static void
 test_strangers(void **state)
 {
@@ -475,6 +520,8 @@ main(void)
 		cmocka_unit_test(test_delete_running),
 		cmocka_unit_test(test_fail),
 		cmocka_unit_test(test_durable),
+		cmocka_unit_test(test_delete_twice),
+		cmocka_unit_test(test_fail_parts),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_goes),
