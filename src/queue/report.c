@@ -426,9 +426,15 @@ report_tick(struct queue *q)
 	for (unsigned i = 0; i < REPORTS_MAX; i++) {
 		struct report *r = &q->report_slots[i];
 
-		if (r->msg != NULL && r->txn == NULL &&
-		    mono_sub(now, r->deadline) >= 0)
+		if (r->msg == NULL || mono_sub(now, r->deadline) < 0)
+			continue;
+		if (r->txn == NULL) {
 			report_failed(q, r);
+		} else if (r->txn->state != TXN_COMMIT && r->agent != NULL) {
+			/* What it began goes with it; the others, too. */
+			peer_bad(r->agent, "a report that does not end");
+			break;
+		}
 	}
 	if (!list_empty(&q->owed))
 		ev_defer(q->loop, &q->report_task);

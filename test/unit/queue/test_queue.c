@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "queue/internal.h"
 #include "world.h"
 
 static void
@@ -345,6 +346,26 @@ test_bounce_role_dies(void **state)
 	world_close();
 }
 
+/* A bounce role that began a report and hangs gives its place back. */
+static void
+test_bounce_role_hangs(void **state)
+{
+	(void)state;
+	world_open("");
+	world_bounce();
+	w.bounce_hangs = true;
+	(void)submit(1, "a@b", "fail@d");
+	until(w.q->txn_pool.in_use == 1 && w.q->report_slots[0].txn != NULL &&
+	      w.q->report_slots[0].txn->state == TXN_BODY);
+	w.q->report_slots[0].deadline.ms = 0;
+	until(w.bads == 1);
+	assert_int_equal(w.q->txn_pool.in_use, 0);
+	w.bounce_hangs = false;
+	world_bounce();
+	until(fake_count() == 0);
+	world_close();
+}
+
 static void
 test_agent_dies(void **state)
 {
@@ -656,6 +677,7 @@ main(void)
 		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_delay_warning),
 		cmocka_unit_test(test_bounce_role_dies),
+		cmocka_unit_test(test_bounce_role_hangs),
 		cmocka_unit_test(test_agent_dies),
 		cmocka_unit_test(test_lookup_dies),
 		cmocka_unit_test(test_restart),

@@ -82,6 +82,7 @@ extern struct world {
 	bool jobs_hang; /* agents do not answer */
 	bool bounce_mute;
 	bool bounce_fails;   /* REPORT_FAILED */
+	bool bounce_hangs;   /* in the middle of a report */
 	uint64_t arrival_ms; /* that smtpd gives; 0: now */
 	char body[40000];    /* that smtpd sends */
 } w;
