@@ -7,7 +7,7 @@
  * next due time or with "over".  A message that is over waits until that is
  * durable, then it is "removed".
  *
- * Failure modes: the store has no room (ERR_AGAIN: the rest waits for
+ * Failure modes: the store has no room, or the disk (the rest waits for
  * on_room); it is poisoned (the process leaves; what is not durable is tried
  * again by the next one).
  */
@@ -176,8 +176,8 @@ settle(struct queue *q, struct msg *m)
 			 (pass_over && !report && !parts_left(m)))
 			e = store_result_append(q->store, &m->store, &rec->u,
 			    &m->ticket);
-		if (e == ERR_AGAIN)
-			return false;
+		if (err_class(e) == ERR_CLASS_FULL || e == ERR_AGAIN)
+			return false; /* on_room; it is not forgotten */
 		if (e != OK) {
 			queue_store_failed(q, e);
 			return false;

@@ -632,6 +632,42 @@ test_load_again(void **state)
 	world_close();
 }
 
+/* Recipients that are too much to be read at once are read in parts. */
+static void
+test_load_large(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("");
+	id = submit(1, "a@b", "defer@d,defer2@d,defer3@d,defer4@d,defer5@d");
+	until(fake_flags(id) & STORE_TRIED);
+	turns(5);
+	fake.load_max = 2;
+	queue_flush(w.q);
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1 + 3);
+	world_close();
+}
+
+/* No room for the result of a delivery: it waits, nothing is done twice. */
+static void
+test_log_full(void **state)
+{
+	(void)state;
+	world_open("");
+	fake.log_full = true;
+	(void)submit(1, "a@b", "c@d");
+	until(logged("status=sent"));
+	turns(50);
+	assert_int_equal(w.deaths, 0);
+	assert_int_equal(fake_count(), 1);
+	fake.log_full = false;
+	fake_room();
+	until(fake_count() == 0);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 1);
+	world_close();
+}
+
 static void
 test_reload(void **state)
 {
@@ -690,6 +726,8 @@ main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_load_again),
+		cmocka_unit_test(test_load_large),
+		cmocka_unit_test(test_log_full),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_defer_transports),
 	};
