@@ -13,7 +13,7 @@ SRC = ROOT / "src"
 # A folder may include its own headers and those of the folders it names.
 BASE = {"base"}
 LOW = BASE | {"proto", "ev"}
-MIDDLE = LOW | {"ipc", "conf", "store", "table", "policy"}
+MIDDLE = LOW | {"ipc", "conf", "store", "table"}
 LAYERS = {
     "base": set(),
     "proto": BASE,
@@ -22,7 +22,6 @@ LAYERS = {
     "conf": LOW,
     "store": LOW,
     "table": LOW | {"conf"},
-    "policy": LOW | {"conf", "table"},
     "role": MIDDLE,
     # A library of the light command, below src/weir alone.
     "sendmail": BASE | {"proto", "conf"},
