@@ -47,12 +47,6 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 }
 
 static void
-on_go(struct role_self *self)
-{
-	role_ready(self);
-}
-
-static void
 on_reload(struct role_self *self, const struct conf *old)
 {
 	(void)old;
@@ -63,7 +57,6 @@ static const struct role_ops ops = {
 	.role = ROLE_BOUNCE,
 	.on_start = on_start,
 	.on_channel = on_channel,
-	.on_go = on_go,
 	.on_reload = on_reload,
 };
 

@@ -53,19 +53,12 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 		    err_text(e));
 }
 
-static void
-on_go(struct role_self *self)
-{
-	role_ready(self);
-}
-
 /* Nothing here outlives a delivery: no on_drain.  Servers and limits take a
  * restart: the sandbox hides the files by which they are found. */
 static const struct role_ops ops = {
 	.role = ROLE_DNS,
 	.on_start = on_start,
 	.on_channel = on_channel,
-	.on_go = on_go,
 };
 
 int

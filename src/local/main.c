@@ -95,12 +95,6 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 }
 
 static void
-on_go(struct role_self *self)
-{
-	role_ready(self);
-}
-
-static void
 on_reload(struct role_self *self, const struct conf *old)
 {
 	(void)old;
@@ -130,7 +124,6 @@ main(int argc, char **argv)
 		.role = ROLE_LOCAL,
 		.on_start = on_start,
 		.on_channel = on_channel,
-		.on_go = on_go,
 		.on_reload = on_reload,
 		.on_drain = on_drain,
 	};

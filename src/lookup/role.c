@@ -205,12 +205,6 @@ on_start(struct role_self *self, struct errtext *et)
 }
 
 static void
-on_go(struct role_self *self)
-{
-	role_ready(self);
-}
-
-static void
 on_reload(struct role_self *self, const struct conf *old)
 {
 	struct errtext et;
@@ -228,6 +222,5 @@ const struct role_ops lookup_role_ops = {
 	.role = ROLE_LOOKUP,
 	.on_start = on_start,
 	.on_channel = on_channel,
-	.on_go = on_go,
 	.on_reload = on_reload,
 };

@@ -220,7 +220,12 @@ on_order(struct role_self *self, const struct frame *f)
 	struct fr_drain drain;
 
 	switch (f->type) {
-	case FRAME_GO: role.ops->on_go(self); return true;
+	case FRAME_GO:
+		if (role.ops->on_go != NULL)
+			role.ops->on_go(self);
+		else
+			role_ready(self);
+		return true;
 	case FRAME_DRAIN:
 		if (!get_drain(f, &drain))
 			return false;

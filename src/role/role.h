@@ -63,7 +63,7 @@ struct role_ops {
 	void (*on_client_page)(struct role_self *self, int fd);
 	/* All that the master has for the start was handed over: serve, then
 	 * role_ready(), at once or when recovery has ended.  More channels
-	 * may come later. */
+	 * may come later.  NULL: it is ready as it is. */
 	void (*on_go)(struct role_self *self);
 	/* self->conf is the new one; old is freed after the call, so keep no
 	 * string of it.  NULL: nothing to do. */

@@ -52,12 +52,6 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 }
 
 static void
-on_go(struct role_self *self)
-{
-	role_ready(self);
-}
-
-static void
 on_reload(struct role_self *self, const struct conf *old)
 {
 	(void)old;
@@ -76,7 +70,6 @@ static const struct role_ops ops = {
 	.role = ROLE_SMTP,
 	.on_start = on_start,
 	.on_channel = on_channel,
-	.on_go = on_go,
 	.on_reload = on_reload,
 	.on_drain = on_drain,
 };

@@ -213,6 +213,16 @@ cli_parse(struct cli *cli, const struct cli_option *options, size_t count)
 	return CLI_GO;
 }
 
+int
+cli_parse_alone(struct cli *cli, const struct cli_option *options, size_t count)
+{
+	int status = cli_parse(cli, options, count);
+
+	if (status == CLI_GO && cli->argc > 0)
+		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
+	return status;
+}
+
 bool
 cli_program(const char *program, char *path, size_t size)
 {

@@ -75,6 +75,9 @@ unsigned cli_distance(const char *a, const char *b);
  * exit status: 0 after --help, EX_USAGE after a message.
  */
 int cli_parse(struct cli *cli, const struct cli_option *options, size_t count);
+/* The same for a command that takes no words: one is EX_USAGE. */
+int cli_parse_alone(struct cli *cli, const struct cli_option *options,
+    size_t count);
 
 /* "weir: text" on standard error; foreign bytes are escaped. */
 void cli_say(const struct cli *cli, const char *fmt, ...) PRINTF(2, 3);

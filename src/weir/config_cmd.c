@@ -35,12 +35,10 @@ cmd_check(struct cli *cli)
 	};
 	struct conf_report *report;
 	const struct conf *conf = NULL;
-	int status = cli_parse(cli, NULL, 0);
+	int status = cli_parse_alone(cli, NULL, 0);
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	in.path = cli->conf_path;
 	in.override_count = cli->override_count;
 	report = conf_report_new(&cli->acct);

@@ -176,12 +176,10 @@ cmd_limits(struct cli *cli)
 	};
 	const struct conf *conf;
 	struct pages pages;
-	int status = cli_parse(cli, options, ARRAY_LEN(options));
+	int status = cli_parse_alone(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;

@@ -81,12 +81,10 @@ cmd_mailq(struct cli *cli)
 {
 	const struct conf *conf;
 	struct ctl *ctl;
-	int status = cli_parse(cli, NULL, 0);
+	int status = cli_parse_alone(cli, NULL, 0);
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	status = connect_queue(cli, &conf, &ctl);
 	if (status != EX_OK)
 		return status;
@@ -110,12 +108,10 @@ cmd_postqueue(struct cli *cli)
 	const struct conf *conf;
 	struct ctl *ctl;
 	uint64_t id = 0;
-	int status = cli_parse(cli, options, ARRAY_LEN(options));
+	int status = cli_parse_alone(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	if (table + objects + flush + (id_text != NULL) != 1)
 		return cli_usage(cli, "one of -p, -j, -f or -i is needed");
 	if (id_text != NULL && !queue_id_parse(slice_str(id_text), &id))

@@ -35,12 +35,10 @@ int
 cmd_run(struct cli *cli)
 {
 	struct master_args m;
-	int status = cli_parse(cli, NULL, 0);
+	int status = cli_parse_alone(cli, NULL, 0);
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	master_args(cli, &m);
 	return cli_exec(cli, "master", m.argv);
 }

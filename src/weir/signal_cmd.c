@@ -69,13 +69,11 @@ int
 cmd_stop(struct cli *cli)
 {
 	const struct conf *conf;
-	int status = cli_parse(cli, NULL, 0);
+	int status = cli_parse_alone(cli, NULL, 0);
 	int pidfd;
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
@@ -99,13 +97,11 @@ int
 cmd_reload(struct cli *cli)
 {
 	const struct conf *conf;
-	int status = cli_parse(cli, NULL, 0);
+	int status = cli_parse_alone(cli, NULL, 0);
 	int pidfd;
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	/* A configuration with errors is told here, where somebody looks;
 	 * the master would keep the old one and log the same. */
 	conf = cli_conf(cli);

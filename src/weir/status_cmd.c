@@ -248,12 +248,10 @@ cmd_status(struct cli *cli)
 		{ .name = "json", .flag = &json },
 	};
 	const struct conf *conf;
-	int status = cli_parse(cli, options, ARRAY_LEN(options));
+	int status = cli_parse_alone(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
@@ -285,12 +283,10 @@ cmd_top(struct cli *cli)
 	};
 	const struct conf *conf;
 	int64_t every_ms;
-	int status = cli_parse(cli, options, ARRAY_LEN(options));
+	int status = cli_parse_alone(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;
-	if (cli->argc > 0)
-		return cli_usage(cli, "unexpected word \"%s\"", cli->argv[0]);
 	if (!parse_span(slice_str(every), &every_ms) || every_ms < 1000 ||
 	    every_ms > 3600000)
 		return cli_usage(cli, "--every %s: from 1s to 1h", every);
