@@ -352,6 +352,9 @@ open_store(struct queue *q, struct errtext *et)
 	store_limits(q->conf, &sc);
 	sc.index_heap_bytes = share(q, sc.index_heap_bytes, 8);
 	sc.batch_bytes = share(q, sc.batch_bytes, 16);
+	/* A batch lies in one segment; of the smallest it is half. */
+	if (sc.batch_bytes > sc.segment_bytes / 2)
+		sc.batch_bytes = sc.segment_bytes / 2;
 	e = store_open(&sc, &q->store, et);
 	if (e == OK)
 		q->store_conf = sc;
