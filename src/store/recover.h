@@ -51,8 +51,18 @@ MUST_CHECK enum err tail_secure(struct store *s, struct segment *g,
 MUST_CHECK enum err recover(struct store *s, struct errtext *et);
 /* The same for reading only: nothing is written, the index is built. */
 MUST_CHECK enum err recover_read(struct store *s, struct errtext *et);
-/* Steps 1 and 2 as far as they are the same for reading only. */
-MUST_CHECK enum err recover_list(struct store *s, struct errtext *et);
+/*
+ * recover_list(s, scan, last_out, et):
+ * Steps 1 and 2, up to the end of the last segment: list, drop what was never
+ * used (not when reading only), check the order.  *last_out is the newest
+ * segment with records; NULL: none has any.  Blocks.  ERR_NOTFOUND: there is
+ * no spool.
+ */
+MUST_CHECK enum err recover_list(struct store *s, struct scan *scan,
+    struct segment **last_out, struct errtext *et);
+/* Point scan, which has its buffer, at a segment.  The class of errno. */
+MUST_CHECK enum err recover_scan_open(struct store *s, struct scan *scan,
+    struct segment *g, struct errtext *et);
 /*
  * Give the index every record from position from on.  end: of the last
  * segment; adopt: the last segment's table goes on (open), else not.
