@@ -63,11 +63,18 @@ become(uid_t uid, gid_t gid, gid_t spool_gid)
 		die("still root");
 }
 
+/* At most value: a limit that is lower already stays, since only root may
+ * raise it. */
 static void
 set_limit(int resource, rlim_t value)
 {
-	struct rlimit limit = { value, value };
+	struct rlimit limit;
 
+	if (getrlimit(resource, &limit) < 0)
+		die("cannot read limit");
+	if (limit.rlim_max > value)
+		limit.rlim_max = value;
+	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(resource, &limit) < 0)
 		die("cannot set limit");
 }

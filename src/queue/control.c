@@ -358,6 +358,22 @@ on_frame(void *arg, struct chan *chan, struct frame *f)
 		chan_bad(chan, "not a request, or not its time");
 }
 
+/* Anybody on this host may send nonsense, as often as he likes. */
+static void
+say_bad(struct queue *q, uid_t uid, const char *why)
+{
+	struct mono now = queue_mono(q);
+
+	if (mono_sub(now, q->control_quiet_until) < 0) {
+		q->control_unsaid++;
+		return;
+	}
+	log_info("control: client of user %u: %s (%u more unsaid)",
+	    (unsigned)uid, why, q->control_unsaid);
+	q->control_unsaid = 0;
+	q->control_quiet_until = mono_add(now, SAY_BAD_MS);
+}
+
 static void
 on_closed(void *arg, struct chan *chan, bool bad, const char *why)
 {
@@ -365,8 +381,7 @@ on_closed(void *arg, struct chan *chan, bool bad, const char *why)
 
 	(void)chan;
 	if (bad)
-		log_info("control: client of user %u: %s", (unsigned)c->uid,
-		    why);
+		say_bad(c->q, c->uid, why);
 	control_client_close(c);
 }
 

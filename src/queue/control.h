@@ -14,6 +14,7 @@ enum {
 	CLIENT_QUEUE_BYTES = 40 << 10,
 	CLIENT_DEADLINE_MS = 60000,
 	CLIENT_IDLE_MS = 10000, /* without a request */
+	SAY_BAD_MS = 1000,	/* between two lines about bad clients */
 	CLIENTS_PER_USER = 4,	/* of one user who may not change the queue */
 	CLIENT_ROWS = 32,
 	CLIENT_IDS_MAX = 49152 / 8,

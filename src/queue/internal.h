@@ -317,6 +317,8 @@ struct queue {
 	int listen_fd;
 	struct ev_io listen_io;
 	struct client *clients[CLIENTS_MAX];
+	struct mono control_quiet_until; /* no line about bad clients */
+	unsigned control_unsaid;	 /* lines, until then */
 
 	/* status */
 	unsigned logged[4];	 /* what the last line said */

@@ -5,7 +5,7 @@ ask is in calm(): nobody died, and what was taken was given back.
 """
 import contextlib
 import os
-import pathlib
+import resource
 import signal
 import socket
 import struct
@@ -40,7 +40,8 @@ def held(w):
     for row in w.json("limits")["limits"]:
         if row["role"] not in ("smtpd", "queue", "local", "lookup"):
             continue
-        if row["kind"] in ("gate", "pool") and row["name"] != "unindexed changes":
+        # Destinations are remembered for a while.
+        if row["kind"] in ("gate", "pool") and row["name"] not in ("unindexed changes", "destinations"):
             rows[row["role"], row["index"], row["name"]] = row["in_use"]
         if row["kind"] == "account" and row["name"] in ("memory", "transactions", "bodies that wait", "control"):
             rows[row["role"], row["index"], row["name"]] = row["in_use"]
@@ -229,7 +230,6 @@ def can_send(w):
 
 
 def test_row_25_two_thousand_connections():
-    import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     with Weir() as w, calm(w, kept=1024 * 1024):
@@ -300,3 +300,97 @@ def test_row_23_a_hostile_file_does_not_stop_the_drop_directory(hostile):
         wait_for(lambda: not drop_rest(drop), lambda: f"{drop_rest(drop)}\n{w.log()[-3000:]}", 5)
         assert "malformed frame" not in w.log()
         assert "\x1b" not in w.log()
+
+
+def test_row_49_nonsense_on_the_control_socket_fills_neither_log_nor_queue():
+    with Weir() as w, calm(w):
+        path = str(w.dir / "queue" / "run" / "control")
+        for i in range(600):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+                s.settimeout(10)
+                s.connect(path)
+                with contextlib.suppress(ConnectionError):
+                    # A header of each kind of frame, and what is none.
+                    s.send(struct.pack("<HHI", i % 120, i // 500, 7) + bytes(i % 61))
+                    if i % 10 == 0:
+                        socket.send_fds(s, [b"12345678"], [s.fileno()] * 8)
+        w.wait_log("control: client of user")
+        assert w.count_log("control: client of user") < 30
+
+
+def test_row_49_who_asks_for_the_status_and_does_not_read():
+    with Weir() as w, calm(w):
+        with contextlib.ExitStack() as held:
+            for _ in range(300):
+                s = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                s.settimeout(10)
+                s.connect(str(w.dir / "queue" / "run" / "status"))
+            w.hup()
+            w.wait_log("reloaded")
+            w.send("joe@example.test")
+            w.wait_mails("joe")
+
+
+# ---- row 26: few descriptors ----
+
+class Poor(Weir):
+    """A server that may have 64 descriptors in each process."""
+
+    def _identity(self):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+def test_row_26_sixty_four_descriptors():
+    with Poor() as w, calm(w):
+        with contextlib.ExitStack() as held:
+            for _ in range(100):
+                held.enter_context(w.client(greet=False))
+        w.send("joe@example.test")
+        w.wait_mails("joe")
+
+
+# ---- reload while mail flows, roles that die or stop in the middle ----
+
+def test_reloads_without_end_lose_no_mail():
+    with Weir() as w, calm(w, kept=512 * 1024):
+        count = 0
+        while count < 150:
+            w.hup()
+            w.send(f"u{count % 3}@example.test")
+            count += 1
+        wait_for(lambda: sum(len(w.mails(f"u{k}")) for k in range(3)) == count, "all mail")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("role", ["queue", "lookup", "dns", "local", "smtpd"])
+def test_a_role_dies_or_stops_in_the_middle(role, how):
+    """What was answered 250 arrives; the others are told to try again."""
+    with Weir({"service_throttle_time": "1s"}) as w:
+        clients = [begun(w) for _ in range(8)]
+        for c in clients[:4]:
+            c.ok("DATA", 354)
+        hit = w.role_pids(role)
+        for pid in hit:
+            os.kill(pid, how)
+        for c in clients:
+            with contextlib.suppress(OSError):
+                if c in clients[:4]:
+                    c.send(message("m") + ".\r\n")
+                else:
+                    c.send("RCPT TO:<u0@example.test>\r\n")
+        if how == signal.SIGSTOP:
+            for pid in hit:
+                os.kill(pid, signal.SIGCONT)
+        taken = 0
+        for c in clients:
+            try:
+                code, _ = c.reply()
+                assert code in (250, 451), code
+                taken += code == 250 and c in clients[:4]
+            except ConnectionError:
+                assert role == "smtpd" and how == signal.SIGKILL
+            c.close()
+        wait_for(lambda: can_send(w), "mail flows", step=0.1)
+        wait_for(lambda: len(w.mails("u0")) >= taken, "what was taken")
+        if how == signal.SIGSTOP:
+            assert w.role_pids(role) == hit
