@@ -1,0 +1,39 @@
+/*
+ * client_page_internal: the layout of the page, for client_page.c, which keeps
+ * the clients in it, and client_page_map.c, which makes and maps it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "ipc/client_page.h"
+
+/* One client.  tat_us: for each rate the instant at which all that was
+ * counted will have been paid for (the virtual scheduling algorithm). */
+struct entry {
+	struct client_key key;
+	int64_t seen_ms;	 /* last session, monotonic; 0: free */
+	int64_t proven_until_ms; /* 0: not proven */
+	int64_t tat_us[CLIENT_RATE_COUNT];
+	uint32_t sessions;
+	uint32_t unused;
+};
+
+struct slot {
+	uint8_t owner; /* process + 1; 0: free */
+	uint8_t unproven;
+	uint16_t unused;
+	uint32_t entry; /* of its client; NO_ENTRY: not counted */
+};
+
+struct shared_page {
+	uint32_t magic, version;
+	uint32_t slot_count, entry_count, proven_max;
+	uint32_t hint; /* where to look for a free slot */
+	uint64_t hash_key;
+	_Atomic uint32_t lock;
+	_Atomic uint32_t sessions, unproven, clients, proven;
+	_Atomic uint64_t changes;
+	struct slot slots[];
+};
