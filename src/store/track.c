@@ -119,8 +119,12 @@ track_touch(struct store *s, uint64_t id, struct store_pos pos, uint64_t serial)
 
 	if (c == NULL || c->flushing) {
 		c = pool_get(&t->pool);
-		if (c == NULL)
+		if (c == NULL) {
+			/* No memory: the index would never hear of it.  It is
+			 * made anew from the log, which has it. */
+			s->index.broken = true;
 			return NULL;
+		}
 		if (old != NULL) {
 			/* What is being flushed still corrects answers. */
 			c->row = old->row;

@@ -68,8 +68,8 @@ MUST_CHECK enum err track_room(struct store *s, unsigned count);
 struct change *track_get(struct store *s, uint64_t id);
 /*
  * The change of a message, made if need be.  pos and serial: of the append
- * behind it (segment 0: the index only).  NULL: no memory; in the index it
- * will be corrected by recovery only, so appends ask track_room first.
+ * behind it (segment 0: the index only).  NULL: no memory; the index
+ * will be made anew from the log.
  */
 struct change *track_touch(struct store *s, uint64_t id, struct store_pos pos,
     uint64_t serial);

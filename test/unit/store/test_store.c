@@ -205,6 +205,57 @@ test_churn(void **state)
 	spool_fini(&sp);
 }
 
+static int64_t ahead_ms;
+
+static struct mono
+later_mono(struct clock *c)
+{
+	(void)c;
+	return mono_add(clock_system.mono(&clock_system), ahead_ms);
+}
+
+static struct wall
+later_wall(struct clock *c)
+{
+	(void)c;
+	return clock_system.wall(&clock_system);
+}
+
+/* Memory refused for what the index is to be told: nothing is forgotten, also
+ * when the log is cleaned afterwards. */
+static void
+test_no_memory(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	struct store_ticket t;
+	struct store_row row;
+	struct clock later = { later_mono, later_wall };
+	uint64_t ids[200];
+
+	spool_init(&sp, *state != NULL);
+	ahead_ms = 0;
+	sp.conf.clock = &later;
+	spool_open(&sp);
+	for (unsigned i = 0; i < 200; i++) {
+		if (i == 10)
+			sp.acct.max_bytes = sp.acct.used_bytes + 100;
+		t = spool_add(&sp, &m, 1, 0, 5);
+		ids[i] = m.id;
+		store_msg_close(sp.store, &m);
+	}
+	spool_wait(&sp, t);
+	sp.acct.max_bytes = 0;
+	ahead_ms = 60000; /* it may have tried in vain */
+	spool_settle(&sp);
+	for (unsigned i = 0; i < 200; i++)
+		assert_true(spool_find(&sp, ids[i], &row));
+	spool_close(&sp);
+	spool_open(&sp);
+	assert_int_equal(spool_list(&sp), 200);
+	spool_fini(&sp);
+}
+
 static void
 test_ids(void **state)
 {
@@ -283,6 +334,8 @@ main(void)
 		cmocka_unit_test_prestate(test_results, &threads),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test_prestate(test_no_memory, &threads),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test_prestate(test_ids, &threads),
 		cmocka_unit_test(test_due),
