@@ -5,7 +5,8 @@
  * slot, unlock.  Failure modes: a process dies with the lock (the master
  * breaks it and recounts); a process that is stopped with the lock makes the
  * others give up after LOCK_TRIES: new sessions are then refused with 421,
- * rates let pass.  A corrupt page costs accounting, never memory safety.
+ * rates let pass, and slots are marked as left, to be freed when their process
+ * next has the lock.  A corrupt page costs accounting, never memory safety.
  */
 #include "ipc/client_page.h"
 
@@ -238,22 +239,6 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 	return CLIENT_IN;
 }
 
-enum client_verdict
-client_page_enter(struct client_page *p, unsigned owner,
-    const struct client_key *key, const struct client_rules *rules,
-    struct mono now, uint32_t *slot_out)
-{
-	enum client_verdict v;
-
-	ASSERT(owner < CLIENT_PROCESSES_MAX);
-	if (!lock(p, owner + 1))
-		return CLIENT_FULL;
-	/* seen_ms 0 means free: time begins at 1. */
-	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
-	unlock(p);
-	return v;
-}
-
 static void
 vacate(struct client_page *p, uint32_t at)
 {
@@ -268,17 +253,66 @@ vacate(struct client_page *p, uint32_t at)
 	changed(p);
 }
 
+/* Free what this process left without the lock. */
+static void
+free_left(struct client_page *p, unsigned owner)
+{
+	for (uint32_t i = 0; p->left_count > 0 && i < p->slot_count; i++) {
+		struct slot *slot = &p->shared->slots[i];
+
+		if (slot->owner != owner + 1 || !slot->left)
+			continue;
+		vacate(p, i);
+		p->left_count--;
+	}
+	p->left_count = 0;
+}
+
+enum client_verdict
+client_page_enter(struct client_page *p, unsigned owner,
+    const struct client_key *key, const struct client_rules *rules,
+    struct mono now, uint32_t *slot_out)
+{
+	enum client_verdict v;
+
+	ASSERT(owner < CLIENT_PROCESSES_MAX);
+	if (!lock(p, owner + 1))
+		return CLIENT_FULL;
+	free_left(p, owner);
+	/* seen_ms 0 means free: time begins at 1. */
+	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
+	unlock(p);
+	return v;
+}
+
 void
 client_page_leave(struct client_page *p, unsigned owner, uint32_t slot)
 {
+	struct slot *at;
+
 	if (slot >= p->slot_count)
 		return;
-	/* Without the lock the slot stays taken, until the recount that
-	 * compares client_page_held with the sessions. */
-	if (!lock(p, owner + 1))
+	at = &p->shared->slots[slot];
+	if (!lock(p, owner + 1)) {
+		/* Nobody else writes into a slot of ours while we live. */
+		if (at->owner == owner + 1 && !at->left) {
+			at->left = 1;
+			p->left_count++;
+		}
 		return;
-	if (p->shared->slots[slot].owner == owner + 1)
+	}
+	if (at->owner == owner + 1 && !at->left)
 		vacate(p, slot);
+	free_left(p, owner);
+	unlock(p);
+}
+
+void
+client_page_tidy(struct client_page *p, unsigned owner)
+{
+	if (p->left_count == 0 || !lock(p, owner + 1))
+		return;
+	free_left(p, owner);
 	unlock(p);
 }
 

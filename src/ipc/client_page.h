@@ -44,6 +44,7 @@ struct client_page {
 	struct entry *entries;
 	size_t bytes;
 	uint32_t slot_count, entry_count, proven_max;
+	uint32_t left_count; /* slots left without the lock, not yet freed */
 };
 
 /* A client: its IPv4 address as v4-mapped, or the /64 of its IPv6 address (one
@@ -105,8 +106,11 @@ enum client_verdict client_page_enter(struct client_page *p, unsigned owner,
     const struct client_key *key, const struct client_rules *rules,
     struct mono now, uint32_t *slot_out);
 
-/* The session is over.  No-op for CLIENT_NO_SLOT. */
+/* The session is over.  No-op for CLIENT_NO_SLOT.  When the lock cannot be had
+ * the slot is freed later, by the next call that has it. */
 void client_page_leave(struct client_page *p, unsigned owner, uint32_t slot);
+/* Free what could not be freed when it was left; cheap when there is none. */
+void client_page_tidy(struct client_page *p, unsigned owner);
 
 /*
  * client_page_rate(p, slot, rate, events, per_minute, now):

@@ -23,7 +23,8 @@ struct entry {
 struct slot {
 	uint8_t owner; /* process + 1; 0: free */
 	uint8_t unproven;
-	uint16_t unused;
+	uint8_t left; /* its session is over, the lock was not to be had */
+	uint8_t unused;
 	uint32_t entry; /* of its client; NO_ENTRY: not counted */
 };
 

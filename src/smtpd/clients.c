@@ -179,7 +179,7 @@ look_for_overload(struct server *sv, const struct client_figures *f)
 	}
 }
 
-/* A place that no session holds is a bug: said, and given back. */
+/* A place that no session holds is a bug, and said. */
 static void
 recount(struct server *sv)
 {
@@ -196,6 +196,7 @@ clients_each_second(struct server *sv)
 {
 	struct client_figures f;
 
+	client_page_tidy(&sv->page, sv->index);
 	client_page_figures(&sv->page, &f);
 	look_for_overload(sv, &f);
 	if (++sv->seconds % RECOUNT_SECONDS == 0)

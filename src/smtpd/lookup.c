@@ -141,8 +141,9 @@ lookup_on_frame(struct server *sv, struct frame *f)
 		chan_bad(sv->lookup, "RESOLVED");
 		return;
 	}
-	if (s != NULL && s->txn != NULL && slot < SMTPS_PENDING_MAX &&
-	    s->txn->ask_tags[slot] == f->tag)
+	/* A tag of the server's own (an abort that waits) is no session's. */
+	if (s != NULL && (void *)s != sv && s->txn != NULL &&
+	    slot < SMTPS_PENDING_MAX && s->txn->ask_tags[slot] == f->tag)
 		on_resolved(s, slot, &r);
 }
 

@@ -67,7 +67,7 @@ names_on_frame(struct server *sv, struct frame *f)
 		chan_bad(sv->dns, "DNS_NAMED");
 		return;
 	}
-	if (s != NULL && !s->named && s->name_tag == f->tag)
+	if (s != NULL && (void *)s != sv && !s->named && s->name_tag == f->tag)
 		on_named(s, &r);
 }
 

@@ -219,6 +219,59 @@ test_eviction(void **state)
 	page_close(&p, fd);
 }
 
+/* Where the lock stands in the page: after six numbers and the key. */
+enum { LOCK_AT = 32 };
+
+/* Another process is stopped while it has the lock: what is left meanwhile is
+ * given back as soon as it can be, and counts once. */
+static void
+test_leave_without_the_lock(void **state)
+{
+	struct client_rules rules = { .unproven_max = 5 };
+	struct client_key k = key_of(1);
+	struct client_figures f;
+	struct client_page p;
+	uint32_t slot[5], extra, *the_lock;
+	int fd = page_open(&p, 5, 10);
+
+	(void)state;
+	the_lock = (uint32_t *)(void *)((char *)p.shared + LOCK_AT);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(
+		    client_page_enter(&p, 1, &k, &rules, t0, &slot[i]),
+		    CLIENT_IN);
+	*the_lock = 3;
+	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &extra),
+	    CLIENT_FULL);
+	for (int i = 0; i < 3; i++)
+		client_page_leave(&p, 1, slot[i]);
+	client_page_leave(&p, 1, slot[0]);
+	client_page_tidy(&p, 1);
+	assert_int_equal(client_page_held(&p, 1), 5);
+	*the_lock = 0;
+	client_page_tidy(&p, 1);
+	assert_int_equal(client_page_held(&p, 1), 2);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 2);
+	assert_int_equal(f.unproven, 2);
+
+	/* The next that comes, or goes, frees them just as well. */
+	*the_lock = 3;
+	client_page_leave(&p, 1, slot[3]);
+	*the_lock = 0;
+	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &extra),
+	    CLIENT_IN);
+	assert_int_equal(client_page_held(&p, 1), 2);
+	*the_lock = 3;
+	client_page_leave(&p, 1, slot[4]);
+	*the_lock = 0;
+	client_page_leave(&p, 1, extra);
+	assert_int_equal(client_page_held(&p, 1), 0);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 0);
+	page_close(&p, fd);
+}
+
 /* Four processes take what they can get, as fast as they can: together exactly
  * the limit. */
 static void
@@ -342,6 +395,7 @@ main(void)
 		cmocka_unit_test(test_client_limits),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_eviction),
+		cmocka_unit_test(test_leave_without_the_lock),
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_nonsense),
