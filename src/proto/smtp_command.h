@@ -16,11 +16,23 @@
 #include "proto/envelope.h"
 
 /* OTHER are verbs of SMTP that Weir does not offer, UNKNOWN is anything. */
-#define SMTP_VERBS(X)                                                   \
-	X(HELO)                                                         \
-	X(EHLO)                                                         \
-	X(LHLO) X(MAIL) X(RCPT) X(DATA) X(BDAT) X(RSET) X(NOOP) X(VRFY) \
-	    X(HELP) X(QUIT) X(OTHER) X(UNKNOWN)
+/* clang-format off */
+#define SMTP_VERBS(X) \
+	X(HELO) \
+	X(EHLO) \
+	X(LHLO) \
+	X(MAIL) \
+	X(RCPT) \
+	X(DATA) \
+	X(BDAT) \
+	X(RSET) \
+	X(NOOP) \
+	X(VRFY) \
+	X(HELP) \
+	X(QUIT) \
+	X(OTHER) \
+	X(UNKNOWN)
+/* clang-format on */
 
 enum smtp_verb {
 #define X(name) SMTP_##name,
