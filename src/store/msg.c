@@ -27,16 +27,11 @@ ids_turn(struct store *s)
 static enum err
 id_take(struct store *s, uint64_t *id_out)
 {
-	enum err e;
-
 	ids_turn(s);
 	if (s->next_id >= s->id_ceiling) {
-		/* The batch that carries the ceiling, if ids_turn had no room
-		 * for one: there may be nothing else to write. */
-		e = log_room(s, 0, 0);
 		store_hurry(s);
 		s->want_room = true;
-		return e == OK ? ERR_AGAIN : e;
+		return ERR_AGAIN;
 	}
 	*id_out = s->next_id++;
 	return OK;
