@@ -70,9 +70,11 @@ on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
 		return;
 	}
 	if (e != OK) {
-		control_end(c, e,
-		    "the index of the queue is being rebuilt:"
-		    " try again");
+		/* Only dead rows, or the index is being rebuilt: again in the
+		 * next second, until the client's deadline. */
+		if (c->ids != NULL)
+			c->id_next--;
+		c->state = CLIENT_ROWS_WANTED; /* control_step_all */
 		return;
 	}
 	if (count > 0)

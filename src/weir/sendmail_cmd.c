@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
 #include "sendmail/sendmail.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
@@ -34,16 +35,22 @@ deliver(struct cli *cli, const struct sendmail_options *options,
 {
 	const struct conf *conf = cli_conf(cli);
 	char program[PROGRAM_BYTES_MAX];
+	int status;
 
 	if (conf == NULL) {
 		et->text[0] = '\0';
 		return EX_CONFIG;
 	}
-	if (options->mode == SENDMAIL_SMTP)
-		return sendmail_smtp(conf, et);
-	/* Only needed, and only complained of, while no server runs. */
-	(void)cli_program("drop", program, sizeof(program));
-	return sendmail_deliver(options, conf, &cli->acct, program, et);
+	if (options->mode == SENDMAIL_SMTP) {
+		status = sendmail_smtp(conf, et);
+	} else {
+		/* Only needed, and only complained of, while no server runs. */
+		(void)cli_program("drop", program, sizeof(program));
+		status =
+		    sendmail_deliver(options, conf, &cli->acct, program, et);
+	}
+	conf_free(conf);
+	return status;
 }
 
 int
