@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import Client, Weir, message, relay_conf, wait_for
+from harness import FAST_RETRY, Client, Weir, message, relay_conf, wait_for
 
 #: Clients that are not trusted, from this very host.
 STRANGERS = {"mynetworks": "192.0.2.0/24"}
@@ -365,7 +365,7 @@ def test_reloads_without_end_lose_no_mail():
 @pytest.mark.parametrize("role", ["queue", "lookup", "dns", "local", "smtpd"])
 def test_a_role_dies_or_stops_in_the_middle(role, how):
     """What was answered 250 arrives; the others are told to try again."""
-    with Weir({"service_throttle_time": "1s"}) as w:
+    with Weir(dict(FAST_RETRY, service_throttle_time="1s")) as w:
         clients = [begun(w) for _ in range(8)]
         for c in clients[:4]:
             c.ok("DATA", 354)
