@@ -25,8 +25,13 @@ def unavailable():
         return "a Postfix is installed on this machine; it is left alone"
     if not (CACHE / "usr/sbin/postfix").exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        r = subprocess.run(["apt-get", "download", *PACKAGES], cwd=CACHE, capture_output=True, text=True)
-        debs = list(CACHE.glob("*.deb"))
+        for again in (False, True):
+            if again:
+                subprocess.run(["apt-get", "update", "-q"], capture_output=True)
+            r = subprocess.run(["apt-get", "download", *PACKAGES], cwd=CACHE, capture_output=True, text=True)
+            debs = list(CACHE.glob("*.deb"))
+            if r.returncode == 0 and debs:
+                break
         if r.returncode != 0 or not debs:
             return "the package cannot be downloaded: " + r.stderr.strip()[-200:]
         for deb in debs:
