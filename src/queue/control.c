@@ -89,7 +89,7 @@ on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
 	if (c->ids != NULL) {
 		c->last_rows = c->id_next == c->id_count;
 	} else {
-		c->last_rows = count < CLIENT_ROWS;
+		c->last_rows = count == 0;
 		if (count > 0)
 			c->after_id = rows[count - 1].id;
 	}

@@ -296,7 +296,7 @@ answer(struct store *s, const struct query *q)
 			if (m->due_ms < c.next_due_ms)
 				c.next_due_ms = m->due_ms;
 		}
-		if (n == q->limit)
+		if (n == q->limit || (fake.page_max > 0 && n == fake.page_max))
 			continue;
 		if ((q->kind == 0 && !is_held && !(m->flags & STORE_HOLD) &&
 			m->due_ms <= q->now_ms + fake.due_shift_ms &&
@@ -553,7 +553,8 @@ store_load(struct store *s, const struct store_row *row, struct store_msg *m,
 		    (struct store_rcpt){ .index = out->next_index,
 			    .status = r->status,
 			    .attempts = r->attempts,
-			    .encoded = slice_of(r->encoded, r->len),
+			    .encoded = slice_of(r->encoded,
+				r->len - (out->next_index + 1 == fake.spoilt)),
 			    .dsn = slice_str(r->dsn),
 			    .relay = slice_str(r->relay),
 			    .text = slice_str(r->text) };
@@ -609,10 +610,9 @@ enum err
 store_set_aside(struct store *s, const struct store_row *row,
     struct errtext *et)
 {
-	(void)s;
-	(void)row;
 	(void)et;
-	return OK;
+	fake.aside = row->id;
+	return store_remove_append(s, row->id, NULL);
 }
 
 enum err
@@ -713,6 +713,7 @@ store_list(struct store *s, uint64_t after_id, unsigned limit,
 enum err
 store_count(struct store *s, store_counts_fn *fn, void *arg)
 {
+	fake.runs++;
 	return ask(s, (struct query){ .kind = 3, .counts = fn, .arg = arg });
 }
 

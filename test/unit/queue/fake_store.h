@@ -18,6 +18,10 @@ extern struct fake_store {
 	uint32_t load_max;	   /* more recipients: ERR_NOMEM; 0: all */
 	bool log_full;		   /* results answer ERR_NOSPACE */
 	bool no_space;		   /* store_reserve answers ERR_NOSPACE */
+	uint32_t spoilt;	   /* index + 1 of a recipient that is torn */
+	uint64_t aside;		   /* the last message set aside */
+	unsigned page_max;	   /* rows of an answer; 0: as asked */
+	unsigned runs;		   /* questions for the next due time */
 	unsigned syncs;		   /* so far */
 	unsigned commits, results; /* records so far */
 	int64_t due_shift_ms;	   /* queries see this much of the future */

@@ -210,6 +210,10 @@ test_list(void **state)
 		    a.count != a.items)
 			fail_msg("%s: %u items", filters[i].why, a.items);
 	}
+	fake.page_max = 1; /* the store may answer with fewer than asked */
+	list(&filters[0].f);
+	assert_int_equal(a.items, 3);
+	fake.page_max = 0;
 	fake.again = 2; /* the rows are too old */
 	list(&filters[0].f);
 	assert_int_equal(fake.again, 0);
