@@ -3,8 +3,9 @@
  *
  * Happy path: when the earliest due time is reached (or something might have
  * changed) the index is asked first for mail that was never tried, then for
- * all that is due; rows are loaded, a few in each turn; then the index is
- * asked for the next due time, and a timer waits for it.
+ * all that is due, each until nothing more comes; rows are loaded, a few in
+ * each turn; then the index is asked for the next due time, and a timer waits
+ * for it.
  *
  * Failure modes: no room (the rest of the rows wait until a message leaves);
  * the index cannot answer now (asked again in a second); a message is damaged
@@ -25,9 +26,12 @@ enum {
 
 /* ---- loading one message ---- */
 
-/* Recipients of out into m; m->next_index says how far. */
-static void
-take_rcpts(struct queue *q, struct msg *m, const struct store_message *out)
+/* Recipients of out into m; m->next_index says how far.  ERR_CORRUPT: one of
+ * them does not decode, although it was whole when it was written; what was
+ * taken is still in m. */
+static enum err
+take_rcpts(struct queue *q, struct msg *m, const struct store_message *out,
+    struct errtext *et)
 {
 	for (uint32_t i = 0; i < out->rcpt_count; i++) {
 		const struct store_rcpt *s = &out->rcpts[i];
@@ -35,18 +39,15 @@ take_rcpts(struct queue *q, struct msg *m, const struct store_message *out)
 		enum err e = msg_add_rcpt(q, m, s->index, s->encoded, &r);
 
 		m->next_index = s->index;
-		if (e == ERR_CORRUPT) {
-			/* It was whole when it was written. */
-			log_error("recipient %u of message %llu does not"
-				  " decode",
-			    s->index, (unsigned long long)m->store.id);
-			continue;
-		}
+		if (e == ERR_CORRUPT)
+			return err_set(et, e, "recipient %u does not decode",
+			    s->index);
 		if (e != OK)
-			return;
+			return OK; /* the rest is a later part */
 		result_loaded(q, r, s);
 	}
 	m->next_index = out->next_index;
+	return OK;
 }
 
 static uint32_t
@@ -68,6 +69,22 @@ damaged(struct queue *q, const struct store_row *row, const struct errtext *why)
 	if (store_set_aside(q->store, row, &et) != OK)
 		log_error("message %llu could not be set aside: %s",
 		    (unsigned long long)row->id, et.text);
+}
+
+/* The disk fails: it may be better at the next run.  Until then it does not
+ * stand before those that can be read. */
+static void
+unreadable(struct queue *q, const struct store_row *row, enum err e,
+    const struct errtext *why)
+{
+	struct wall then = queue_wall(q);
+
+	log_error("message %llu cannot be read: %s: %s",
+	    (unsigned long long)row->id, err_text(e), why->text);
+	then.ms += q->conf->queue_run_delay_ms;
+	/* Refused: it stays due, and is read again a little earlier. */
+	if (store_due_set(q->store, row->id, then) == OK)
+		due_at(q, then.ms);
 }
 
 /* Many recipients with long texts may be more than the arena or the account
@@ -103,12 +120,19 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 		return ERR_FULL;
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
 	e = load_some(q, row, m, &ar, rcpt_room(q), &out, &et);
-	if (e == OK)
+	if (e == OK) {
 		e = msg_set_envelope(q, m, out.envelope);
-	if (e == OK && (out.flags & STORE_HOLD) == 0) {
+		if (e == ERR_CORRUPT)
+			e = err_set(&et, e, "its envelope does not decode");
+	}
+	if (e == OK && out.flags & STORE_HOLD)
+		e = ERR_NOTFOUND;
+	if (e == OK) {
 		m->rcpt_total = out.rcpt_total;
+		e = take_rcpts(q, m, &out, &et);
+	}
+	if (e == OK) {
 		m->from_disk = (out.flags & STORE_TRIED) != 0;
-		take_rcpts(q, m, &out);
 		arena_fini(&ar);
 		if (m->rcpt_count == 0 && m->next_index < m->rcpt_total) {
 			msg_free(q, m);
@@ -126,8 +150,7 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 	if (e == ERR_CORRUPT)
 		damaged(q, row, &et);
 	else if (e != OK && e != ERR_NOTFOUND && e != ERR_AGAIN)
-		log_error("message %llu cannot be read: %s: %s",
-		    (unsigned long long)row->id, err_text(e), et.text);
+		unreadable(q, row, e, &et);
 	return e == ERR_AGAIN ? ERR_AGAIN : ERR_NOTFOUND;
 }
 
@@ -149,8 +172,10 @@ due_load_part(struct queue *q, struct msg *m)
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
 	e = load_some(q, &m->store.row, m, &ar, room > 0 ? room : 1, &out, &et);
 	if (e == OK)
-		take_rcpts(q, m, &out);
-	else if (e != ERR_AGAIN)
+		e = take_rcpts(q, m, &out, &et);
+	if (e == ERR_CORRUPT) /* it leaves; the next load sets it aside */
+		msg_free_rcpts(q, m);
+	if (e != OK && e != ERR_AGAIN)
 		log_error("recipients of message %llu cannot be read: %s: %s",
 		    (unsigned long long)m->store.id, err_text(e), et.text);
 	arena_fini(&ar);
@@ -197,6 +222,7 @@ on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
 		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
 		return;
 	}
+	q->row_loaded = false;
 	ASSERT(count <= STORE_ROWS_MAX);
 	for (unsigned i = 0; i < count; i++)
 		q->rows[i] = rows[i];
@@ -252,8 +278,11 @@ due_load_task(void *arg, struct ev_task *t)
 			ev_timer_set(&q->room_timer, ROOM_MS);
 			return;
 		}
+		q->row_loaded |= e == OK;
 	}
-	if (q->row_count == STORE_ROWS_MAX)
+	/* Until an answer brings nothing: it may be short although more is
+	 * due. */
+	if (q->row_loaded)
 		ask(q, q->ask_fresh);
 	else if (q->ask_fresh)
 		ask(q, false);

@@ -304,7 +304,8 @@ struct queue {
 	/* what is due */
 	struct store_row rows[STORE_ROWS_MAX];
 	unsigned row_count, row_next;
-	bool counting; /* store_count is outstanding */
+	bool row_loaded; /* one of them, at least */
+	bool counting;	 /* store_count is outstanding */
 	struct ev_timer room_timer;
 	bool asking;	/* a query is outstanding */
 	bool ask_fresh; /* the next one is for mail never tried */

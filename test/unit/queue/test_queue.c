@@ -632,6 +632,28 @@ test_load_again(void **state)
 	world_close();
 }
 
+/* A short answer of the store is no reason to wait for the next run. */
+static void
+test_load_short_pages(void **state)
+{
+	unsigned runs;
+
+	(void)state;
+	world_open("");
+	for (uint32_t i = 1; i <= 3; i++) {
+		uint64_t id = submit(i, "a@b", "defer@d");
+
+		until(fake_flags(id) & STORE_TRIED);
+	}
+	turns(20);
+	fake.page_max = 1;
+	runs = fake.runs;
+	queue_flush(w.q);
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 6);
+	assert_true(fake.runs <= runs + 1);
+	world_close();
+}
+
 /* Recipients that are too much to be read at once are read in parts. */
 static void
 test_load_large(void **state)
@@ -646,6 +668,32 @@ test_load_large(void **state)
 	fake.load_max = 2;
 	queue_flush(w.q);
 	until(w.smtp[0].job_count + w.smtp[1].job_count == 1 + 3);
+	world_close();
+}
+
+/* A stored recipient that does not decode is not passed over: the message is
+ * set aside; in a later part it stays until that part is the first. */
+static void
+test_load_spoilt(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	world_open("");
+	id = submit(1, "a@b", "defer@d,defer2@d,defer3@d,defer4@d");
+	until(fake_flags(id) & STORE_TRIED);
+	turns(5);
+	fake.spoilt = 4;
+	fake.load_max = 2;
+	queue_flush(w.q);
+	until(logged("recipient 3 does not decode"));
+	turns(20);
+	assert_int_equal(fake_rcpt(id, 3, NULL), STORE_WAITING);
+	assert_int_equal(fake.aside, 0);
+	fake.load_max = 0;
+	queue_flush(w.q);
+	until(fake.aside == id);
+	assert_int_equal(fake_count(), 0);
 	world_close();
 }
 
@@ -726,7 +774,9 @@ main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_load_again),
+		cmocka_unit_test(test_load_short_pages),
 		cmocka_unit_test(test_load_large),
+		cmocka_unit_test(test_load_spoilt),
 		cmocka_unit_test(test_log_full),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_defer_transports),
