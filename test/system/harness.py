@@ -6,7 +6,9 @@ Nothing sleeps to wait for an event: wait_for() polls a condition and fails
 with what it saw when the deadline passes.
 """
 import contextlib
+import errno
 import json
+import mmap
 import os
 import pathlib
 import pwd
@@ -15,6 +17,7 @@ import shutil
 import signal
 import socket
 import socketserver
+import struct
 import subprocess
 import tempfile
 import threading
@@ -307,11 +310,16 @@ class Weir:
 
     conf: parameters beside the usual ones (None takes one away).
     uid: run the whole tree as this user (only as root).
+    data: where queue, state and mailboxes lie, if not beside the rest.
+    env: further variables of its environment.
     """
 
-    def __init__(self, conf=None, directory=None, uid=None, start=True, lines=()):
+    def __init__(self, conf=None, directory=None, uid=None, start=True, lines=(), data=None,
+                 env=None):
         self.own = directory is None
+        self.env = env or {}
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="weir-test-"))
+        self.data = pathlib.Path(data or self.dir)
         self.uid = uid
         self.dir.chmod(0o755)
         self.owner = NOBODY if uid is None else uid
@@ -323,21 +331,22 @@ class Weir:
                 self.box_owner = pwd.getpwnam("weir").pw_uid
         # The base of the mailboxes is never made by the server: where it is
         # missing (a file system that is not mounted) mail waits.
-        (self.dir / "mail").mkdir(exist_ok=True)
+        (self.data / "mail").mkdir(exist_ok=True)
         if os.geteuid() == 0 and self.own:
             os.chown(self.dir, self.owner, self.owner)
-            os.chown(self.dir / "mail", self.box_owner, self.box_owner)
+            os.chown(self.data, self.owner, self.owner)
+            os.chown(self.data / "mail", self.box_owner, self.box_owner)
         self.port = free_port()
         self.conf = {
-            "queue_directory": self.dir / "queue",
-            "data_directory": self.dir / "data",
+            "queue_directory": self.data / "queue",
+            "data_directory": self.data / "data",
             "myhostname": "mx.test.example",
             "smtp_listen": f"127.0.0.1:{self.port}",
             "mydestination": "$myhostname, localhost",
             "virtual_mailbox_domains": "example.test",
-            "virtual_mailbox_base": self.dir / "mail",
+            "virtual_mailbox_base": self.data / "mail",
             "virtual_mailbox_maps": "static:%u/Maildir/",
-            "postmaster_mailbox": self.dir / "data/postmaster/Maildir/",
+            "postmaster_mailbox": self.data / "data/postmaster/Maildir/",
             "queue_segment_size": "4M",
             "smtpd_client_connection_rate_limit": "0",
             "smtpd_client_message_rate_limit": "0",
@@ -381,7 +390,8 @@ class Weir:
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [WEIR, "run", "-c", self.conf_path, *options], stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=self._identity())
+            stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=self._identity(),
+            env=dict(os.environ, **self.env))
         log.close()
         self.log_mark = self.log_path.stat().st_size if not ready else 0
         if ready:
@@ -531,7 +541,7 @@ class Weir:
         return int(m.group(1))
 
     def maildir(self, user):
-        return self.dir / "mail" / user / "Maildir"
+        return self.data / "mail" / user / "Maildir"
 
     def mails(self, user):
         """Bytes of every message in a virtual user's Maildir/new."""
@@ -549,6 +559,140 @@ class Weir:
     def wait_queue_empty(self, deadline=DEADLINE):
         wait_for(lambda: not self.queue(), lambda: f"queue empty: {self.queue()}\n{self.log()[-6000:]}",
                  deadline, step=0.05)
+
+
+class Faults:
+    """What the machine does to single roles of a server, on demand.
+
+    faults.c, preloaded: syncs that fail or lie, a clock that jumps, accept
+    without descriptors.  Weir(env=faults.env); then faults.set("queue",
+    sync=errno.EIO) at any time.
+    """
+
+    FIELDS = ("sync", "left", "failed", "accept", "refused", "clock_s")
+    LIES = -1
+    ROLES = ("smtpd", "queue", "smtp", "local", "lookup", "dns", "bounce")
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-faults-"))
+        self.dir.chmod(0o755)
+        library = self.dir / "faults.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library,
+                        pathlib.Path(__file__).with_name("faults.c")], check=True)
+        self.env = {"LD_PRELOAD": str(library), "WEIR_FAULTS": str(self.dir)}
+        self.pages = {}
+        for role in self.ROLES + ("master",):
+            path = self.path(role)
+            path.write_bytes(bytes(8 * len(self.FIELDS)))
+            path.chmod(0o666)
+            with open(path, "r+b") as f:
+                self.pages[role] = mmap.mmap(f.fileno(), 0)
+
+    def path(self, role):
+        return self.dir / ("weir" if role == "master" else f"weir-{role}")
+
+    def set(self, role, **what):
+        for name, value in what.items():
+            struct.pack_into("=q", self.pages[role], 8 * self.FIELDS.index(name), value)
+
+    def get(self, role, name):
+        return struct.unpack_from("=q", self.pages[role], 8 * self.FIELDS.index(name))[0]
+
+    def close(self):
+        for page in self.pages.values():
+            page.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Image:
+    """A file system of its own, on a loop mount (ext4, xfs) or in memory
+    (tmpfs); why_not() says why there can be none."""
+
+    def __init__(self, kind, size, options=(), mkfs=()):
+        self.kind = kind
+        self.options = options
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"weir-{kind}-"))
+        self.image = self.dir / "image"
+        self.path = self.dir / "mnt"
+        self.path.mkdir()
+        self.dir.chmod(0o755)
+        self.size = size
+        if kind != "tmpfs":
+            with open(self.image, "wb") as f:
+                f.truncate(size)
+            subprocess.run([f"mkfs.{kind}", "-q", *mkfs, self.image], check=True,
+                           capture_output=True)
+        try:
+            self.mount()
+        except BaseException:
+            shutil.rmtree(self.dir)
+            raise
+        self.path.chmod(0o755)
+
+    @staticmethod
+    def why_not(kind):
+        if os.geteuid() != 0:
+            return "a mount needs root"
+        if kind != "tmpfs" and not shutil.which(f"mkfs.{kind}"):
+            return f"no mkfs.{kind}"
+        try:
+            Image(kind, (320 if kind == "xfs" else 16) << 20).close()
+        except subprocess.CalledProcessError as e:
+            return f"{kind} cannot be mounted here: {e.stderr.decode().strip()}"
+        return None
+
+    def mount(self):
+        options = list(self.options)
+        if self.kind == "tmpfs":
+            what = ["-t", "tmpfs", "tmpfs"]
+            options.append(f"size={self.size}")
+        else:
+            what = [self.image]
+            options.append("loop")
+        subprocess.run(["mount", "-o", ",".join(options), *what, self.path], check=True,
+                       capture_output=True)
+
+    def unmount(self):
+        # A process that was killed holds it a moment longer.
+        wait_for(lambda: subprocess.run(["umount", self.path], capture_output=True).returncode == 0,
+                 lambda: subprocess.run(["fuser", "-vm", self.path], capture_output=True), 10, 0.05)
+
+    def free(self):
+        s = os.statvfs(self.path)
+        return s.f_bavail * s.f_frsize
+
+    def fill(self, name="filler"):
+        """Others take all of it."""
+        block = bytes(1 << 20)
+        with open(self.path / name, "ab", buffering=0) as f:
+            while len(block) >= 4096:
+                try:
+                    if f.write(block) < len(block):
+                        raise OSError(errno.ENOSPC, "short")
+                except OSError as e:
+                    assert e.errno == errno.ENOSPC, e
+                    block = block[:len(block) // 2]
+            with contextlib.suppress(OSError):
+                os.fsync(f.fileno())
+
+    def clear(self, name="filler"):
+        (self.path / name).unlink()
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.path], capture_output=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
 
 
 def relay_conf(mx):

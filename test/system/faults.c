@@ -1,0 +1,151 @@
+/*
+ * faults: what the machine does to a role, on demand of a test.
+ *
+ * Preloaded into the roles (LD_PRELOAD).  A role for which the directory
+ * WEIR_FAULTS holds a file of its name maps that file before it closes itself
+ * in; the test writes there what is to happen.  Anything else behaves as
+ * without this library.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SYNC_LIES = -1 };
+
+/* As harness.Faults writes it. */
+struct page {
+	int64_t sync;	 /* 0: real; SYNC_LIES: nothing is synced, and that
+			  * is said to be well; else an errno */
+	int64_t left;	 /* so many syncs fail; 0: all */
+	int64_t failed;	 /* syncs that did not take place */
+	int64_t accept;	 /* errno of accept4 */
+	int64_t refused; /* how often */
+	int64_t clock_s; /* added to the time of day */
+};
+
+static struct page none;
+static struct page *page = &none;
+
+__attribute__((constructor)) static void
+map_page(void)
+{
+	const char *dir = getenv("WEIR_FAULTS");
+	char path[4096];
+	void *p;
+	int fd;
+
+	if (dir == NULL)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", dir,
+	    program_invocation_short_name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	p = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	    0);
+	close(fd);
+	if (p != MAP_FAILED)
+		page = p;
+}
+
+/* Whether a sync is to be left out; then *rc_out is what it returns. */
+static int
+sync_left_out(int *rc_out)
+{
+	int64_t what = __atomic_load_n(&page->sync, __ATOMIC_SEQ_CST);
+
+	if (what == 0)
+		return 0;
+	/* The last of those that were asked for: well again. */
+	if (page->left > 0 &&
+	    __atomic_sub_fetch(&page->left, 1, __ATOMIC_SEQ_CST) == 0)
+		__atomic_store_n(&page->sync, 0, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&page->failed, 1, __ATOMIC_SEQ_CST);
+	if (what == SYNC_LIES) {
+		*rc_out = 0;
+		return 1;
+	}
+	errno = (int)what;
+	*rc_out = -1;
+	return 1;
+}
+
+int
+fdatasync(int fd)
+{
+	int rc;
+
+	return sync_left_out(&rc) ? rc : (int)syscall(SYS_fdatasync, fd);
+}
+
+int
+fsync(int fd)
+{
+	int rc;
+
+	return sync_left_out(&rc) ? rc : (int)syscall(SYS_fsync, fd);
+}
+
+int
+syncfs(int fd)
+{
+	int rc;
+
+	return sync_left_out(&rc) ? rc : (int)syscall(SYS_syncfs, fd);
+}
+
+int
+accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int64_t e = __atomic_load_n(&page->accept, __ATOMIC_SEQ_CST);
+
+	if (e != 0) {
+		__atomic_add_fetch(&page->refused, 1, __ATOMIC_SEQ_CST);
+		errno = (int)e;
+		return -1;
+	}
+	return (int)syscall(SYS_accept4, fd, addr, len, flags);
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, ts);
+
+	if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+		ts->tv_sec += page->clock_s;
+	return rc;
+}
+
+int
+gettimeofday(struct timeval *restrict tv, void *restrict zone)
+{
+	struct timespec ts;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	tv->tv_sec = ts.tv_sec;
+	tv->tv_usec = ts.tv_nsec / 1000;
+	return 0;
+}
+
+time_t
+time(time_t *out)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (out != NULL)
+		*out = ts.tv_sec;
+	return ts.tv_sec;
+}
