@@ -91,11 +91,19 @@ enum rcpt_state {
 	RCPT_OVER,    /* done for this pass: status says how */
 };
 
+/* What lookup said of a recipient; charged. */
+struct rcpt_way {
+	uint16_t mailbox_len; /* of local and virtual; 0: none */
+	uint16_t address_len; /* that stands for the one in the envelope; 0:
+				 none does */
+	char bytes[];	      /* mailbox, address */
+};
+
 struct rcpt {
 	struct sched_rcpt sched; /* .node also: queue.routing, job.rcpts */
 	struct list_node node;	 /* msg.rcpts */
 	struct msg *msg;
-	char *mailbox;		 /* of local and virtual; charged; or NULL */
+	struct rcpt_way *way;	 /* or NULL */
 	struct outcome *outcome; /* or NULL */
 	uint32_t index;
 	uint32_t uid, gid;
@@ -404,8 +412,13 @@ void msg_begin(struct queue *q, struct msg *m);
 void msg_route(struct queue *q, struct msg *m);
 /* Room for one more message, and recipients for it? */
 bool msg_room(const struct queue *q, bool deferred);
+/* The address of the envelope. */
+struct slice rcpt_stored_address(const struct rcpt *r);
+/* The one it is delivered to: where an alias leads, else the stored one. */
 struct slice rcpt_address(const struct rcpt *r);
+struct slice rcpt_mailbox(const struct rcpt *r); /* empty: none */
 struct slice rcpt_orcpt(const struct rcpt *r);
+/* Before it became rcpt_address; empty: it is the same. */
 struct slice rcpt_original(const struct rcpt *r);
 /* Stop what has not started: recipients that wait are put back. */
 void msg_withdraw(struct queue *q, struct msg *m);

@@ -75,7 +75,7 @@ send_rcpts(struct queue *q, struct job *j)
 				.address = rcpt_address(r),
 				.orcpt = rcpt_orcpt(r),
 				.original = rcpt_original(r),
-				.mailbox = slice_str(r->mailbox),
+				.mailbox = rcpt_mailbox(r),
 				.uid = r->uid,
 				.gid = r->gid,
 			};

@@ -35,7 +35,7 @@ rcpt_free(struct queue *q, struct rcpt *r)
 	list_remove(&r->node);
 	m->rcpt_count--;
 	q->rcpt_count--;
-	mem_free(&q->msg_acct, r->mailbox);
+	mem_free(&q->msg_acct, r->way);
 	mem_free(&q->msg_acct, r->outcome);
 	mem_free(&q->msg_acct, r);
 }
@@ -148,9 +148,26 @@ msg_add_rcpt(struct queue *q, struct msg *m, uint32_t index,
 }
 
 struct slice
-rcpt_address(const struct rcpt *r)
+rcpt_stored_address(const struct rcpt *r)
 {
 	return slice_of(r->text, r->address_len);
+}
+
+struct slice
+rcpt_address(const struct rcpt *r)
+{
+	const struct rcpt_way *w = r->way;
+
+	return w != NULL && w->address_len > 0
+		   ? slice_of(w->bytes + w->mailbox_len, w->address_len)
+		   : rcpt_stored_address(r);
+}
+
+struct slice
+rcpt_mailbox(const struct rcpt *r)
+{
+	return r->way == NULL ? SLICE_NONE
+			      : slice_of(r->way->bytes, r->way->mailbox_len);
 }
 
 struct slice
@@ -162,6 +179,8 @@ rcpt_orcpt(const struct rcpt *r)
 struct slice
 rcpt_original(const struct rcpt *r)
 {
+	if (r->original_len == 0 && r->way != NULL && r->way->address_len > 0)
+		return rcpt_stored_address(r);
 	return slice_of(r->text + r->address_len + r->orcpt_len,
 	    r->original_len);
 }

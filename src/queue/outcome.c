@@ -74,6 +74,7 @@ log_delivery(struct queue *q, const struct rcpt *r, const struct result *res,
 	struct mono started = res->started.ms != 0 ? res->started : now;
 	int64_t total = positive(queue_wall(q).ms - (int64_t)m->arrival_ms);
 	int64_t active = positive(mono_sub(now, m->active_since));
+	struct slice original = rcpt_original(r);
 	char d[5][16];
 	struct log_line l;
 
@@ -84,9 +85,8 @@ log_delivery(struct queue *q, const struct rcpt *r, const struct result *res,
 	status_delay(d[4], sizeof(d[4]), res->transfer_ms);
 	log_begin(&l, LOG_LEVEL_INFO, m->store.id, "delivery");
 	log_field(&l, "to", "<%.*s>", SLICE_ARGS(rcpt_address(r)));
-	if (r->original_len > 0 && !slice_eq(rcpt_original(r), rcpt_address(r)))
-		log_field(&l, "orig_to", "<%.*s>",
-		    SLICE_ARGS(rcpt_original(r)));
+	if (original.len > 0 && !slice_eq(original, rcpt_address(r)))
+		log_field(&l, "orig_to", "<%.*s>", SLICE_ARGS(original));
 	if (res->relay.len > 0)
 		log_field(&l, "relay", "%.*s", SLICE_ARGS(res->relay));
 	else

@@ -82,7 +82,7 @@ route_task(void *arg, struct ev_task *t)
 		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
 		struct fr_resolve f = {
 			.purpose = RESOLVE_ROUTE,
-			.address = rcpt_address(r),
+			.address = rcpt_stored_address(r),
 			.sender = r->msg->sender,
 		};
 		uint32_t tag = q->route_tag + 1;
@@ -155,16 +155,17 @@ static struct slice
 destination(struct queue *q, const struct sched_transport *t,
     const struct rcpt *r, struct slice nexthop)
 {
+	struct slice address = rcpt_address(r);
 	size_t len = nexthop.len;
 
 	if (t == NULL || t->rcpts_max > 1)
 		return nexthop;
-	ASSERT(len + 1 + r->address_len <= SCRATCH_BYTES);
+	ASSERT(len + 1 + address.len <= SCRATCH_BYTES);
 	if (len > 0)
 		memcpy(q->scratch, nexthop.data, len);
 	q->scratch[len++] = '\0';
-	memcpy(q->scratch + len, r->text, r->address_len);
-	return slice_of(q->scratch, len + r->address_len);
+	memcpy(q->scratch + len, address.data, address.len);
+	return slice_of(q->scratch, len + address.len);
 }
 
 static void
@@ -179,6 +180,31 @@ suspended(struct queue *q, struct rcpt *r, struct slice reason)
 		(size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1));
 }
 
+/* Keep mailbox and, if it is another, address.  False: no memory. */
+static bool
+keep_way(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
+{
+	struct slice address = f->address;
+	struct rcpt_way *w;
+
+	if (slice_eq(address, rcpt_stored_address(r)))
+		address = SLICE_NONE;
+	if (f->mailbox.len == 0 && address.len == 0)
+		return true;
+	w = mem_alloc(&q->msg_acct, sizeof(*w) + f->mailbox.len + address.len);
+	if (w == NULL)
+		return false;
+	mem_free(&q->msg_acct, r->way);
+	w->mailbox_len = (uint16_t)f->mailbox.len;
+	w->address_len = (uint16_t)address.len;
+	if (f->mailbox.len > 0)
+		memcpy(w->bytes, f->mailbox.data, f->mailbox.len);
+	if (address.len > 0)
+		memcpy(w->bytes + f->mailbox.len, address.data, address.len);
+	r->way = w;
+	return true;
+}
+
 static void
 deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
@@ -186,14 +212,6 @@ deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 	    sched_transport_find(&q->sched, f->transport);
 	struct slice reason = SLICE_NONE;
 
-	if (f->mailbox.len > 0) {
-		r->mailbox = mem_alloc(&q->msg_acct, f->mailbox.len + 1);
-		if (r->mailbox == NULL) {
-			result_put_back(q, r);
-			return;
-		}
-		memcpy(r->mailbox, f->mailbox.data, f->mailbox.len);
-	}
 	r->uid = f->uid;
 	r->gid = f->gid;
 	r->remote = t != NULL && t->class == SCHED_REMOTE;
@@ -217,7 +235,9 @@ deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 static void
 answered(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
-	if (f->verdict == RESOLVE_REFUSE)
+	if (!keep_way(q, r, f))
+		result_put_back(q, r);
+	else if (f->verdict == RESOLVE_REFUSE)
 		no_delivery(q, r,
 		    f->code / 100 == 5 ? JOB_FAILED : JOB_DEFERRED,
 		    f->status.len > 0	 ? f->status

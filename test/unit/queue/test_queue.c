@@ -50,6 +50,19 @@ test_local(void **state)
 	world_close();
 }
 
+/* An alias: delivered to where it leads, told apart in the log. */
+static void
+test_alias(void **state)
+{
+	(void)state;
+	world_open("");
+	(void)submit(1, "a@b", "alias@here,joe@here");
+	until(w.local.job_count == 2);
+	until(logged("to=<joe@here>, orig_to=<alias@here>, "));
+	until(logged("to=<joe@here>, relay="));
+	world_close();
+}
+
 /* 250 only after the sync that covers it. */
 static void
 test_durable_first(void **state)
@@ -748,6 +761,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_relay),
 		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_durable_first),
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_verdicts),

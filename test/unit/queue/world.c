@@ -166,6 +166,8 @@ lookup_frame(void *arg, struct chan *c, struct frame *f)
 	    q.address.len);
 	a.nexthop = domain;
 	a.address = q.address;
+	if (slice_eq(q.address, SLICE_LIT("alias@here")))
+		a.address = SLICE_LIT("joe@here");
 	if (slice_eq(domain, SLICE_LIT("here"))) {
 		a.transport = SLICE_LIT("local");
 		a.mailbox = SLICE_LIT("/home/user");
