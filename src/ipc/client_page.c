@@ -3,47 +3,157 @@
  *
  * Happy path: lock, find or make the client's entry, check its limits, take a
  * slot, unlock.  Failure modes: a process dies with the lock (the master
- * breaks it and recounts); a process that is stopped with the lock makes the
- * others give up after LOCK_TRIES: new sessions are then refused with 421,
- * rates let pass, and slots are marked as left, to be freed when their process
- * next has the lock.  A corrupt page costs accounting, never memory safety.
+ * breaks it and counts anew); a process is stopped with the lock, for so long
+ * that it was taken from it (when it goes on it counts anew).  A corrupt page
+ * costs accounting, never memory safety.
  */
 #include "ipc/client_page.h"
 
-#include <sched.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/time.h"
 #include "ipc/client_page_internal.h"
 
 enum {
-	LOCK_TRIES = 2000, /* with a yield each: some milliseconds */
-	LOCK_MASTER = 255, /* who holds the lock: process + 1, or this */
 	NO_ENTRY = 0xffffffff,
+	LOCK_SPINS = 50,
+	/* A holder that does nothing for so long is stopped: it needs some
+	 * hundred nanoseconds, on a crowded machine some time slices. */
+	LOCK_STUCK_MS = 1000,
+	/* The lock is taken from others after so many turns in any case. */
+	LOCK_TURNS_MAX = 1000,
+};
+
+/* The lock's word: who holds it (process + 1; 0: nobody), whether somebody
+ * sleeps until it is free, and how often it was taken. */
+enum {
+	LOCK_HOLDER = 0xff,
+	LOCK_SLEEPERS = 0x100,
+	LOCK_TAKEN_ONE = 0x200,
+	LOCK_MASTER = 255, /* the master as holder */
+	LOCK_NOBODY_KNOWN = 254,
 };
 
 /* ---- the lock ---- */
 
+static void recount(struct client_page *p);
+
+static void
+sleep_while(struct client_page *p, uint32_t word, int64_t ms)
+{
+	struct timespec limit = {
+		.tv_sec = ms / 1000,
+		.tv_nsec = ms % 1000 * 1000000,
+	};
+
+	/* Why it came back does not matter: the word is read again. */
+	(void)syscall(SYS_futex, &p->shared->lock, FUTEX_WAIT, word, &limit,
+	    NULL, 0);
+}
+
+/* Take it if the word still is what was read of it. */
 static bool
+take(struct client_page *p, uint32_t word, uint32_t who, bool sleepers)
+{
+	uint32_t mine = ((word & ~(uint32_t)(LOCK_HOLDER | LOCK_SLEEPERS)) |
+			    (sleepers ? (uint32_t)LOCK_SLEEPERS : 0) | who) +
+			LOCK_TAKEN_ONE;
+
+	if (!atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
+		mine, memory_order_acquire, memory_order_relaxed))
+		return false;
+	p->lock_word = mine & ~(uint32_t)LOCK_SLEEPERS;
+	return true;
+}
+
+/* dead: a holder that is known to have died; 0: none. */
+static void
+lock_from(struct client_page *p, uint32_t who, uint32_t dead)
+{
+	int64_t since_ns = 0;
+	uint32_t seen = 0;
+
+	for (unsigned turn = 0;; turn++) {
+		uint32_t word = atomic_load_explicit(&p->shared->lock,
+		    memory_order_relaxed);
+		uint32_t holder = word & LOCK_HOLDER;
+		bool sleepers = turn >= LOCK_SPINS || (word & LOCK_SLEEPERS);
+		int64_t left_ms = LOCK_STUCK_MS;
+
+		if (holder == 0 || holder == dead || turn >= LOCK_TURNS_MAX) {
+			if (take(p, word, who, sleepers))
+				return;
+			continue;
+		}
+		if (turn < LOCK_SPINS)
+			continue;
+		if (since_ns == 0 || (word | LOCK_SLEEPERS) != seen) {
+			since_ns = clock_ns();
+			seen = word | LOCK_SLEEPERS;
+		} else {
+			left_ms -= (clock_ns() - since_ns) / 1000000;
+		}
+		if (left_ms <= 0 && take(p, word, who, true))
+			return;
+		if (left_ms > 0 &&
+		    ((word & LOCK_SLEEPERS) ||
+			atomic_compare_exchange_strong_explicit(
+			    &p->shared->lock, &word, word | LOCK_SLEEPERS,
+			    memory_order_relaxed, memory_order_relaxed)))
+			sleep_while(p, word | LOCK_SLEEPERS, left_ms);
+	}
+}
+
+static void
 lock(struct client_page *p, uint32_t who)
 {
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		uint32_t nobody = 0;
+	lock_from(p, who, 0);
+}
 
-		if (atomic_compare_exchange_weak_explicit(&p->shared->lock,
-			&nobody, who, memory_order_acquire,
-			memory_order_relaxed))
-			return true;
-		if (i >= 50)
-			sched_yield();
-	}
-	return false;
+/* False: it had been taken from this process meanwhile. */
+static bool
+let_go(struct client_page *p)
+{
+	uint32_t word = p->lock_word;
+	uint32_t free_word = word & ~(uint32_t)LOCK_HOLDER;
+
+	if (atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
+		free_word, memory_order_release, memory_order_relaxed))
+		return true;
+	if (word != (p->lock_word | LOCK_SLEEPERS) ||
+	    !atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
+		free_word, memory_order_release, memory_order_relaxed))
+		return false;
+	(void)syscall(SYS_futex, &p->shared->lock, FUTEX_WAKE, 1, NULL, NULL,
+	    0);
+	return true;
 }
 
 static void
 unlock(struct client_page *p)
 {
-	atomic_store_explicit(&p->shared->lock, 0, memory_order_release);
+	uint32_t who = p->lock_word & LOCK_HOLDER;
+
+	if (let_go(p))
+		return;
+	/* Two changed the page at once: what they made of it is counted. */
+	lock(p, who);
+	recount(p);
+	(void)let_go(p);
+}
+
+/* Who asks for what concerns a slot: its owner, as far as the page says. */
+static uint32_t
+owner_of(const struct client_page *p, uint32_t slot)
+{
+	uint32_t who = p->shared->slots[slot].owner;
+
+	return who != 0 ? who : LOCK_NOBODY_KNOWN;
 }
 
 /* Figures are plain numbers that readers see without the lock. */
@@ -180,8 +290,9 @@ client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
 	bool passed;
 
 	ASSERT(rate < CLIENT_RATE_COUNT);
-	if (e == NULL || per_minute == 0 || !lock(p, LOCK_MASTER - 1))
+	if (e == NULL || per_minute == 0)
 		return true;
+	lock(p, owner_of(p, slot));
 	passed = rate_take(e, rate, events, per_minute, now.ms);
 	unlock(p);
 	return passed;
@@ -253,21 +364,6 @@ vacate(struct client_page *p, uint32_t at)
 	changed(p);
 }
 
-/* Free what this process left without the lock. */
-static void
-free_left(struct client_page *p, unsigned owner)
-{
-	for (uint32_t i = 0; p->left_count > 0 && i < p->slot_count; i++) {
-		struct slot *slot = &p->shared->slots[i];
-
-		if (slot->owner != owner + 1 || !slot->left)
-			continue;
-		vacate(p, i);
-		p->left_count--;
-	}
-	p->left_count = 0;
-}
-
 enum client_verdict
 client_page_enter(struct client_page *p, unsigned owner,
     const struct client_key *key, const struct client_rules *rules,
@@ -276,9 +372,7 @@ client_page_enter(struct client_page *p, unsigned owner,
 	enum client_verdict v;
 
 	ASSERT(owner < CLIENT_PROCESSES_MAX);
-	if (!lock(p, owner + 1))
-		return CLIENT_FULL;
-	free_left(p, owner);
+	lock(p, owner + 1);
 	/* seen_ms 0 means free: time begins at 1. */
 	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
 	unlock(p);
@@ -288,31 +382,11 @@ client_page_enter(struct client_page *p, unsigned owner,
 void
 client_page_leave(struct client_page *p, unsigned owner, uint32_t slot)
 {
-	struct slot *at;
-
 	if (slot >= p->slot_count)
 		return;
-	at = &p->shared->slots[slot];
-	if (!lock(p, owner + 1)) {
-		/* Nobody else writes into a slot of ours while we live. */
-		if (at->owner == owner + 1 && !at->left) {
-			at->left = 1;
-			p->left_count++;
-		}
-		return;
-	}
-	if (at->owner == owner + 1 && !at->left)
+	lock(p, owner + 1);
+	if (p->shared->slots[slot].owner == owner + 1)
 		vacate(p, slot);
-	free_left(p, owner);
-	unlock(p);
-}
-
-void
-client_page_tidy(struct client_page *p, unsigned owner)
-{
-	if (p->left_count == 0 || !lock(p, owner + 1))
-		return;
-	free_left(p, owner);
 	unlock(p);
 }
 
@@ -342,8 +416,9 @@ client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
 	struct entry *e = entry_of(p, slot);
 	struct slot *s;
 
-	if (slot >= p->slot_count || !lock(p, LOCK_MASTER - 1))
+	if (slot >= p->slot_count)
 		return;
+	lock(p, owner_of(p, slot));
 	s = &p->shared->slots[slot];
 	if (e != NULL) {
 		if (e->proven_until_ms == 0) {
@@ -426,11 +501,8 @@ client_page_release(struct client_page *p, unsigned owner)
 	unsigned freed = 0;
 
 	ASSERT(owner < CLIENT_PROCESSES_MAX);
-	/* The lock may be the dead one's.  Who else holds it for so long is
-	 * stuck; its own counting is mended by the recount here or at its own
-	 * death. */
-	if (!lock(p, LOCK_MASTER))
-		atomic_store(&p->shared->lock, LOCK_MASTER);
+	/* The lock may be the dead one's. */
+	lock_from(p, LOCK_MASTER, owner + 1);
 	for (uint32_t i = 0; i < p->slot_count; i++) {
 		struct slot *slot = &p->shared->slots[i];
 

@@ -7,10 +7,12 @@
  * writable, so a limit holds for all of them together and is never split.
  *
  * All of it is guarded by one lock that is held for some hundred
- * nanoseconds.  Every session slot names the process that holds it; when a
- * process dies the master calls client_page_release, which also breaks a
- * lock that the process died with and counts everything anew.  What stands in
- * the block is never trusted: indices are checked, there are no pointers.
+ * nanoseconds; who finds it taken sleeps until it is free.  From a process
+ * that is stopped while it holds it, it is taken after a second.  Every session
+ * slot names the process that holds it; when a process dies the master calls
+ * client_page_release, which also breaks a lock that the process died with and
+ * counts everything anew.  What stands in the block is never trusted: indices
+ * are checked, there are no pointers.
  *
  * The table is in sets of CLIENT_WAYS entries.  A new client takes the place
  * of the entry of its set that is worth least: never one with open sessions;
@@ -44,7 +46,7 @@ struct client_page {
 	struct entry *entries;
 	size_t bytes;
 	uint32_t slot_count, entry_count, proven_max;
-	uint32_t left_count; /* slots left without the lock, not yet freed */
+	uint32_t lock_word; /* as this process last took the lock */
 };
 
 /* A client: its IPv4 address as v4-mapped, or the /64 of its IPv6 address (one
@@ -66,7 +68,7 @@ enum client_verdict {
 	CLIENT_OVER_COUNT, /* the client has its share open: 421 4.7.0 */
 	CLIENT_OVER_RATE,  /* of connections: 421 4.7.0 */
 	CLIENT_SHARE_FULL, /* the unproven share is full: 421 4.3.2 */
-	CLIENT_FULL,	   /* everything is full, or the page is stuck */
+	CLIENT_FULL,	   /* everything is full */
 };
 
 /* Rules for one new session; 0 means no limit for the first two. */
@@ -106,11 +108,8 @@ enum client_verdict client_page_enter(struct client_page *p, unsigned owner,
     const struct client_key *key, const struct client_rules *rules,
     struct mono now, uint32_t *slot_out);
 
-/* The session is over.  No-op for CLIENT_NO_SLOT.  When the lock cannot be had
- * the slot is freed later, by the next call that has it. */
+/* The session is over.  No-op for CLIENT_NO_SLOT. */
 void client_page_leave(struct client_page *p, unsigned owner, uint32_t slot);
-/* Free what could not be freed when it was left; cheap when there is none. */
-void client_page_tidy(struct client_page *p, unsigned owner);
 
 /*
  * client_page_rate(p, slot, rate, events, per_minute, now):

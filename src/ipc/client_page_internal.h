@@ -23,8 +23,7 @@ struct entry {
 struct slot {
 	uint8_t owner; /* process + 1; 0: free */
 	uint8_t unproven;
-	uint8_t left; /* its session is over, the lock was not to be had */
-	uint8_t unused;
+	uint16_t unused;
 	uint32_t entry; /* of its client; NO_ENTRY: not counted */
 };
 
@@ -33,7 +32,7 @@ struct shared_page {
 	uint32_t slot_count, entry_count, proven_max;
 	uint32_t hint; /* where to look for a free slot */
 	uint64_t hash_key;
-	_Atomic uint32_t lock;
+	_Atomic uint32_t lock; /* client_page.c says how it is read */
 	_Atomic uint32_t sessions, unproven, clients, proven;
 	_Atomic uint64_t changes;
 	struct slot slots[];

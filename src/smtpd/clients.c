@@ -196,7 +196,6 @@ clients_each_second(struct server *sv)
 {
 	struct client_figures f;
 
-	client_page_tidy(&sv->page, sv->index);
 	client_page_figures(&sv->page, &f);
 	look_for_overload(sv, &f);
 	if (++sv->seconds % RECOUNT_SECONDS == 0)

@@ -222,53 +222,109 @@ test_eviction(void **state)
 /* Where the lock stands in the page: after six numbers and the key. */
 enum { LOCK_AT = 32 };
 
-/* Another process is stopped while it has the lock: what is left meanwhile is
- * given back as soon as it can be, and counts once. */
+/* On a crowded machine who holds the lock may wait for a processor for a long
+ * time: the others wait for it, nobody is turned away. */
 static void
-test_leave_without_the_lock(void **state)
+test_a_slow_holder(void **state)
 {
 	struct client_rules rules = { .unproven_max = 5 };
 	struct client_key k = key_of(1);
 	struct client_figures f;
 	struct client_page p;
-	uint32_t slot[5], extra, *the_lock;
-	int fd = page_open(&p, 5, 10);
+	volatile uint32_t *the_lock;
+	uint32_t slot;
+	int fd = page_open(&p, 5, 10), status;
+	pid_t pid;
 
 	(void)state;
 	the_lock = (uint32_t *)(void *)((char *)p.shared + LOCK_AT);
-	for (int i = 0; i < 5; i++)
-		assert_int_equal(
-		    client_page_enter(&p, 1, &k, &rules, t0, &slot[i]),
-		    CLIENT_IN);
 	*the_lock = 3;
-	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &extra),
-	    CLIENT_FULL);
-	for (int i = 0; i < 3; i++)
-		client_page_leave(&p, 1, slot[i]);
-	client_page_leave(&p, 1, slot[0]);
-	client_page_tidy(&p, 1);
-	assert_int_equal(client_page_held(&p, 1), 5);
-	*the_lock = 0;
-	client_page_tidy(&p, 1);
-	assert_int_equal(client_page_held(&p, 1), 2);
-	client_page_figures(&p, &f);
-	assert_int_equal(f.sessions, 2);
-	assert_int_equal(f.unproven, 2);
-
-	/* The next that comes, or goes, frees them just as well. */
-	*the_lock = 3;
-	client_page_leave(&p, 1, slot[3]);
-	*the_lock = 0;
-	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &extra),
+	pid = fork();
+	if (pid == 0) {
+		usleep(200 * 1000);
+		*the_lock = 0;
+		_exit(0);
+	}
+	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &slot),
 	    CLIENT_IN);
-	assert_int_equal(client_page_held(&p, 1), 2);
-	*the_lock = 3;
-	client_page_leave(&p, 1, slot[4]);
-	*the_lock = 0;
-	client_page_leave(&p, 1, extra);
-	assert_int_equal(client_page_held(&p, 1), 0);
+	client_page_leave(&p, 1, slot);
 	client_page_figures(&p, &f);
 	assert_int_equal(f.sessions, 0);
+	assert_true(waitpid(pid, &status, 0) == pid);
+	page_close(&p, fd);
+}
+
+/* Nobody knows yet that it is dead, or it will never go on: the lock is taken
+ * from it. */
+static void
+test_a_holder_that_never_goes_on(void **state)
+{
+	struct client_rules rules = { .unproven_max = 5 };
+	struct client_key k = key_of(1);
+	struct client_figures f;
+	struct client_page p;
+	uint32_t slot, *the_lock;
+	int fd = page_open(&p, 5, 10);
+	struct mono start, now;
+
+	(void)state;
+	the_lock = (uint32_t *)(void *)((char *)p.shared + LOCK_AT);
+	*the_lock = 3;
+	start = clock_system.mono(&clock_system);
+	assert_int_equal(client_page_enter(&p, 1, &k, &rules, t0, &slot),
+	    CLIENT_IN);
+	now = clock_system.mono(&clock_system);
+	assert_in_range(mono_sub(now, start), 900, 5000);
+	client_page_leave(&p, 1, slot);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 0);
+
+	/* Who is known to be dead is not waited for. */
+	*the_lock = 3;
+	start = clock_system.mono(&clock_system);
+	client_page_release(&p, 2);
+	now = clock_system.mono(&clock_system);
+	assert_in_range(mono_sub(now, start), 0, 500);
+	page_close(&p, fd);
+}
+
+/* Stopped at any moment, also inside the lock, and going on after it was taken
+ * away: nobody is turned away, and in the end every figure is right. */
+static void
+test_stopped(void **state)
+{
+	struct client_rules rules = { .unproven_max = 100 };
+	struct client_figures f;
+	struct client_page p;
+	int fd = page_open(&p, 100, 10), status;
+	struct client_key k = key_of(3);
+	uint32_t slot;
+	pid_t pid = fork();
+
+	(void)state;
+	for (unsigned n = 0; pid == 0; n++) {
+		struct client_key own = key_of(n % 90);
+
+		if (client_page_enter(&p, 1, &own, &rules, t0, &slot) ==
+		    CLIENT_IN)
+			client_page_leave(&p, 1, slot);
+	}
+	for (int round = 0; round < 8; round++) {
+		usleep((useconds_t)(100 + round * 7));
+		assert_int_equal(kill(pid, SIGSTOP), 0);
+		assert_true(waitpid(pid, &status, WUNTRACED) == pid);
+		assert_int_equal(
+		    client_page_enter(&p, 0, &k, &rules, t0, &slot), CLIENT_IN);
+		client_page_leave(&p, 0, slot);
+		assert_int_equal(kill(pid, SIGCONT), 0);
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(waitpid(pid, &status, 0) == pid);
+	client_page_release(&p, 1);
+	client_page_figures(&p, &f);
+	assert_int_equal(f.sessions, 0);
+	assert_int_equal(f.unproven, 0);
+	assert_int_equal(f.sessions, client_page_held(&p, 0));
 	page_close(&p, fd);
 }
 
@@ -395,7 +451,9 @@ main(void)
 		cmocka_unit_test(test_client_limits),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_eviction),
-		cmocka_unit_test(test_leave_without_the_lock),
+		cmocka_unit_test(test_a_slow_holder),
+		cmocka_unit_test(test_a_holder_that_never_goes_on),
+		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_nonsense),
