@@ -38,6 +38,11 @@ enum {
 	/* A process whose channel is gone is about to exit; if not by then,
 	 * it is killed. */
 	LEAVE_MS = 5000,
+	/* Of run/status: together, of users who are neither root nor ours, and
+	 * of one of these. */
+	STATUS_CLIENTS_MAX = 32,
+	STATUS_STRANGERS_MAX = 24,
+	STATUS_CLIENTS_PER_USER = 4,
 };
 
 enum instance_state {
@@ -68,6 +73,15 @@ struct instance {
 	struct ev_timer timer; /* WAITING: start; LEAVING: kill */
 };
 
+/* A client of run/status whose answer may be on its way. */
+struct status_client {
+	struct master *master;
+	int fd; /* -1: the place is free */
+	uid_t uid;
+	bool trusted; /* root, or our own user */
+	struct ev_io io;
+};
+
 enum master_state {
 	MASTER_STARTING, /* until every permanent role was ready once */
 	MASTER_SERVING,
@@ -87,6 +101,9 @@ struct master {
 	int page_fd;
 	int status_fd; /* listening socket of run/status */
 	struct ev_io status_io;
+	struct status_client status_clients[STATUS_CLIENTS_MAX];
+	unsigned status_count;
+	struct limit_row *status_row;
 	struct instance instances[INSTANCES_MAX];
 	unsigned instance_count;
 	struct limit_row *processes; /* that run */

@@ -525,6 +525,45 @@ test_status(void **state)
 	assert_int_equal(stop(), 0);
 }
 
+/* Who asks and does not read keeps only so many descriptors on their way; who
+ * has read and stays makes room. */
+static void
+test_status_crowd(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fds[100], late, answered = 0;
+	char byte[8];
+
+	(void)state;
+	spawn("", NULL);
+	expect("weir: ready", 1);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/spool/run/status",
+	    top);
+	for (int i = 0; i < 100; i++) {
+		struct pollfd p = { .events = POLLIN };
+
+		fds[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], (void *)&sun, sizeof(sun)), 0);
+		p.fd = fds[i];
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		answered += recv(fds[i], byte, sizeof(byte), MSG_PEEK) == 4;
+	}
+	assert_int_equal(answered, 32);
+
+	/* Talk, which changes nothing, and read. */
+	for (int i = 0; i < 32; i++) {
+		assert_int_equal(send(fds[i], "x", 1, MSG_NOSIGNAL), 1);
+		assert_int_equal(recv(fds[i], byte, sizeof(byte), 0), 4);
+	}
+	late = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(late, (void *)&sun, sizeof(sun)), 0);
+	assert_int_equal(recv(late, byte, sizeof(byte), 0), 4);
+	close(late);
+	for (int i = 0; i < 100; i++)
+		close(fds[i]);
+	assert_int_equal(stop(), 0);
+}
+
 /* ---- frame ---- */
 
 static unsigned
@@ -615,6 +654,7 @@ main(int argc, char **argv)
 		T(test_refusals),
 		T(test_lock),
 		T(test_status),
+		T(test_status_crowd),
 	};
 
 	if (argc != 3)
