@@ -1,5 +1,9 @@
 /*
  * drop_dir: finding, removing and setting aside.
+ *
+ * Any user may fill the directory with names.  A look through it takes what
+ * it finds into a table; when the table is full the half that would be served
+ * last is forgotten, to be found again by a later look.
  */
 #include "pickup/drop_dir.h"
 
@@ -8,6 +12,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,31 +45,102 @@ remove_leftover(int dir_fd, const char *name)
 		log_info("drop/%s: left over, removed", name);
 }
 
-bool
-drop_dir_next(int dir_fd, char name_out[static DROP_NAME_BYTES])
+/* ---- one look ---- */
+
+static int
+by_owner(const void *a, const void *b)
+{
+	const struct drop_found *x = a, *y = b;
+
+	if (x->uid != y->uid)
+		return x->uid < y->uid ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static int
+by_turn(const void *a, const void *b)
+{
+	const struct drop_found *x = a, *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return by_owner(a, b);
+}
+
+/* In the order in which they are taken: of each owner the first, of each the
+ * second, ... */
+static void
+put_in_order(struct drop_look *look)
+{
+	struct drop_found *f = look->found;
+
+	qsort(f, look->count, sizeof(*f), by_owner);
+	for (unsigned i = 0; i < look->count; i++)
+		f[i].rank =
+		    i > 0 && f[i].uid == f[i - 1].uid ? f[i - 1].rank + 1 : 0;
+	qsort(f, look->count, sizeof(*f), by_turn);
+}
+
+static void
+note(int dir_fd, struct drop_look *look, const char *name)
+{
+	struct drop_found *f;
+	struct stat st;
+
+	if (strlen(name) >= DROP_NAME_BYTES) {
+		(void)drop_dir_set_aside(dir_fd, name,
+		    "weir-drop makes no such name");
+		return;
+	}
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (look->count == DROP_FOUND_MAX) {
+		put_in_order(look);
+		look->count /= 2;
+	}
+	f = &look->found[look->count++];
+	*f = (struct drop_found){ .uid = st.st_uid };
+	(void)slice_copy(slice_str(name), f->name, sizeof(f->name));
+}
+
+static void
+look_through(int dir_fd, struct drop_look *look)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
-	bool found = false;
 	DIR *d;
 
+	look->count = look->next = 0;
 	if (fd < 0)
-		return false;
+		return;
 	d = fdopendir(fd);
 	if (d == NULL) {
 		close(fd);
-		return false;
+		return;
 	}
-	while (!found && (e = readdir(d)) != NULL) {
+	while ((e = readdir(d)) != NULL) {
 		if (strncmp(e->d_name, "tmp.", 4) == 0)
 			remove_leftover(dir_fd, e->d_name);
-		found =
-		    strncmp(e->d_name, "msg.", 4) == 0 &&
-		    slice_copy(slice_str(e->d_name), name_out, DROP_NAME_BYTES);
+		else if (strncmp(e->d_name, "msg.", 4) == 0)
+			note(dir_fd, look, e->d_name);
 	}
 	closedir(d);
-	return found;
+	put_in_order(look);
 }
+
+bool
+drop_dir_next(int dir_fd, struct drop_look *look,
+    char name_out[static DROP_NAME_BYTES])
+{
+	if (look->next == look->count)
+		look_through(dir_fd, look);
+	if (look->next == look->count)
+		return false;
+	memcpy(name_out, look->found[look->next++].name, DROP_NAME_BYTES);
+	return true;
+}
+
+/* ---- the end of a file ---- */
 
 /* "bad." and the name; where that is too long or taken (anybody may make names
  * here) a name that nobody can foresee. */

@@ -102,7 +102,7 @@ step(struct take *t)
 		if (t->queue == NULL && !t->draining)
 			return; /* a channel will come */
 		if (!t->draining && !t->stuck &&
-		    drop_dir_next(t->dir_fd, t->name))
+		    drop_dir_next(t->dir_fd, &t->look, t->name))
 			take_begin(t);
 		else
 			t->events->on_empty(t->events->arg);

@@ -52,6 +52,7 @@ struct take {
 	uint64_t id;
 	int64_t credit;
 	uint64_t sent_bytes;
+	struct drop_look look;
 	char name[DROP_NAME_BYTES]; /* of the file */
 	struct dropped file;
 	struct body_scan scan;
