@@ -32,6 +32,7 @@
 enum {
 	SESSIONS_MAX = 20000,
 	RCPTS_MAX = 1000,
+	DESTINATIONS_MAX = 10000,
 	REPLY_BYTES = 2048,
 	COMMAND_BYTES = 131072,
 	ERROR_MAX = 1000000,
@@ -60,6 +61,7 @@ static uint64_t message_count = 1000;
 static size_t body_bytes = 4096;
 static unsigned rcpt_count = 1;
 static unsigned per_connection = 1; /* 0: no limit */
+static unsigned destination_count;  /* 0: every message has the same rcpts */
 static bool pipelining;
 static const char *sender = "bench@client.example";
 static const char *rcpt_format = "user%u@sink.example";
@@ -71,9 +73,10 @@ static char *body; /* with dot at its end */
 static size_t body_len;
 static char commands_mail[512], commands_rcpt[COMMAND_BYTES];
 static size_t commands_rcpt_len;
-static char *commands_all; /* MAIL, RCPT..., DATA in one */
+static char (*commands_destination)[320]; /* RCPT for each, with -d */
+static char *commands_all;		  /* MAIL, RCPT..., DATA in one */
 static size_t commands_all_len;
-static uint64_t begun, done, refused, lost;
+static uint64_t begun, done, refused, lost, turn_count;
 static uint64_t *latency_us;
 
 static int64_t
@@ -212,6 +215,21 @@ next_message(struct session *s)
 		send_step(s, MAIL, commands_mail, strlen(commands_mail), 1);
 }
 
+/* With -d, messages take the destinations in turn. */
+static void
+send_rcpts(struct session *s)
+{
+	const char *one;
+
+	if (destination_count == 0) {
+		send_step(s, RCPT, commands_rcpt, commands_rcpt_len,
+		    rcpt_count);
+		return;
+	}
+	one = commands_destination[turn_count++ % destination_count];
+	send_step(s, RCPT, one, strlen(one), 1);
+}
+
 static void
 step_done(struct session *s)
 {
@@ -221,10 +239,7 @@ step_done(struct session *s)
 		send_step(s, EHLO, "EHLO client.example\r\n", 21, 1);
 		break;
 	case EHLO: next_message(s); break;
-	case MAIL:
-		send_step(s, RCPT, commands_rcpt, commands_rcpt_len,
-		    rcpt_count);
-		break;
+	case MAIL: send_rcpts(s); break;
 	case RCPT: send_step(s, DATA, "DATA\r\n", 6, 1); break;
 	case DATA:
 		s->step = BODY;
@@ -321,6 +336,46 @@ on_ready(struct session *s, uint32_t events)
 		session_read(s);
 }
 
+/* "RCPT TO:<ADDRESS>\r\n": in the format %u is the number, %a the last two
+ * octets of an address made of it ("1.250"). */
+static size_t
+make_rcpt(char *to, size_t size, unsigned number)
+{
+	size_t len = (size_t)snprintf(to, size, "RCPT TO:<");
+
+	for (const char *f = rcpt_format; *f != '\0' && len < size; f++) {
+		if (f[0] == '%' && f[1] == 'u') {
+			len += (size_t)snprintf(to + len, size - len, "%u",
+			    number);
+			f++;
+		} else if (f[0] == '%' && f[1] == 'a') {
+			len += (size_t)snprintf(to + len, size - len, "%u.%u",
+			    number / 250, number % 250 + 1);
+			f++;
+		} else
+			to[len++] = *f;
+	}
+	if (len < size)
+		len += (size_t)snprintf(to + len, size - len, ">\r\n");
+	if (len >= size) {
+		fprintf(stderr, "load: recipients too long or too many\n");
+		exit(64);
+	}
+	return len;
+}
+
+static void
+make_destinations(void)
+{
+	commands_destination =
+	    calloc(destination_count + 1, sizeof(*commands_destination));
+	if (commands_destination == NULL)
+		die("malloc");
+	for (unsigned i = 0; i < destination_count; i++)
+		(void)make_rcpt(commands_destination[i],
+		    sizeof(*commands_destination), i);
+}
+
 static void
 make_texts(void)
 {
@@ -329,20 +384,9 @@ make_texts(void)
 
 	snprintf(commands_mail, sizeof(commands_mail), "MAIL FROM:<%s>\r\n",
 	    sender);
-	for (unsigned i = 0; i < rcpt_count; i++) {
-		char address[256];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(address, sizeof(address), rcpt_format, i);
-#pragma GCC diagnostic pop
-		len += (size_t)snprintf(commands_rcpt + len,
-		    sizeof(commands_rcpt) - len, "RCPT TO:<%s>\r\n", address);
-		if (len >= sizeof(commands_rcpt)) {
-			fprintf(stderr, "load: too many recipients\n");
-			exit(64);
-		}
-	}
+	for (unsigned i = 0; i < rcpt_count; i++)
+		len += make_rcpt(commands_rcpt + len,
+		    sizeof(commands_rcpt) - len, i);
 	commands_rcpt_len = len;
 	commands_all = malloc(sizeof(commands_mail) + len + 16);
 	body = malloc(size);
@@ -380,11 +424,15 @@ usage(void)
 {
 	fprintf(stderr,
 	    "usage: load [-s SESSIONS] [-n MESSAGES] [-l BYTES] [-r RCPTS]\n"
-	    "            [-m PER_CONNECTION] [-P] [-f SENDER] [-t RCPT_FORMAT]"
-	    " HOST PORT\n"
+	    "            [-m PER_CONNECTION] [-P | -d DESTINATIONS] [-f "
+	    "SENDER]\n"
+	    "            [-t RCPT_FORMAT] HOST PORT\n"
 	    "  -m 0  as many messages as there are on each connection\n"
 	    "  -P    MAIL, RCPT and DATA in one packet\n"
-	    "  -t    recipients; %%u is the number of the recipient\n");
+	    "  -d    one recipient, numbered from 0 to DESTINATIONS - 1 in "
+	    "turn\n"
+	    "  -t    recipients; %%u is the number of the recipient, %%a the\n"
+	    "        last two octets of an address made of it\n");
 	exit(64);
 }
 
@@ -443,7 +491,7 @@ main(int argc, char **argv)
 	int64_t started;
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:l:r:m:Pf:t:")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:l:r:m:Pd:f:t:")) != -1) {
 		switch (c) {
 		case 's':
 			session_count = (unsigned)number(optarg, SESSIONS_MAX);
@@ -457,15 +505,21 @@ main(int argc, char **argv)
 			per_connection = (unsigned)number(optarg, 1000000);
 			break;
 		case 'P': pipelining = true; break;
+		case 'd':
+			destination_count =
+			    (unsigned)number(optarg, DESTINATIONS_MAX);
+			break;
 		case 'f': sender = optarg; break;
 		case 't': rcpt_format = optarg; break;
 		default: usage();
 		}
 	}
-	if (argc - optind != 2 || session_count == 0 || message_count == 0)
+	if (argc - optind != 2 || session_count == 0 || message_count == 0 ||
+	    (destination_count && (pipelining || rcpt_count != 1)))
 		usage();
 	set_target(argv[optind], argv[optind + 1]);
 	make_texts();
+	make_destinations();
 	if (session_count > message_count)
 		session_count = (unsigned)message_count;
 	sessions = calloc(session_count, sizeof(*sessions));

@@ -37,11 +37,21 @@ def unavailable():
         for deb in debs:
             subprocess.run(["dpkg", "-x", deb, CACHE], check=True)
     missing = [l for l in subprocess.run(["ldd", CACHE / "usr/lib/postfix/sbin/master"], capture_output=True,
-                                         text=True, env=dict(os.environ, LD_LIBRARY_PATH=str(CACHE / "usr/lib/postfix"))
-                                         ).stdout.splitlines() if "not found" in l]
+                                         text=True, env=environment()).stdout.splitlines() if "not found" in l]
     if missing:
         return "libraries are missing: " + ", ".join(m.split()[0] for m in missing)
     return None
+
+
+def environment():
+    """For its programs: their libraries are not where they look."""
+    return {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LD_LIBRARY_PATH": str(CACHE / "usr/lib/postfix")}
+
+
+def version():
+    r = subprocess.run([CACHE / "usr/sbin/postconf", "-d", "-h", "mail_version"], capture_output=True, text=True,
+                       env=environment())
+    return "Postfix " + r.stdout.strip()
 
 
 def users():
@@ -56,7 +66,7 @@ def users():
 
 
 class Postfix:
-    def __init__(self, directory, relay_port):
+    def __init__(self, directory, relay_port, extra=None):
         users()
         self.dir = directory
         os.chown(directory, 0, 0)
@@ -112,7 +122,7 @@ maillog_file_prefixes = /
 smtpd_peername_lookup = no
 smtpd_recipient_restrictions =
 smtpd_relay_restrictions = permit_mynetworks, reject
-""")
+""" + "".join(f"{k} = {v}\n" for k, v in (extra or {}).items()))
         (conf / "master.cf").write_text(f"""
 127.0.0.1:{self.port} inet n - n - 200 smtpd
 pickup unix n - n 60 1 pickup
@@ -145,8 +155,7 @@ postlog unix-dgram n - n - 1 postlogd
 
     def _run(self, verb, check=True):
         r = subprocess.run([CACHE / "usr/sbin/postfix", "-c", self.dir / "conf", verb], capture_output=True,
-                           text=True, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-                                           "LD_LIBRARY_PATH": str(CACHE / "usr/lib/postfix")})
+                           text=True, env=environment())
         if check and r.returncode != 0:
             log = self.dir / "maillog"
             raise RuntimeError(f"postfix {verb}: {r.stderr}\n{log.read_text() if log.exists() else ''}")

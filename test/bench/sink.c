@@ -4,9 +4,18 @@
  * One process, one thread, epoll.  Answers 250 to everything, offers
  * PIPELINING, 8BITMIME and SIZE.  With -n COUNT it prints a line of figures
  * when so many recipients have arrived and exits; bench.py reads it.
+ *
+ *   -a        on every address, not only 127.0.0.1, for many destinations;
+ *             only loopback is let in
+ *   -w COUNT  so many recipients come first and are not counted: the server
+ *             warms up; "sink: warm" when they have arrived
+ *   -k        go on after COUNT and count anew, a line of figures each time
+ *   -f FILE   append each message to FILE and fdatasync before it is answered:
+ *             the least that a server must do
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -38,6 +47,10 @@ struct session {
 
 static int epoll_fd, listen_fd;
 static uint64_t message_count, rcpt_count, byte_count, want_count, connections;
+static uint64_t warm_count;
+static in_addr_t listen_address = INADDR_LOOPBACK;
+static int file_fd = -1;
+static bool go_on;
 static int64_t first_ns;
 static char out[OUT_BYTES];
 static size_t out_len;
@@ -114,6 +127,32 @@ on_command(struct session *s)
 	return true;
 }
 
+static void
+keep(const char *p, size_t len)
+{
+	if (write(file_fd, p, len) != (ssize_t)len) {
+		perror("sink: write");
+		exit(75);
+	}
+}
+
+/* A message is there: count it, or see that the warming up is over. */
+static void
+on_message(struct session *s)
+{
+	if (file_fd >= 0 && fdatasync(file_fd) < 0) {
+		perror("sink: fdatasync");
+		exit(75);
+	}
+	rcpt_count += s->rcpts;
+	message_count++;
+	if (warm_count > 0 && rcpt_count >= warm_count) {
+		warm_count = 0;
+		rcpt_count = message_count = byte_count = 0;
+		fprintf(stderr, "sink: warm\n");
+	}
+}
+
 /* Bytes of the body taken; in_data is false after the end. */
 static size_t
 on_body(struct session *s, const char *p, size_t len)
@@ -138,8 +177,7 @@ on_body(struct session *s, const char *p, size_t len)
 			s->eod = EOD_DOT_CR;
 		else if (s->eod == EOD_DOT_CR && c == '\n') {
 			s->in_data = false;
-			message_count++;
-			rcpt_count += s->rcpts;
+			on_message(s);
 			say("250 2.0.0 taken\r\n");
 			return i;
 		} else if (s->eod == EOD_CR && c == '\n')
@@ -158,7 +196,11 @@ on_bytes(struct session *s, const char *p, size_t len)
 	byte_count += len;
 	while (i < len) {
 		if (s->in_data) {
-			i += on_body(s, p + i, len - i);
+			size_t took = on_body(s, p + i, len - i);
+
+			if (file_fd >= 0)
+				keep(p + i, took);
+			i += took;
 			continue;
 		}
 		char c = p[i++];
@@ -193,9 +235,11 @@ on_ready(struct session *s)
 		close(s->fd);
 		free(s);
 	}
-	if (want_count && rcpt_count >= want_count) {
+	if (want_count && !warm_count && rcpt_count >= want_count) {
 		report();
-		exit(0);
+		if (!go_on)
+			exit(0);
+		rcpt_count = message_count = byte_count = 0;
 	}
 }
 
@@ -204,13 +248,17 @@ on_accept(void)
 {
 	for (int i = 0; i < 64; i++) {
 		int one = 1;
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK);
-		struct session *s;
+		struct sockaddr_in peer = { .sin_family = AF_INET };
+		socklen_t len = sizeof(peer);
+		int fd = accept4(listen_fd, (struct sockaddr *)&peer, &len,
+		    SOCK_NONBLOCK);
+		struct session *s = NULL;
 		struct epoll_event e = { .events = EPOLLIN };
 
 		if (fd < 0)
 			return;
-		s = calloc(1, sizeof(*s));
+		if (ntohl(peer.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET)
+			s = calloc(1, sizeof(*s));
 		if (s == NULL) {
 			close(fd);
 			return;
@@ -227,6 +275,15 @@ on_accept(void)
 	}
 }
 
+static _Noreturn void
+usage(void)
+{
+	fprintf(stderr,
+	    "usage: sink [-ak] [-n RECIPIENTS] [-w RECIPIENTS] [-f FILE] "
+	    "PORT\n");
+	exit(64);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -234,23 +291,33 @@ main(int argc, char **argv)
 	struct epoll_event e = { .events = EPOLLIN }, events[256];
 	int one = 1, c;
 
-	while ((c = getopt(argc, argv, "n:")) != -1) {
-		if (c != 'n')
-			return 64;
-		want_count = strtoull(optarg, NULL, 10);
+	while ((c = getopt(argc, argv, "akn:w:f:")) != -1) {
+		switch (c) {
+		case 'a': listen_address = INADDR_ANY; break;
+		case 'k': go_on = true; break;
+		case 'n': want_count = strtoull(optarg, NULL, 10); break;
+		case 'w': warm_count = strtoull(optarg, NULL, 10); break;
+		case 'f':
+			file_fd = open(optarg,
+			    O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, 0600);
+			if (file_fd < 0) {
+				perror(optarg);
+				return 75;
+			}
+			break;
+		default: usage();
+		}
 	}
-	if (argc - optind != 1) {
-		fprintf(stderr, "usage: sink [-n RECIPIENTS] PORT\n");
-		return 64;
-	}
+	if (argc - optind != 1)
+		usage();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, on_term);
 	listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	setsockopt(listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sin.sin_addr.s_addr = htonl(listen_address);
 	sin.sin_port = htons((uint16_t)strtoul(argv[optind], NULL, 10));
 	if (bind(listen_fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
-	    listen(listen_fd, 1024) < 0) {
+	    listen(listen_fd, 4096) < 0) {
 		perror("sink");
 		return 75;
 	}
