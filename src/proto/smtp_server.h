@@ -194,8 +194,9 @@ struct smtps_io {
 	struct smtp_rcpt rcpt;
 	unsigned slot;
 	struct slice body;
-	struct slice reject;	  /* "554 5.7.1 ...", in out */
-	struct slice reject_rcpt; /* the recipient it concerns; or empty */
+	struct slice reject;	       /* "554 5.7.1 ...", in out */
+	struct slice reject_rcpt;      /* the recipient it concerns; or empty */
+	enum smtps_reply reject_reply; /* NONE: not one of the fixed ones */
 	enum smtp_verb reject_verb;
 	bool reject_at_end; /* after the body, not at the command */
 	char address[ADDRESS_BYTES_MAX];

@@ -25,6 +25,7 @@ struct line {
 	const char *status;
 	struct slice who; /* "<who>: " before the text, or empty */
 	struct slice text;
+	enum smtps_reply fixed; /* which of the fixed replies, or NONE */
 	bool log;
 };
 
@@ -83,6 +84,7 @@ write_reply(struct smtps *s, struct smtps_io *io, struct line l)
 	put_text(s, io, l.text, SMTPS_REPLY_BYTES - 2 - (io->out_len - start));
 	if (l.log) {
 		io->reject = slice_of(io->out + start, io->out_len - start);
+		io->reject_reply = l.fixed;
 		io->reject_verb = (enum smtp_verb)s->verb;
 		io->reject_at_end = s->state == SMTPS_ANSWER;
 	}
@@ -146,6 +148,7 @@ smtps_say_why(struct smtps *s, struct smtps_io *io,
 		l.code = replies[why->fixed].code;
 		l.status = replies[why->fixed].status;
 		l.text = slice_str(replies[why->fixed].text);
+		l.fixed = (enum smtps_reply)why->fixed;
 		l.log = flags & R_LOG;
 		if (flags & R_WHO)
 			l.who = rcpt;
@@ -192,6 +195,7 @@ smtps_hangup(struct smtps *s, struct smtps_io *io, enum smtps_reply r)
 		.code = replies[r].code,
 		.status = replies[r].status,
 		.text = slice_str(replies[r].text),
+		.fixed = r,
 		.log = replies[r].flags & R_LOG,
 	    });
 	smtps_go(s, SMTPS_CLOSED);

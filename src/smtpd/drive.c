@@ -59,17 +59,18 @@ on_mail(struct session *s, struct smtps_io *io)
 	}
 	why = smtps_why(r);
 	smtps_refuse(&s->m, io, &why);
+	/* The next step would forget it. */
+	if (io->reject.len > 0)
+		report_reject(s, io);
 }
 
 static void
 on_rcpt(struct session *s, struct smtps_io *io)
 {
-	struct smtps_refusal why = smtps_why(SMTPS_REPLY_RATE_RCPT);
-
 	if (clients_rate(s->server, s, CLIENT_RATE_RCPT, 1))
 		rcpt_ask(s, &io->rcpt, io->slot);
 	else
-		smtps_rcpt_refuse(&s->m, io->slot, &why);
+		rcpt_refuse(s, &io->rcpt, io->slot, SMTPS_REPLY_RATE_RCPT);
 }
 
 /* Past the soft limit errors are counted against the client as well. */

@@ -76,6 +76,18 @@ rcpt_ask(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot)
 	t->asked[slot] = r;
 }
 
+void
+rcpt_refuse(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot,
+    enum smtps_reply why)
+{
+	struct rcpt *r = keep(s, rcpt);
+
+	/* Its address, for the log. */
+	if (r != NULL)
+		smtps_rcpt_keep(&s->m, slot, r->address);
+	refuse(s, slot, why);
+}
+
 static void
 accept_rcpt(struct session *s, unsigned slot)
 {

@@ -118,7 +118,7 @@ report_lost(const struct session *s, const char *what)
 void
 report_reject(const struct session *s, const struct smtps_io *io)
 {
-	char who[CLIENT_TEXT_BYTES], id[24] = "NOQUEUE", to[560] = "";
+	char who[CLIENT_TEXT_BYTES], to[560] = "";
 	struct slice sender = SLICE_NONE, protocol = report_protocol(s);
 	const char *verb =
 	    s->m.greeted ? smtp_verb_upper(io->reject_verb) : "CONNECT";
@@ -129,16 +129,20 @@ report_reject(const struct session *s, const struct smtps_io *io)
 		sender = s->txn->sender;
 	else if (io->reject_verb == SMTP_MAIL)
 		sender = io->mail.sender.text;
-	if (s->txn != NULL && s->txn->id != 0)
-		snprintf(id, sizeof(id), "%" PRIu64, s->txn->id);
 	if (io->reject_rcpt.data != NULL)
 		snprintf(to, sizeof(to), " to=<%.*s>",
 		    SLICE_ARGS(io->reject_rcpt));
 	report_client(s, who);
-	log_info("%s: reject: %s from %s: %.*s; from=<%.*s>%s proto=%.*s "
-		 "helo=<%s>",
-	    id, verb, who, SLICE_ARGS(io->reject), SLICE_ARGS(sender), to,
-	    SLICE_ARGS(protocol), s->helo != NULL ? s->helo : "");
+#define REJECT                                                                \
+	"reject: %s from %s: %.*s; from=<%.*s>%s proto=%.*s helo=<%s>", verb, \
+	    who, SLICE_ARGS(io->reject), SLICE_ARGS(sender), to,              \
+	    SLICE_ARGS(protocol), s->helo != NULL ? s->helo : ""
+	if (s->txn != NULL && s->txn->id != 0)
+		log_message(s->txn->id, REJECT);
+	else
+		log_info("NOQUEUE: " REJECT);
+#undef REJECT
+	limits_hit(s, io);
 }
 
 void

@@ -63,48 +63,6 @@ configure(struct server *sv)
 	sv->local.soft_errors = sv->local.hard_errors = UINT32_MAX;
 }
 
-/* What one object may be, for weir limits; made once, set on reload. */
-static void
-show_limits(struct server *sv)
-{
-	const struct conf *c = sv->conf;
-	const struct {
-		enum limit_kind kind;
-		const char *name, *parameter;
-		int64_t limit;
-	} rows[SERVER_ROWS] = {
-		{ LIMIT_SIZE, "command line", "line_length_limit",
-		    c->line_length_limit_bytes },
-		{ LIMIT_SIZE, "message", "message_size_limit",
-		    c->message_size_limit_bytes },
-		{ LIMIT_SIZE, "header field", "header_size_limit",
-		    c->header_size_limit_bytes },
-		{ LIMIT_SIZE, "header", "header_total_size_limit",
-		    c->header_total_size_limit_bytes },
-		{ LIMIT_COUNT, "header fields", "header_count_limit",
-		    c->header_count_limit },
-		{ LIMIT_COUNT, "hops", "hopcount_limit", c->hopcount_limit },
-		{ LIMIT_COUNT, "recipients of a message",
-		    "smtpd_recipient_limit", c->smtpd_recipient_limit },
-		{ LIMIT_COUNT, "errors of a session", "smtpd_hard_error_limit",
-		    c->smtpd_hard_error_limit },
-		{ LIMIT_COUNT, "sessions of a client",
-		    "smtpd_client_connection_count_limit",
-		    c->smtpd_client_connection_count_limit },
-		{ LIMIT_DEADLINE, "silence of a client", "smtpd_timeout",
-		    c->smtpd_timeout_ms },
-		{ LIMIT_DEADLINE, "session", "smtpd_session_time_limit",
-		    c->smtpd_session_time_limit_ms },
-	};
-
-	for (unsigned i = 0; i < SERVER_ROWS; i++)
-		if (sv->rows[i] == NULL)
-			sv->rows[i] = limits_row(rows[i].kind, rows[i].name,
-			    rows[i].parameter, 0, rows[i].limit);
-		else
-			limit_set_limit(sv->rows[i], rows[i].limit);
-}
-
 static void
 on_task(void *arg, struct ev_task *t)
 {
@@ -148,7 +106,7 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	sv->io.spare = sv->spare;
 	sv->io.spare_size = sizeof(sv->spare);
 	configure(sv);
-	show_limits(sv);
+	limits_show(sv);
 	*out = sv;
 	return OK;
 }
@@ -337,7 +295,7 @@ server_reload(struct server *sv, const struct conf *conf)
 {
 	sv->conf = conf;
 	configure(sv);
-	show_limits(sv);
+	limits_show(sv);
 }
 
 void

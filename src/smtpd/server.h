@@ -26,8 +26,23 @@
 struct server;
 struct session;
 
+/* Rows of the limits page, besides pools. */
+enum server_row {
+	ROW_LINE,
+	ROW_MESSAGE,
+	ROW_FIELD,
+	ROW_HEADER,
+	ROW_FIELDS,
+	ROW_HOPS,
+	ROW_RCPTS,
+	ROW_ERRORS,
+	ROW_CLIENT,
+	ROW_SILENCE,
+	ROW_SESSION,
+	SERVER_ROWS
+};
+
 enum {
-	SERVER_ROWS = 11, /* in the limits page, besides pools */
 	LISTENERS_MAX = 64,
 	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
 	READ_BYTES_MIN = 4096, /* first window of a body */
@@ -95,7 +110,7 @@ struct server {
 	bool draining;
 
 	struct log_limit_site full_site, share_site, count_site, rate_site,
-	    overload_site, memory_site, header_site;
+	    overload_site, memory_site, hit_sites[SERVER_ROWS];
 
 	/* One call's worth of bytes; what is left over goes to the session. */
 	struct smtps_io io;
@@ -132,6 +147,12 @@ void server_drain(struct server *sv);
 /* ---- accept.c ---- */
 void accept_update(struct server *sv); /* open or close the door */
 void accept_stop(struct server *sv);
+
+/* ---- limits.c ---- */
+/* Rows of the limits page: made once, their limits set on reload. */
+void limits_show(struct server *sv);
+/* A refusal was written: if a limit was behind it, name it in the log. */
+void limits_hit(const struct session *s, const struct smtps_io *io);
 
 /* ---- clients.c ---- */
 /* Take a place for a new session; OK, or how it is refused. */

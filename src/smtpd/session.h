@@ -138,6 +138,9 @@ bool txn_send_held(struct session *s);
 
 /* ---- lookup.c ---- */
 void rcpt_ask(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot);
+/* It is refused without asking. */
+void rcpt_refuse(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot,
+    enum smtps_reply why);
 /* Refuse what is still asked (time-out). */
 void rcpt_give_up(struct session *s);
 void rcpt_forget(struct session *s);

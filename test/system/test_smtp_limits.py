@@ -397,3 +397,66 @@ def test_row_50_one_event_is_one_line(weir):
     weir.wait_mails("joe")
     raw = weir.log_path.read_bytes()
     assert b"\x1b" not in raw and b"\x07" not in raw and not re.search(rb"[\x80-\xff]", raw)
+
+
+# ---- what the log says of a limit ----
+
+def refuse_rcpts(c):
+    c.ok("MAIL FROM:<a@client.example>")
+    for i in range(3):
+        c.cmd(f"RCPT TO:<u{i}@example.test>")
+
+
+def refuse_body(body):
+    def talk(c):
+        c.transaction("a@client.example", "joe@example.test", body)
+    return talk
+
+
+def errors(c):
+    for _ in range(3):
+        c.cmd("XYZZY")
+
+
+@pytest.mark.parametrize("conf, talk, line", [
+    ({"smtpd_recipient_limit": "2"}, refuse_rcpts, r"smtpd_recipient_limit \(2\) .*452"),
+    ({"message_size_limit": "1000"}, refuse_body("a: b\r\n\r\n" + "x" * 2000), r"message_size_limit \(1000\) .*552"),
+    ({"message_size_limit": "1000"}, lambda c: c.cmd("MAIL FROM:<a@client.example> SIZE=1001"),
+     r"message_size_limit \(1000\) .*552"),
+    ({"header_count_limit": "2"}, refuse_body("a: b\r\n" * 3 + "\r\n"), r"header_count_limit \(2\) .*552"),
+    ({"header_total_size_limit": "1000"}, refuse_body(("a: " + "b" * 90 + "\r\n") * 12 + "\r\n"),
+     r"header_total_size_limit \(1000\) .*552"),
+    ({"hopcount_limit": "2"}, refuse_body("Received: x\r\n" * 3 + "\r\n"), r"hopcount_limit \(2\) .*554"),
+    ({"smtpd_hard_error_limit": "3", "smtpd_soft_error_limit": "3"}, errors,
+     r"smtpd_hard_error_limit \(3\) .*421"),
+    ({"line_length_limit": "512"}, lambda c: c.cmd("NOOP " + "x" * 600), r"line_length_limit \(512\) .*500"),
+])
+def test_a_limit_that_was_hit_is_named(conf, talk, line):
+    with Weir(conf) as w:
+        for _ in range(2):
+            with opened(w) as c:
+                talk(c)
+        w.wait_log("warning: limit " + line.replace(
+            " .*", r" reached by localhost\[127\.0\.0\.1\]: refused with ") + r" \(1 time\)$")
+        w.wait_log(r"reject: ", count=2)
+        name = line.split(" ")[0]
+
+        def refused():
+            return sum(r["refused"] for r in w.json("limits")["limits"]
+                       if r["parameter"] == name and r["role"] == "smtpd")
+        wait_for(lambda: refused() >= 2, "two refusals on the page of limits")
+
+
+def test_a_refusal_at_mail_is_logged():
+    """What the driver refuses, not the parser, is a line of the log too."""
+    with Weir({"smtpd_client_message_rate_limit": "1", "smtpd_client_recipient_rate_limit": "1",
+               "smtpd_client_event_limit_exceptions": ""}) as w, opened(w) as c:
+        c.ok("MAIL FROM:<a@client.example>")
+        c.ok("RCPT TO:<joe@example.test>")
+        assert c.cmd("RCPT TO:<ann@example.test>")[0] == 450
+        c.ok("RSET")
+        assert c.cmd("MAIL FROM:<b@client.example>")[0] == 450
+        w.wait_log(r"NOQUEUE: reject: RCPT from localhost\[127\.0\.0\.1\]: 450 4\.7\.1 .*"
+                   r"; from=<a@client\.example> to=<ann@example\.test> proto=ESMTP helo=<client\.example>$")
+        w.wait_log(r"NOQUEUE: reject: MAIL from localhost\[127\.0\.0\.1\]: 450 4\.7\.1 .*"
+                   r"; from=<b@client\.example> proto=ESMTP helo=<client\.example>$")

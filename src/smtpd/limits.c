@@ -1,0 +1,102 @@
+/*
+ * limits: what one object of this role may be, shown in the limits page, and
+ * the line that names a limit when it was hit.
+ */
+#include "smtpd/session.h"
+
+struct row {
+	enum limit_kind kind;
+	const char *name, *parameter;
+	int64_t limit;
+};
+
+static void
+rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
+{
+	const struct row rows[SERVER_ROWS] = {
+		[ROW_LINE] = { LIMIT_SIZE, "command line", "line_length_limit",
+		    c->line_length_limit_bytes },
+		[ROW_MESSAGE] = { LIMIT_SIZE, "message", "message_size_limit",
+		    c->message_size_limit_bytes },
+		[ROW_FIELD] = { LIMIT_SIZE, "header field", "header_size_limit",
+		    c->header_size_limit_bytes },
+		[ROW_HEADER] = { LIMIT_SIZE, "header",
+		    "header_total_size_limit",
+		    c->header_total_size_limit_bytes },
+		[ROW_FIELDS] = { LIMIT_COUNT, "header fields",
+		    "header_count_limit", c->header_count_limit },
+		[ROW_HOPS] = { LIMIT_COUNT, "hops", "hopcount_limit",
+		    c->hopcount_limit },
+		[ROW_RCPTS] = { LIMIT_COUNT, "recipients of a message",
+		    "smtpd_recipient_limit", c->smtpd_recipient_limit },
+		[ROW_ERRORS] = { LIMIT_COUNT, "errors of a session",
+		    "smtpd_hard_error_limit", c->smtpd_hard_error_limit },
+		[ROW_CLIENT] = { LIMIT_COUNT, "sessions of a client",
+		    "smtpd_client_connection_count_limit",
+		    c->smtpd_client_connection_count_limit },
+		[ROW_SILENCE] = { LIMIT_DEADLINE, "silence of a client",
+		    "smtpd_timeout", c->smtpd_timeout_ms },
+		[ROW_SESSION] = { LIMIT_DEADLINE, "session",
+		    "smtpd_session_time_limit",
+		    c->smtpd_session_time_limit_ms },
+	};
+
+	memcpy(out, rows, sizeof(rows));
+}
+
+void
+limits_show(struct server *sv)
+{
+	struct row rows[SERVER_ROWS];
+
+	rows_of(sv->conf, rows);
+	for (unsigned i = 0; i < SERVER_ROWS; i++)
+		if (sv->rows[i] == NULL)
+			sv->rows[i] = limits_row(rows[i].kind, rows[i].name,
+			    rows[i].parameter, 0, rows[i].limit);
+		else
+			limit_set_limit(sv->rows[i], rows[i].limit);
+}
+
+/* The limit behind a refusal, or SERVER_ROWS.  Those of the gate, of the
+ * rates and of memory are named where they are decided. */
+static enum server_row
+row_of(const struct session *s, enum smtps_reply r)
+{
+	switch (r) {
+	case SMTPS_REPLY_LINE_LONG: return ROW_LINE;
+	case SMTPS_REPLY_SIZE:
+	case SMTPS_REPLY_BODY_SIZE: return ROW_MESSAGE;
+	case SMTPS_REPLY_HEADERS:
+		return s->txn != NULL &&
+			       s->txn->m.header.fault == HEADER_TOO_BIG
+			   ? ROW_HEADER
+			   : ROW_FIELDS;
+	case SMTPS_REPLY_HOPS: return ROW_HOPS;
+	case SMTPS_REPLY_RCPT_COUNT: return ROW_RCPTS;
+	case SMTPS_REPLY_ERRORS: return ROW_ERRORS;
+	default: return SERVER_ROWS;
+	}
+}
+
+void
+limits_hit(const struct session *s, const struct smtps_io *io)
+{
+	struct server *sv = s->server;
+	enum server_row at = row_of(s, io->reject_reply);
+	char who[CLIENT_TEXT_BYTES], action[] = "refused with 000";
+	struct row rows[SERVER_ROWS];
+
+	if (at == SERVER_ROWS)
+		return;
+	rows_of(sv->conf, rows);
+	if (at == ROW_RCPTS && s->kind == LISTEN_LOCAL) {
+		rows[at].parameter = "extract_recipient_limit";
+		rows[at].limit = sv->local.rcpt_max;
+	}
+	report_client(s, who);
+	memcpy(action + sizeof(action) - 4, io->reject.data, 3);
+	log_limit(&sv->hit_sites[at], ev_now(sv->loop), rows[at].parameter,
+	    rows[at].limit, slice_str(who), action);
+	limit_refused(sv->rows[at]);
+}
