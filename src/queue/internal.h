@@ -287,7 +287,8 @@ struct queue {
 	struct pool txn_pool;
 	struct hash txns;
 	struct list recent, stalled, committing;
-	bool short_of_disk;
+	bool short_of_disk; /* not even an empty message has room */
+	struct log_limit_site short_sites[STORE_SHORT_COUNT];
 
 	/* routing */
 	struct list routing; /* rcpt.sched.node: not asked yet */
@@ -371,10 +372,12 @@ void txn_on_durable(struct queue *q);
 unsigned txn_ending(struct queue *q);
 /* Answers every transaction with e (the store is poisoned). */
 void txn_fail_all(struct queue *q, enum err e);
+/* Ask the store whether there is room; every smtpd is told of a change. */
 void txn_check_disk(struct queue *q);
+/* ERR_NOSPACE was said: the log names the limit. */
+void txn_no_space(struct queue *q);
 /* At the end: without waiting for its commit. */
 void txn_drop(struct queue *q, struct txn *t);
-void txn_set_short(struct queue *q, bool is_short);
 /* Take it as far as it goes now; it may be gone afterwards. */
 void txn_advance(struct queue *q, struct txn *t);
 /* Refuse it for good; it is gone afterwards. */

@@ -416,6 +416,7 @@ void
 queue_go(struct queue *q)
 {
 	q->running = true;
+	txn_check_disk(q);
 	(void)retry_clock_look(&q->clock, queue_mono(q), queue_wall(q));
 	status_changed(q);
 	due_now(q);

@@ -90,7 +90,7 @@ txn_fail(struct queue *q, struct txn *t, enum err e)
 	struct msg *m = t->msg;
 
 	if (e == ERR_NOSPACE)
-		txn_set_short(q, true);
+		txn_no_space(q);
 	txn_answer(t, e);
 	txn_free(q, t);
 	msg_free(q, m);
@@ -305,7 +305,7 @@ txn_advance(struct queue *q, struct txn *t)
 		txn_stall(q, t);
 	} else if (t->state == TXN_RCPTS) {
 		if (e == ERR_NOSPACE)
-			txn_set_short(q, true);
+			txn_no_space(q);
 		txn_refuse(t->peer, t->tag, e);
 		msg_free(q, t->msg);
 		txn_free(q, t);
@@ -437,17 +437,29 @@ txn_tell_state(struct peer *p)
 		peer_stuck(p, e);
 }
 
-void
-txn_set_short(struct queue *q, bool is_short)
+static void
+name_limit(struct queue *q, const char *action)
 {
+	const char *name;
+	int64_t value;
+	enum store_short why = store_why_short(q->store, &name, &value);
+
+	log_limit(&q->short_sites[why], queue_mono(q), name, value,
+	    SLICE_LIT("new mail"), action);
+}
+
+void
+txn_check_disk(struct queue *q)
+{
+	bool is_short = store_reserve(q->store, NULL, 0) == ERR_NOSPACE;
+
 	if (q->short_of_disk == is_short)
 		return;
 	q->short_of_disk = is_short;
 	if (is_short)
-		log_warning("not enough free space for the queue: new mail is"
-			    " refused");
+		name_limit(q, "refused with 452 at MAIL");
 	else
-		log_info("there is free space for the queue again");
+		log_info("there is room for new mail again");
 	for (unsigned i = 0; i < PEERS_MAX; i++)
 		if (q->peers[i] != NULL && q->peers[i]->chan != NULL &&
 		    q->peers[i]->role == ROLE_SMTPD)
@@ -455,7 +467,8 @@ txn_set_short(struct queue *q, bool is_short)
 }
 
 void
-txn_check_disk(struct queue *q)
+txn_no_space(struct queue *q)
 {
-	txn_set_short(q, store_reserve(q->store, NULL, 0) == ERR_NOSPACE);
+	name_limit(q, "refused with 452");
+	txn_check_disk(q);
 }

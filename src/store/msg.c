@@ -216,12 +216,44 @@ store_reserve(struct store *s, struct store_msg *m, uint64_t bytes)
 	enum err e;
 
 	if (m == NULL)
-		return quota_take(s, 0);
+		return quota_any(s);
 	more = bytes > m->reserved_bytes ? bytes - m->reserved_bytes : 0;
 	e = quota_take(s, more);
 	if (e == OK)
 		m->reserved_bytes += more;
 	return e;
+}
+
+enum store_short
+store_why_short(const struct store *s, const char **name, int64_t *value)
+{
+	const struct store_conf *c = &s->conf;
+
+	*value = 0;
+	switch (s->quota.why) {
+	case STORE_SHORT_MINFREE:
+		*name = "queue_minfree";
+		*value = c->minfree_bytes;
+		break;
+	case STORE_SHORT_SIZE:
+		*name = "queue_size_limit";
+		*value = c->size_limit_bytes;
+		break;
+	case STORE_SHORT_MESSAGES:
+		*name = "queue_message_limit";
+		*value = c->message_limit;
+		break;
+	case STORE_SHORT_INODES:
+		*name = "inodes of the disk";
+		*value = (int64_t)s->quota.space.free_inodes;
+		break;
+	case STORE_SHORT_DISK:
+	case STORE_SHORT_COUNT:
+		*name = "space on the disk";
+		*value = (int64_t)s->quota.space.free_bytes;
+		break;
+	}
+	return s->quota.why;
 }
 
 enum err

@@ -61,25 +61,58 @@ capacity(struct store *s)
 	return n;
 }
 
-enum err
-quota_take(struct store *s, uint64_t bytes)
+/* ERR_NOSPACE, and why. */
+static enum err
+may_take(struct store *s, uint64_t bytes)
 {
 	struct quota *q = &s->quota;
 	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
 
 	refresh(s);
 	if (s->conf.minfree_bytes > 0 && free_above(s) == 0)
-		return ERR_NOSPACE;
-	if (q->space.free_inodes < QUOTA_INODES_MIN)
-		return ERR_NOSPACE;
-	if (limit > 0 && s->track.bytes + q->reserved_bytes + bytes > limit) {
+		q->why = STORE_SHORT_MINFREE;
+	else if (q->space.free_inodes < QUOTA_INODES_MIN)
+		q->why = STORE_SHORT_INODES;
+	else if (limit > 0 &&
+		 s->track.bytes + q->reserved_bytes + bytes > limit)
+		q->why = STORE_SHORT_SIZE;
+	else if (q->reserved_bytes + bytes + QUOTA_MESSAGE_BYTES > capacity(s))
+		q->why = STORE_SHORT_DISK;
+	else
+		return OK;
+	return ERR_NOSPACE;
+}
+
+enum err
+quota_take(struct store *s, uint64_t bytes)
+{
+	struct quota *q = &s->quota;
+	enum err e = may_take(s, bytes);
+
+	if (e == OK)
+		q->reserved_bytes += bytes;
+	else if (q->why == STORE_SHORT_SIZE)
 		limit_refused(q->row_size);
-		return ERR_NOSPACE;
-	}
-	if (q->reserved_bytes + bytes + QUOTA_MESSAGE_BYTES > capacity(s))
-		return ERR_NOSPACE;
-	q->reserved_bytes += bytes;
-	return OK;
+	else
+		limit_refused(q->row_free);
+	return e;
+}
+
+static bool
+messages_full(const struct store *s)
+{
+	uint64_t limit = (uint64_t)s->conf.message_limit;
+
+	return limit > 0 && s->track.count + s->quota.transactions >= limit;
+}
+
+enum err
+quota_any(struct store *s)
+{
+	if (!messages_full(s))
+		return may_take(s, 0);
+	s->quota.why = STORE_SHORT_MESSAGES;
+	return ERR_NOSPACE;
 }
 
 void
@@ -93,9 +126,9 @@ enum err
 quota_open(struct store *s)
 {
 	struct quota *q = &s->quota;
-	uint64_t limit = (uint64_t)s->conf.message_limit;
 
-	if (limit > 0 && s->track.count + q->transactions >= limit) {
+	if (messages_full(s)) {
+		q->why = STORE_SHORT_MESSAGES;
 		limit_refused(q->row_messages);
 		return ERR_NOSPACE;
 	}

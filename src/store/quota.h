@@ -15,9 +15,9 @@
 #include "base/err.h"
 #include "base/time.h"
 #include "store/disk.h"
+#include "store/store.h"
 
 struct limit_row;
-struct store;
 
 enum {
 	QUOTA_REFRESH_MS = 200,
@@ -26,6 +26,7 @@ enum {
 };
 
 struct quota {
+	enum store_short why;	 /* the last refusal */
 	uint64_t reserved_bytes; /* of all transactions */
 	uint64_t transactions;	 /* not yet committed */
 	struct disk_space space;
@@ -38,10 +39,12 @@ struct quota {
 
 /* The rows of the limits page; the disk is asked at the first use. */
 void quota_init(struct store *s);
-/* More bytes for a message (0: is there any room at all?).  ERR_NOSPACE. */
+/* More bytes for a message.  ERR_NOSPACE. */
 MUST_CHECK enum err quota_take(struct store *s, uint64_t bytes);
 /* Back what quota_take gave. */
 void quota_give(struct store *s, uint64_t bytes);
+/* Is there room for any message at all?  ERR_NOSPACE. */
+MUST_CHECK enum err quota_any(struct store *s);
 /* One more transaction?  ERR_NOSPACE: queue_message_limit. */
 MUST_CHECK enum err quota_open(struct store *s);
 /* The transaction was committed or given up. */

@@ -329,11 +329,25 @@ MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
  * store_reserve(s, m, bytes):
  * Reserve disk space for the message so that bytes in all are reserved (0:
  * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE:
- * queue_minfree, inodes or queue_size_limit.  What is reserved goes back at the
- * commit or close.
+ * see store_why_short.  What is reserved goes back at the commit or close.
  */
 MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
     uint64_t bytes);
+
+/* What stood in the way when ERR_NOSPACE was said last. */
+enum store_short {
+	STORE_SHORT_MINFREE,  /* queue_minfree */
+	STORE_SHORT_SIZE,     /* queue_size_limit */
+	STORE_SHORT_MESSAGES, /* queue_message_limit */
+	STORE_SHORT_INODES,
+	STORE_SHORT_DISK,
+	STORE_SHORT_COUNT
+};
+
+/* Which that is, its name for the log (static) and its value: the limit, or
+ * what is left. */
+enum store_short store_why_short(const struct store *s, const char **name,
+    int64_t *value);
 
 /*
  * store_body_append(s, m, data):

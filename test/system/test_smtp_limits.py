@@ -460,3 +460,43 @@ def test_a_refusal_at_mail_is_logged():
                    r"; from=<a@client\.example> to=<ann@example\.test> proto=ESMTP helo=<client\.example>$")
         w.wait_log(r"NOQUEUE: reject: MAIL from localhost\[127\.0\.0\.1\]: 450 4\.7\.1 .*"
                    r"; from=<b@client\.example> proto=ESMTP helo=<client\.example>$")
+
+
+# ---- disk space ----
+
+def test_short_from_the_start():
+    """MAIL itself is refused where not even an empty message has room."""
+    with Weir({"queue_minfree": "900T"}) as w, opened(w) as c:
+        code, text = c.cmd("MAIL FROM:<a@client.example>")
+        assert (code, text[:5]) == (452, "4.3.1")
+        w.wait_log(rf"warning: limit queue_minfree \({900 << 40}\) reached by .*: refused with 452")
+        w.wait_log(r"NOQUEUE: reject: MAIL from ")
+
+
+def test_a_reservation_that_does_not_fit_concerns_nobody_else():
+    """Without SIZE= message_size_limit is reserved: that this is too much
+    leaves room for a client that says what it brings."""
+    with Weir({"queue_size_limit": "100000", "message_size_limit": "80000",
+               "concurrency_remote": "0"}) as w, opened(w) as c:
+        assert c.transaction("a@client.example", "x@far.example", "s: x\r\n\r\n" + "y" * 30000)[0] == 250
+        c.ok("MAIL FROM:<a@client.example>")
+        c.ok("RCPT TO:<x@far.example>")
+        code, text = c.cmd("DATA")
+        assert (code, text[:5]) == (452, "4.3.1")
+        c.ok("RSET")
+        w.wait_log(r"warning: limit queue_size_limit \(100000\) reached by ")
+        for size, want in ((1000, 354), (40000, 354), (79000, 452)):
+            c.ok(f"MAIL FROM:<a@client.example> SIZE={size}")
+            c.ok("RCPT TO:<x@far.example>")
+            code, _ = c.cmd("DATA")
+            assert code == want, size
+            if code == 354:
+                c.send("s: x\r\n\r\ny\r\n.\r\n")
+                assert c.reply()[0] == 250
+            else:
+                c.ok("RSET")
+        # The first chunk of a BDAT that has no room is read and dropped.
+        c.ok("MAIL FROM:<a@client.example>")
+        c.ok("RCPT TO:<x@far.example>")
+        c.send("BDAT 12\r\nQUIT\r\nQUIT\r\nNOOP\r\n")
+        assert [c.reply()[0], c.reply()[0]] == [452, 250]

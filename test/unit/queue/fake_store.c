@@ -392,6 +392,15 @@ store_msg_open(struct store *s, struct store_msg *m)
 	return OK;
 }
 
+enum store_short
+store_why_short(const struct store *s, const char **name, int64_t *value)
+{
+	(void)s;
+	*name = "queue_minfree";
+	*value = 1;
+	return STORE_SHORT_MINFREE;
+}
+
 enum err
 store_reserve(struct store *s, struct store_msg *m, uint64_t bytes)
 {
