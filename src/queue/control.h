@@ -16,6 +16,10 @@ enum {
 	CLIENT_IDLE_MS = 10000, /* without a request */
 	SAY_BAD_MS = 1000,	/* between two lines about bad clients */
 	CLIENTS_PER_USER = 4,	/* of one user who may not change the queue */
+	/* Places that only root, the owner of the spool and our own user may
+	 * take, and those that only they and authorized_queue_users may. */
+	CLIENTS_FOR_ROOT = 2,
+	CLIENTS_FOR_TRUSTED = 4,
 	CLIENT_ROWS = 32,
 	CLIENT_IDS_MAX = 49152 / 8,
 	ROWS_PER_TURN = 16,

@@ -51,20 +51,35 @@ may_change(const struct queue *q, uid_t uid)
 	return false;
 }
 
+/* Places that this user leaves free for those who keep the server. */
+static unsigned
+reserve_of(const struct queue *q, uid_t uid)
+{
+	if (uid == 0 || uid == q->env.owner || uid == geteuid())
+		return 0;
+	return may_change(q, uid) ? CLIENTS_FOR_ROOT
+				  : CLIENTS_FOR_ROOT + CLIENTS_FOR_TRUSTED;
+}
+
 /* A place for a client of this user; -1: none. */
 static int
 place(struct queue *q, uid_t uid, bool trusted)
 {
-	unsigned same = 0;
+	unsigned same = 0, free_count = 0;
 	int free_slot = -1;
 
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
-		if (q->clients[i] == NULL)
+		if (q->clients[i] == NULL) {
 			free_slot = (int)i;
-		else
+			free_count++;
+		} else {
 			same += q->clients[i]->uid == uid;
+		}
 	}
-	return !trusted && same >= CLIENTS_PER_USER ? -1 : free_slot;
+	if (free_count <= reserve_of(q, uid) ||
+	    (!trusted && same >= CLIENTS_PER_USER))
+		return -1;
+	return free_slot;
 }
 
 static void

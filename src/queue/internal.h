@@ -54,9 +54,10 @@ enum {
 	BODY_WAIT_BYTES_MAX = 4 << 20,
 	PEERS_MAX = 160, /* channels to other roles */
 	PEER_QUEUE_BYTES = 512 << 10,
-	ROUTES_MAX = 64, /* questions to lookup at once */
-	ROUTE_TIMEOUT_MS = 60000,
-	REPORTS_MAX = 4, /* reports being composed at once */
+	ROUTES_MAX = 64,	  /* questions to lookup at once */
+	ROUTE_TIMEOUT_MS = 60000, /* without any answer */
+	ROUTE_WAIT_MS = 300000,	  /* for a turn, while lookup is slow */
+	REPORTS_MAX = 4,	  /* reports being composed at once */
 	REPORT_TIMEOUT_MS = 120000,
 	CLIENTS_MAX = 16,     /* of the control socket */
 	SEGMENTS_MAX = 512,   /* descriptors that one agent keeps */
@@ -132,6 +133,7 @@ struct msg {
 	uint64_t size_bytes;
 	uint64_t arrival_ms;
 	struct mono active_since;
+	struct mono routing_since;  /* with routing > 0 */
 	struct store_ticket ticket; /* ENDING: of the last record */
 	uint32_t envelope_len;
 	uint32_t rcpt_total;
@@ -295,6 +297,7 @@ struct queue {
 	struct route routes[ROUTES_MAX];
 	unsigned routes_busy;
 	uint32_t route_tag;
+	struct mono route_moved; /* an answer, or the first question */
 	struct ev_task route_task;
 
 	/* deliveries */

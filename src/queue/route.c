@@ -18,7 +18,11 @@ void
 route_add(struct queue *q, struct rcpt *r)
 {
 	ASSERT(r->state == RCPT_ROUTING && !list_linked(&r->sched.node));
+	if (list_empty(&q->routing) && q->routes_busy == 0)
+		q->route_moved = queue_mono(q);
 	list_push_back(&q->routing, &r->sched.node);
+	if (r->msg->routing == 0)
+		r->msg->routing_since = queue_mono(q);
 	if (r->msg->routing++ == 0)
 		sched_msg_park(&q->sched, &r->msg->sched, true);
 	ev_defer(q->loop, &q->route_task);
@@ -276,6 +280,7 @@ route_on_frame(struct peer *p, struct frame *f)
 	r = q->routes[i].rcpt;
 	q->routes[i] = (struct route){ 0 };
 	q->routes_busy--;
+	q->route_moved = queue_mono(q);
 	if (r != NULL) {
 		struct msg *m = r->msg;
 
@@ -300,22 +305,61 @@ route_peer_closed(struct queue *q)
 	q->routes_busy = 0;
 }
 
-/* The channel answers in order, so that it is lookup that hangs when one is
- * late; the question stays open, its answer will be ignored. */
+static void
+late(struct queue *q, struct rcpt *r)
+{
+	routed(q, r->msg);
+	no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.0"),
+	    SLICE_LIT("address lookup timed out"));
+}
+
+/* Questions that were asked.  One that is late stays open, its answer will be
+ * ignored. */
+static void
+asked_late(struct queue *q, struct mono now, bool all)
+{
+	for (unsigned i = 0; i < ROUTES_MAX; i++) {
+		struct rcpt *r = q->routes[i].rcpt;
+
+		if (r == NULL || (!all && mono_sub(now, q->routes[i].since) <
+					      ROUTE_TIMEOUT_MS))
+			continue;
+		q->routes[i].rcpt = NULL;
+		late(q, r);
+	}
+}
+
+/* Those who wait to be asked, in the order in which they came. */
+static void
+waiting_late(struct queue *q, struct mono now, bool all)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&q->routing)) != NULL) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
+
+		if (!all &&
+		    mono_sub(now, r->msg->routing_since) < ROUTE_WAIT_MS)
+			return;
+		list_remove(n);
+		late(q, r);
+	}
+}
+
+/* The channel answers in order: when nothing was answered for so long, lookup
+ * hangs, and those behind the open questions would wait for ever. */
 void
 route_tick(struct queue *q)
 {
 	struct mono now = queue_mono(q);
+	bool waits = q->routes_busy > 0 || !list_empty(&q->routing);
+	bool hangs = waits && mono_sub(now, q->route_moved) >= ROUTE_TIMEOUT_MS;
 
-	for (unsigned i = 0; i < ROUTES_MAX; i++) {
-		struct rcpt *r = q->routes[i].rcpt;
-
-		if (r == NULL ||
-		    mono_sub(now, q->routes[i].since) < ROUTE_TIMEOUT_MS)
-			continue;
-		q->routes[i].rcpt = NULL;
-		routed(q, r->msg);
-		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.0"),
-		    SLICE_LIT("address lookup timed out"));
-	}
+	asked_late(q, now, hangs);
+	waiting_late(q, now, hangs);
+	if (!hangs)
+		return;
+	q->route_moved = now;
+	if (q->lookup != NULL && q->routes_busy > 0)
+		peer_bad(q->lookup, "does not answer");
 }

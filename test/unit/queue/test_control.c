@@ -490,6 +490,38 @@ test_hostile(void **state)
 	control_end();
 }
 
+/* Clients of other users, as many as they can open: those who keep the server
+ * still get in. */
+static void
+test_crowd_of_strangers(void **state)
+{
+	unsigned open = 0;
+	int fds[40];
+	char byte;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* needs other users */
+	control_open("");
+	(void)deferred("a@b", "defer@d");
+	chan_close(a.chan);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_int_equal(seteuid(1001 + i / 8), 0);
+		fds[i] = connect_raw();
+		assert_int_equal(seteuid(0), 0);
+	}
+	turns(100);
+	for (unsigned i = 0; i < 40; i++)
+		open += recv(fds[i], &byte, 1, 0) < 0 && errno == EAGAIN;
+	assert_int_equal(open, 10);
+	client();
+	list(&filters[0].f);
+	assert_int_equal(a.items, 1);
+	for (unsigned i = 0; i < 40; i++)
+		close(fds[i]);
+	control_end();
+}
+
 /* One that goes away in the middle of its answer. */
 static void
 test_goes(void **state)
@@ -528,6 +560,7 @@ main(void)
 		cmocka_unit_test(test_fail_parts),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_crowd_of_strangers),
 		cmocka_unit_test(test_goes),
 	};
 

@@ -424,6 +424,53 @@ test_lookup_dies(void **state)
 	world_close();
 }
 
+/* A lookup that hangs: also those behind the questions that are open are
+ * deferred in time, and it is replaced. */
+static void
+test_lookup_hangs(void **state)
+{
+	unsigned bads = w.bads;
+
+	(void)state;
+	world_open("");
+	w.lookup_mute = true;
+	for (uint32_t i = 1; i <= 100; i++)
+		(void)submit(i % 8, "a@b", "c@d");
+	until(w.questions == 64);
+	w.q->route_moved.ms -= 59000;
+	route_tick(w.q);
+	turns(10);
+	assert_false(logged("address lookup timed out"));
+	w.q->route_moved.ms -= 1000;
+	route_tick(w.q);
+	until(fake_count() == 100 && w.bads > bads);
+	assert_true(list_empty(&w.q->routing));
+	assert_true(logged("status=deferred (address lookup timed out)"));
+	w.lookup_mute = false;
+	world_lookup();
+	queue_flush(w.q);
+	until(fake_count() == 0);
+	world_close();
+}
+
+/* It answers, but so slowly that some would wait too long for their turn. */
+static void
+test_lookup_is_slow(void **state)
+{
+	(void)state;
+	world_open("");
+	w.lookup_mute = true;
+	for (uint32_t i = 1; i <= 70; i++)
+		(void)submit(i % 8, "a@b", "c@d");
+	until(w.questions == 64);
+	CONTAINER(list_first(&w.q->routing), struct rcpt, sched.node)
+	    ->msg->routing_since.ms -= 300000;
+	route_tick(w.q);
+	until(logged("status=deferred (address lookup timed out)"));
+	assert_false(list_empty(&w.q->routing));
+	world_close();
+}
+
 /* A clean stop in the middle: all goes on at once afterwards. */
 static void
 test_restart(void **state)
@@ -778,6 +825,8 @@ main(void)
 		cmocka_unit_test(test_bounce_role_hangs),
 		cmocka_unit_test(test_agent_dies),
 		cmocka_unit_test(test_lookup_dies),
+		cmocka_unit_test(test_lookup_hangs),
+		cmocka_unit_test(test_lookup_is_slow),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_batch_full),
 		cmocka_unit_test(test_credit),
