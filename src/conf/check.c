@@ -239,6 +239,7 @@ check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 	struct net_listen listen;
 	struct net_nexthop nexthop;
 	struct net_route route;
+	struct net_prepend prepend;
 	struct net_addr addr;
 	uint16_t port;
 	enum err e;
@@ -247,6 +248,7 @@ check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 	case CONF_CHECK_NETWORKS: e = net_range_parse(s, &range, et); break;
 	case CONF_CHECK_LISTEN: e = net_listen_parse(s, &listen, et); break;
 	case CONF_CHECK_ROUTES: e = net_route_parse(s, &route, et); break;
+	case CONF_CHECK_PREPENDS: e = net_prepend_parse(s, &prepend, et); break;
 	case CONF_CHECK_RESOLVERS:
 		e = net_addr_port_parse(s, 53, &addr, &port, et);
 		break;
@@ -299,6 +301,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 	case CONF_CHECK_NETWORKS:
 	case CONF_CHECK_LISTEN:
 	case CONF_CHECK_ROUTES:
+	case CONF_CHECK_PREPENDS:
 	case CONF_CHECK_RESOLVERS:
 	case CONF_CHECK_NEXTHOP: return check_net(p, s, et);
 	}

@@ -24,7 +24,6 @@ static const char *const ignored[] = {
 	"percenthack",
 	"plusdomain",
 	"qmqpservers",
-	"virtualdomains",
 };
 
 static struct slice

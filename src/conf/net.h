@@ -98,6 +98,26 @@ MUST_CHECK enum err net_route_parse(struct slice s, struct net_route *out,
 /* Does the route concern domain? */
 bool net_route_fits(const struct net_route *r, struct slice domain);
 
+/* An item of virtualdomains: "USER@DOMAIN:PREPEND", "DOMAIN:PREPEND",
+ * ".SUFFIX:PREPEND", ":PREPEND"; PREPEND may be empty. */
+struct net_prepend {
+	struct slice key; /* before the last colon; empty: all */
+	struct slice prepend;
+};
+
+/* Everything in out is borrowed from s.  ERR_SYNTAX, with et. */
+MUST_CHECK enum err net_prepend_parse(struct slice s, struct net_prepend *out,
+    struct errtext *et);
+
+/*
+ * net_prepend_rank(p, local, domain):
+ * How well the item fits an address, as qmail-send asks: 0 not at all; else
+ * the address itself, then its domain, then the suffixes, the longest first,
+ * then the empty key have the greater ranks.
+ */
+unsigned net_prepend_rank(const struct net_prepend *p, struct slice local,
+    struct slice domain);
+
 /* A host or domain name: labels of letters, digits, hyphen and underscore,
  * octets above 127 (UTF-8); at most 255. */
 bool net_host_valid(struct slice s);

@@ -210,6 +210,67 @@ net_route_fits(const struct net_route *r, struct slice domain)
 	return slice_eq_nocase(domain, r->domain);
 }
 
+/* What may stand in front of a local part. */
+static bool
+prepend_valid(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.data[i] <= ' ' || s.data[i] == 0x7f ||
+		    strchr("@:<>()[]\\\",;", s.data[i]) != NULL)
+			return false;
+	return s.len <= 64;
+}
+
+enum err
+net_prepend_parse(struct slice s, struct net_prepend *out, struct errtext *et)
+{
+	size_t colon = slice_rfind(s, ':');
+	struct slice domain;
+
+	*out = (struct net_prepend){ .key = slice_sub(s, 0, colon),
+		.prepend = slice_sub(s, colon + 1, s.len) };
+	if (colon == s.len)
+		return err_set(et, ERR_SYNTAX,
+		    "no colon; write DOMAIN:PREPEND or USER@DOMAIN:PREPEND");
+	domain = slice_sub(out->key, slice_rfind(out->key, '@'), out->key.len);
+	if (domain.len == 0)
+		domain = out->key;
+	if (domain.len > 0 && (domain.data[0] == '@' || domain.data[0] == '.'))
+		domain = slice_sub(domain, 1, domain.len);
+	if (out->key.len > 0 && !net_host_valid(domain))
+		return err_set(et, ERR_SYNTAX,
+		    "not a domain before the colon; write USER@DOMAIN, DOMAIN, "
+		    ".SUFFIX or nothing there");
+	if (!prepend_valid(out->prepend))
+		return err_set(et, ERR_SYNTAX,
+		    "not the beginning of a local part after the colon; write "
+		    "a user name, or nothing for an exception");
+	return OK;
+}
+
+unsigned
+net_prepend_rank(const struct net_prepend *p, struct slice local,
+    struct slice domain)
+{
+	enum { RANK_ALL = 1, RANK_SUFFIX, RANK_DOMAIN = 257, RANK_ADDRESS };
+	size_t at = slice_rfind(p->key, '@');
+
+	if (p->key.len == 0)
+		return RANK_ALL;
+	if (at < p->key.len)
+		return slice_eq_nocase(slice_sub(p->key, 0, at), local) &&
+			       slice_eq_nocase(
+				   slice_sub(p->key, at + 1, p->key.len),
+				   domain)
+			   ? RANK_ADDRESS
+			   : 0;
+	if (p->key.data[0] != '.')
+		return slice_eq_nocase(p->key, domain) ? RANK_DOMAIN : 0;
+	if (domain.len <= p->key.len || !slice_ends_nocase(domain, p->key))
+		return 0;
+	return RANK_SUFFIX + (unsigned)p->key.len - 1;
+}
+
 static bool
 label_char(char c)
 {

@@ -44,6 +44,7 @@ enum conf_check {
 	CONF_CHECK_RESOLVERS,	 /* net_addr_port */
 	CONF_CHECK_NEXTHOP,	 /* net_nexthop, or empty */
 	CONF_CHECK_ROUTES,	 /* net_route */
+	CONF_CHECK_PREPENDS,	 /* net_prepend */
 	CONF_CHECK_SENDERS,	 /* user@domain or @domain */
 	CONF_CHECK_TRANSPORTS,	 /* name of a transport */
 	CONF_CHECK_USERS,	 /* user name */

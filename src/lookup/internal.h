@@ -32,6 +32,20 @@ void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 void resolve_fail(struct resolver *r, struct fr_resolved *out,
     const struct errtext *et);
 
+/* ---- virtualdomain.c ---- */
+
+/* Lower-case and unquoted forms of r->address for tables.  False: it is no
+ * such local part. */
+bool resolve_make_keys(struct resolver *r);
+/*
+ * resolve_virtualdomains(r, out, et):
+ * OK: an item fits, *out is local, and r->address was rewritten, or remote
+ * (an exception).  ERR_NOTFOUND: none fits.  ERR_SYNTAX: the address would
+ * become too long.
+ */
+MUST_CHECK enum err resolve_virtualdomains(struct resolver *r,
+    enum resolve_class *out, struct errtext *et);
+
 /* ---- way.c ---- */
 
 /* Copies both; the next hop in lower case unless it is a path.  False: one

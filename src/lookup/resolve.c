@@ -59,6 +59,9 @@ find_class(struct resolver *r, enum resolve_class *out, struct errtext *et)
 	    et);
 	if (e != ERR_NOTFOUND)
 		return e;
+	e = resolve_virtualdomains(r, out, et);
+	if (e != ERR_NOTFOUND)
+		return e;
 	*out = CLASS_VIRTUAL;
 	e = domain_in(r, "virtual_mailbox_domains", &c->virtual_mailbox_domains,
 	    &r->virtual_domains, et);
@@ -78,23 +81,6 @@ find_class(struct resolver *r, enum resolve_class *out, struct errtext *et)
 }
 
 /* ---- the whole ---- */
-
-/* Lower-case and unquoted forms for tables.  False: no such local part. */
-static bool
-make_keys(struct resolver *r)
-{
-	size_t len, cut = 0;
-
-	if (!address_local_unquote(r->address.local, r->local, &len))
-		return false;
-	for (cut = 1; cut < len; cut++)
-		if (strchr(r->conf->recipient_delimiter, r->local[cut]) != NULL)
-			break;
-	r->keys.local = slice_of(r->local, len);
-	r->keys.user = slice_sub(r->keys.local, 0, cut);
-	r->keys.domain = r->address.domain;
-	return true;
-}
 
 /* text@myorigin where there is no domain. */
 static bool
@@ -123,7 +109,9 @@ set_address(struct resolver *r, struct slice text)
 	if (r->address.literal ? !address_literal_valid(r->address.domain)
 			       : !domain_valid(r->address.domain, true))
 		return false;
-	return make_keys(r);
+	memcpy(r->given, r->address.text.data, r->address.text.len);
+	r->given_len = r->address.text.len;
+	return resolve_make_keys(r);
 }
 
 /* Has the mailbox of a recipient that is ours, or the refusal. */
@@ -163,6 +151,7 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 {
 	enum resolve_class class = CLASS_LOCAL;
 	struct errtext et = { "" };
+	enum err e = OK;
 
 	*out = (struct fr_resolved){ .verdict = RESOLVE_OK };
 	r->address = (struct address){ 0 };
@@ -174,8 +163,15 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 	out->address = r->address.text;
 	/* RFC 5321 4.5.1: <postmaster> alone is accepted, whatever myorigin
 	 * says. */
-	if (!slice_eq_nocase(text, SLICE_LIT("postmaster")) &&
-	    find_class(r, &class, &et) != OK) {
+	if (!slice_eq_nocase(text, SLICE_LIT("postmaster")))
+		e = find_class(r, &class, &et);
+	if (e == ERR_SYNTAX) {
+		resolve_refuse(r, out, 501, "5.1.3",
+		    "Bad recipient address syntax");
+		return;
+	}
+	out->address = r->address.text;
+	if (e != OK) {
 		resolve_fail(r, out, &et);
 		return;
 	}

@@ -4,7 +4,8 @@
  * Every address belongs to one class, found by its domain:
  *
  *   local     mydestination, an address of this machine in brackets, or
- *             postmaster without a domain: users of the system
+ *             postmaster without a domain: users of the system; also
+ *             virtualdomains, with the user put in front of the local part
  *   virtual   virtual_mailbox_domains: mailboxes in tables
  *   relay     relay_domains: another server's, for anybody
  *   remote    anything else: another server's, for those who may relay
@@ -65,6 +66,8 @@ struct resolver {
 	struct table_address keys;
 	char text[ADDRESS_BYTES_MAX];
 	char local[LOCAL_PART_BYTES_MAX]; /* unquoted */
+	char given[ADDRESS_BYTES_MAX];	  /* address before it was rewritten */
+	size_t given_len;
 
 	/* what the answer borrows */
 	char status[13];

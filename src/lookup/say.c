@@ -84,7 +84,8 @@ resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 	if (code != 501 && code != 553)
 		n = (size_t)snprintf(r->reply, sizeof(r->reply),
 		    "<%.*s>: Recipient address rejected: ",
-		    SLICE_ARGS(slice_sub(r->address.text, 0, 256)));
+		    SLICE_ARGS(
+			slice_sub(slice_of(r->given, r->given_len), 0, 256)));
 	va_start(ap, fmt);
 	(void)vsnprintf(r->reply + n, sizeof(r->reply) - n, fmt, ap);
 	va_end(ap);
@@ -101,8 +102,8 @@ resolve_fail(struct resolver *r, struct fr_resolved *out,
 
 	/* At most one line a minute: a missing table concerns every mail. */
 	if (!site.seen || mono_sub(now, site.next) >= 0) {
-		log_warning("lookup of <%.*s>: %s", SLICE_ARGS(r->address.text),
-		    et->text);
+		log_warning("lookup of <%.*s>: %s",
+		    SLICE_ARGS(slice_of(r->given, r->given_len)), et->text);
 		site.seen = true;
 		site.next = mono_add(now, 60000);
 	}

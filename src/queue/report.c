@@ -130,7 +130,9 @@ send_rcpts(struct queue *q, struct report *r)
 			.text = o == NULL ? SLICE_NONE
 					  : slice_of(o->bytes + o->relay_len,
 						o->text_len),
-			.address = rcpt_address(x),
+			/* As the sender wrote it; where it led is in the
+			 * text. */
+			.address = rcpt_stored_address(x),
 			.orcpt = rcpt_orcpt(x),
 		};
 

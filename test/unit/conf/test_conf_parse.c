@@ -283,6 +283,16 @@ static const struct {
 	{ "smtproutes = a:b..c\n",
 	    "f:1: smtproutes: value \"a:b..c\": not a host after the colon; "
 	    "write HOST, [ADDRESS] or nothing there" },
+	{ "virtualdomains = example.org\n",
+	    "f:1: virtualdomains: value \"example.org\": no colon; write "
+	    "DOMAIN:PREPEND or USER@DOMAIN:PREPEND" },
+	{ "virtualdomains = a..b:joe\n",
+	    "f:1: virtualdomains: value \"a..b:joe\": not a domain before "
+	    "the colon; write USER@DOMAIN, DOMAIN, .SUFFIX or nothing there" },
+	{ "virtualdomains = a.test:jo@e\n",
+	    "f:1: virtualdomains: value \"a.test:jo@e\": not the beginning "
+	    "of a local part after the colon; write a user name, or nothing "
+	    "for an exception" },
 	{ "smtproutes = a:b:smtp\n",
 	    "f:1: smtproutes: value \"a:b:smtp\": not a port; write a number "
 	    "from 1 to 65535 after the last colon" },

@@ -473,6 +473,53 @@ test_smtproutes(void **state)
 	close_all(c);
 }
 
+/* As qmail-send rewrites (its own examples among them). */
+static void
+test_virtualdomains(void **state)
+{
+	static const struct row rows[] = {
+		{ "a domain", "list@v.test", OKAY, "local", "v.test", "alice" },
+		{ "case does not matter", "list@V.Test", OKAY, "local",
+		    "v.test", "alice" },
+		{ "an address before its domain", "jane@v.test", OKAY, "local",
+		    "v.test", "mary-jane" },
+		{ "below a suffix only", "x@a.wild.test", OKAY, "local",
+		    "a.wild.test", "bob+work" },
+		{ "not the suffix itself", "x@wild.test", REMOTE, "smtp",
+		    "wild.test", "" },
+		{ "the longest suffix", "x@b.deep.wild.test", OKAY, "local",
+		    "b.deep.wild.test", "alice" },
+		{ "an exception", "x@exc.wild.test", REMOTE, "smtp",
+		    "exc.wild.test", "" },
+		{ "mydestination first", "alice@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a quoted local part", "\"b c\"@v.test", OKAY, "local",
+		    "v.test", "alice" },
+		{ "the client reads what it gave", "x@none.test", NO(550),
+		    NO_USER("x@none.test") },
+	};
+	const struct conf *c = open_with(
+	    "recipient_delimiter = -\n"
+	    "virtualdomains = v.test:alice jane@v.test:mary-jane "
+	    ".wild.test:bob+work .deep.wild.test:alice exc.wild.test: "
+	    "none.test:nobody v.test:second\n");
+	struct fr_resolved out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	resolve(&resolver, SLICE_LIT("list@v.test"), SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("alice-list@v.test")));
+	resolve(&resolver, SLICE_LIT("\"b c\"@v.test"), SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("\"alice-b c\"@v.test")));
+	close_all(c);
+	c = open_with("virtualdomains = :alice\n"); /* the delimiter is + */
+	resolve(&resolver, SLICE_LIT("x@any.test"), SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("alice+x@any.test")));
+	assert_true(slice_eq(out.mailbox, SLICE_LIT("alice")));
+	close_all(c);
+}
+
 /* With a control directory the delimiter is a dash: the longest user wins,
  * and a flood of dashes costs a bounded number of questions. */
 static void
@@ -792,6 +839,7 @@ main(void)
 		cmocka_unit_test(test_transport_maps),
 		cmocka_unit_test(test_relayhost),
 		cmocka_unit_test(test_smtproutes),
+		cmocka_unit_test(test_virtualdomains),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),
 		cmocka_unit_test(test_owner),
