@@ -50,6 +50,17 @@ is_dead(struct store *s, const struct segment *g)
 	       !track_lives_in(s, g->number);
 }
 
+bool
+mover_retire(struct store *s)
+{
+	struct segment *g = segment_oldest(s);
+
+	if (s->mover.phase != MOVE_IDLE || s->index.broken || g == NULL ||
+	    g == s->log.head || !is_dead(s, g))
+		return false;
+	return segment_retire(s, g);
+}
+
 /* Is it worth copying what lives in the oldest segment? */
 static bool
 want_copy(struct store *s)

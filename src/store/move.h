@@ -89,6 +89,9 @@ MUST_CHECK enum err mover_init(struct store *s);
 void mover_fini(struct store *s);
 /* Do what can be done now; ms until it wants to be called. */
 int64_t mover_turn(struct store *s);
+/* Retire the oldest segment if nothing lives in it; false: something does, or
+ * this is not the time. */
+bool mover_retire(struct store *s);
 /* A message by id changed other than by its holder. */
 void mover_changed(struct store *s, uint64_t id);
 /* A held message or transaction changes its nature. */

@@ -292,7 +292,7 @@ segment_unpin(struct store *s, uint64_t first, uint64_t last, bool open)
 enum err
 segments_init(struct store *s)
 {
-	s->segments.op_fd = -1;
+	s->segments.op_fd = s->segments.made_fd = -1;
 	s->segments.make_bytes = s->conf.segment_bytes;
 	s->segments.disk = s->disk;
 	return list_grow(s);
@@ -314,7 +314,9 @@ segments_fini(struct store *s)
 		mem_free(s->acct, g->op_segment);
 	if (g->op_fd >= 0)
 		s->disk->ops->close(s->disk, g->op_fd);
-	mem_free(s->acct, g->op_buf);
+	if (g->made_fd >= 0)
+		s->disk->ops->close(s->disk, g->made_fd);
+	mem_free(s->acct, g->zeros);
 	mem_free(s->acct, g->list);
 }
 

@@ -54,7 +54,7 @@ struct spare {
 
 enum files_op {
 	FILES_NONE,
-	FILES_CREATE,
+	FILES_CREATE, /* one slice of it */
 	FILES_ACTIVATE,
 	FILES_RETIRE,
 	FILES_UNLINK
@@ -81,9 +81,15 @@ struct segments {
 	struct segment *op_segment;
 	struct segment_header op_header;
 	int op_fd;
-	uint64_t op_bytes; /* CREATE: written so far */
 	struct disk *disk;
-	unsigned char *op_buf; /* SEGMENT_SLICE_BYTES of zeros, while needed */
+
+	/* A spare in the making.  Each slice is an operation of its own, so
+	 * that no other one waits for a whole file. */
+	uint64_t made_number; /* 0: none */
+	uint64_t made_bytes;  /* written so far */
+	uint64_t making_bytes;
+	int made_fd;	      /* -1: not open */
+	unsigned char *zeros; /* SEGMENT_SLICE_BYTES, while needed */
 
 	enum err last_error; /* of CREATE or ACTIVATE; OK after a success */
 	struct mono retry_at;

@@ -30,41 +30,51 @@ op_close(struct segments *g)
 	g->op_fd = -1;
 }
 
-/* One slice of zeros; the last one ends the operation. */
+/* The spare in the making becomes one, or is given up. */
+static void
+make_end(struct segments *g)
+{
+	struct disk *d = g->disk;
+	char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
+
+	segment_path(from, SEGMENT_NEW, g->made_number);
+	segment_path(to, SEGMENT_SPARE, g->made_number);
+	if (g->made_fd >= 0)
+		d->ops->close(d, g->made_fd);
+	g->made_fd = -1;
+	if (g->op_err == OK &&
+	    (d->ops->rename(d, from, to) < 0 || d->ops->dirsync(d, "log") < 0))
+		g->op_err = fail(g);
+	if (g->op_err != OK)
+		(void)d->ops->unlink(d, from);
+}
+
+/* One slice of zeros, synced, so that no sync of a batch waits for all of
+ * them; the last one ends it. */
 static void
 run_create(struct job *j)
 {
 	struct segments *g = CONTAINER(j, struct segments, job);
 	struct disk *d = g->disk;
-	char from[SEGMENT_PATH_BYTES], to[SEGMENT_PATH_BYTES];
-	uint64_t left = g->op_header.segment_bytes - g->op_bytes;
+	char path[SEGMENT_PATH_BYTES];
+	uint64_t left = g->making_bytes - g->made_bytes;
 	size_t len =
 	    left < SEGMENT_SLICE_BYTES ? (size_t)left : SEGMENT_SLICE_BYTES;
 
-	segment_path(from, SEGMENT_NEW, g->op_to);
-	segment_path(to, SEGMENT_SPARE, g->op_to);
-	if (g->op_fd < 0)
-		g->op_fd = d->ops->open(d, from, DISK_CREATE);
-	if (g->op_fd < 0) {
+	segment_path(path, SEGMENT_NEW, g->made_number);
+	if (g->made_fd < 0)
+		g->made_fd = d->ops->open(d, path, DISK_CREATE);
+	if (g->made_fd < 0) {
 		g->op_err = fail(g);
 		return;
 	}
 	g->op_err =
-	    disk_write_all(d, g->op_fd, g->op_buf, len, g->op_bytes, NULL);
-	/* Slice by slice, so that no sync of a batch waits for all of it. */
-	if (g->op_err == OK && d->ops->datasync(d, g->op_fd) < 0)
+	    disk_write_all(d, g->made_fd, g->zeros, len, g->made_bytes, NULL);
+	if (g->op_err == OK && d->ops->datasync(d, g->made_fd) < 0)
 		g->op_err = fail(g);
-	if (g->op_err == OK) {
-		g->op_bytes += len;
-		if (g->op_bytes < g->op_header.segment_bytes)
-			return;
-		if (d->ops->rename(d, from, to) < 0 ||
-		    d->ops->dirsync(d, "log") < 0)
-			g->op_err = fail(g);
-	}
-	op_close(g);
-	if (g->op_err != OK)
-		(void)d->ops->unlink(d, from);
+	g->made_bytes += len;
+	if (g->op_err != OK || g->made_bytes == g->making_bytes)
+		make_end(g);
 }
 
 static void
@@ -148,10 +158,11 @@ add_spare(struct segments *g, uint64_t number, bool busy, bool unfit)
 	g->spares[g->spare_count++] = (struct spare){ number, busy, unfit };
 }
 
+/* The last that came: its pages are the most likely to be in memory. */
 static int
 free_spare(const struct segments *g)
 {
-	for (unsigned i = 0; i < g->spare_count; i++)
+	for (unsigned i = g->spare_count; i-- > 0;)
 		if (!g->spares[i].busy && !g->spares[i].unfit)
 			return (int)i;
 	return -1;
@@ -232,16 +243,20 @@ begin_create(struct store *s)
 {
 	struct segments *g = &s->segments;
 
-	if (g->op_buf == NULL)
-		g->op_buf = mem_alloc(s->acct, SEGMENT_SLICE_BYTES);
-	if (g->op_buf == NULL) {
+	if (g->made_number != 0) {
+		start(s, FILES_CREATE);
+		return;
+	}
+	if (g->zeros == NULL)
+		g->zeros = mem_alloc(s->acct, SEGMENT_SLICE_BYTES);
+	if (g->zeros == NULL) {
 		g->last_error = ERR_NOMEM;
 		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
 		return;
 	}
-	g->op_to = ++g->number_last;
-	g->op_bytes = 0;
-	g->op_header.segment_bytes = g->make_bytes;
+	g->made_number = ++g->number_last;
+	g->made_bytes = 0;
+	g->making_bytes = g->make_bytes;
 	start(s, FILES_CREATE);
 }
 
@@ -324,35 +339,47 @@ retired(struct store *s)
 	store_room(s);
 }
 
+/* A slice is written, and perhaps the whole. */
+static void
+created(struct store *s)
+{
+	struct segments *g = &s->segments;
+
+	mem_free(s->acct, g->zeros);
+	g->zeros = NULL;
+	if (g->op_err == OK)
+		add_spare(g, g->made_number, false, false);
+	g->made_number = 0;
+}
+
 static void
 on_files_done(struct job *j)
 {
 	struct segments *g = CONTAINER(j, struct segments, job);
 	struct store *s = CONTAINER(g, struct store, segments);
 	enum files_op op = g->op;
+	bool over = true;
 
-	if (op == FILES_CREATE && g->op_err == OK &&
-	    g->op_bytes < g->op_header.segment_bytes) {
-		work_post(s->work, LANE_FILES, &g->job);
-		return;
-	}
 	g->op = FILES_NONE;
 	if (op == FILES_CREATE) {
-		mem_free(s->acct, g->op_buf);
-		g->op_buf = NULL;
-		if (g->op_err == OK)
-			add_spare(g, g->op_to, false, false);
+		over = g->op_err != OK || g->made_bytes == g->making_bytes;
+		if (over)
+			created(s);
 	} else if (op == FILES_ACTIVATE) {
 		activated(s);
 	} else if (op == FILES_RETIRE) {
 		retired(s);
 	}
 	g->op_segment = NULL;
-	g->last_error = g->op_err;
+	if (over)
+		g->last_error = g->op_err;
 	if (g->op_err != OK)
 		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
 	if (g->op_err != OK && s->want_room)
 		store_room(s);
+	/* A spare for the price of a rename comes before one of zeros. */
+	if (op == FILES_CREATE && !g->want_next)
+		mover_retire(s);
 	segments_turn(s);
 }
 

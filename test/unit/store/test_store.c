@@ -205,6 +205,66 @@ test_churn(void **state)
 	spool_fini(&sp);
 }
 
+struct log_files {
+	unsigned in_use; /* .seg */
+	unsigned made;	 /* .new: a spare is being made */
+};
+
+static bool
+on_file(void *arg, const char *name)
+{
+	struct log_files *f = arg;
+
+	f->in_use += strstr(name, ".seg") != NULL;
+	f->made += strstr(name, ".new") != NULL;
+	return true;
+}
+
+static struct log_files
+log_files(struct spool *sp)
+{
+	struct disk *d = &sp->disk.disk;
+	struct log_files f = { 0 };
+
+	assert_int_equal(d->ops->list(d, "log", on_file, &f), 0);
+	return f;
+}
+
+/* A segment with nothing alive is free for use while spares are being made:
+ * else fast mail has its zeros written ahead of it all the time. */
+static void
+test_reuse(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	struct store_update over = { .over = true };
+	struct store_ticket t;
+	struct log_files f;
+
+	(void)state;
+	spool_init(&sp, false);
+	sp.conf.segment_bytes = 16 << 20;
+	sp.conf.spare_count = 4;
+	spool_open(&sp);
+	/* More than the first segment, of 4 MiB, holds. */
+	for (unsigned i = 0; i < 24; i++) {
+		t = spool_add(&sp, &m, 1, 200 << 10, 5);
+		spool_wait(&sp, t);
+		assert_int_equal(store_result_append(sp.store, &m, &over, &t),
+		    OK);
+		store_msg_close(sp.store, &m);
+		spool_wait(&sp, t);
+	}
+	for (f = log_files(&sp); f.in_use == 2; f = log_files(&sp)) {
+		assert_int_equal(f.made, 1);
+		(void)store_turn(sp.store, 0);
+		(void)store_poll(sp.store);
+	}
+	assert_int_equal(f.in_use, 1);
+	assert_int_equal(f.made, 1);
+	spool_fini(&sp);
+}
+
 static int64_t ahead_ms;
 
 static struct mono
@@ -334,6 +394,7 @@ main(void)
 		cmocka_unit_test_prestate(test_results, &threads),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
+		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test_prestate(test_no_memory, &threads),
 		cmocka_unit_test(test_ids),
