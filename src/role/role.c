@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -335,6 +336,24 @@ set_limits(const struct plan *plan, enum role r)
 			(rlim_t)plan_account_bytes(plan, r) * 3 / 2 + slack);
 }
 
+/*
+ * A role that is woken does not interrupt the one that wakes it: it runs when
+ * that one has nothing more to do, and finds all of it at once instead of a
+ * frame at a time.  What users start is an ordinary process again.  A policy
+ * that an administrator chose stays.
+ */
+static void
+set_policy(enum role r)
+{
+	struct sched_param none = { 0 };
+	int policy = SCHED_BATCH;
+
+	if (r == ROLE_LOCAL)
+		policy |= SCHED_RESET_ON_FORK;
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		(void)sched_setscheduler(0, policy, &none);
+}
+
 /* Configuration, page, account, log. */
 static enum err
 open_basics(struct role_self *self, struct plan *plan, struct errtext *et)
@@ -392,6 +411,7 @@ start(struct role_self *self, struct errtext *et)
 	if (e != OK)
 		return e;
 	set_limits(&plan, self->role);
+	set_policy(self->role);
 	e = open_loop(self, et);
 	if (e == OK)
 		e = identity_find(self->conf, self->role, &id, et);
