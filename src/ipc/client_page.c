@@ -71,8 +71,9 @@ take(struct client_page *p, uint32_t word, uint32_t who, bool sleepers)
 	return true;
 }
 
-/* dead: a holder that is known to have died; 0: none. */
-static void
+/* dead: a holder that is known to have died; 0: none.  False: the lock was
+ * taken from somebody, who may have been in the middle of a change. */
+static bool
 lock_from(struct client_page *p, uint32_t who, uint32_t dead)
 {
 	int64_t since_ns = 0;
@@ -87,7 +88,7 @@ lock_from(struct client_page *p, uint32_t who, uint32_t dead)
 
 		if (holder == 0 || holder == dead || turn >= LOCK_TURNS_MAX) {
 			if (take(p, word, who, sleepers))
-				return;
+				return holder == 0;
 			continue;
 		}
 		if (turn < LOCK_SPINS)
@@ -99,7 +100,7 @@ lock_from(struct client_page *p, uint32_t who, uint32_t dead)
 			left_ms -= (clock_ns() - since_ns) / 1000000;
 		}
 		if (left_ms <= 0 && take(p, word, who, true))
-			return;
+			return false;
 		if (left_ms > 0 &&
 		    ((word & LOCK_SLEEPERS) ||
 			atomic_compare_exchange_strong_explicit(
@@ -112,7 +113,7 @@ lock_from(struct client_page *p, uint32_t who, uint32_t dead)
 static void
 lock(struct client_page *p, uint32_t who)
 {
-	lock_from(p, who, 0);
+	(void)lock_from(p, who, 0);
 }
 
 /* False: it had been taken from this process meanwhile. */
@@ -499,10 +500,11 @@ unsigned
 client_page_release(struct client_page *p, unsigned owner)
 {
 	unsigned freed = 0;
+	bool whole;
 
 	ASSERT(owner < CLIENT_PROCESSES_MAX);
 	/* The lock may be the dead one's. */
-	lock_from(p, LOCK_MASTER, owner + 1);
+	whole = lock_from(p, LOCK_MASTER, owner + 1);
 	for (uint32_t i = 0; i < p->slot_count; i++) {
 		struct slot *slot = &p->shared->slots[i];
 
@@ -511,7 +513,10 @@ client_page_release(struct client_page *p, unsigned owner)
 		*slot = (struct slot){ 0 };
 		freed++;
 	}
-	recount(p);
+	/* At the start there is nothing to repair, and counting would touch
+	 * each page of a table that may never be used. */
+	if (freed > 0 || !whole)
+		recount(p);
 	changed(p);
 	unlock(p);
 	return freed;
