@@ -14,13 +14,9 @@ enum err
 tags_init(struct tags *t, struct acct *a, uint32_t count)
 {
 	ASSERT(count > 0 && count <= TAGS_MAX);
-	*t = (struct tags){ .acct = a, .count = count };
+	*t = (struct tags){ .acct = a, .count = count, .free = NO_PLACE };
 	t->places = mem_alloc_array(a, count, sizeof(*t->places));
-	if (t->places == NULL)
-		return ERR_NOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		t->places[i].next = i + 1 < count ? i + 1 : NO_PLACE;
-	return OK;
+	return t->places == NULL ? ERR_NOMEM : OK;
 }
 
 void
@@ -37,11 +33,14 @@ tags_get(struct tags *t, void *owner, uint16_t what)
 	uint32_t at = t->free;
 
 	ASSERT(owner != NULL);
-	if (at == NO_PLACE)
+	if (at == NO_PLACE && t->made == t->count)
 		return TAG_NONE;
+	if (at == NO_PLACE)
+		at = t->made++;
+	else
+		t->free = t->places[at].next;
 	p = &t->places[at];
 	ASSERT(p->owner == NULL);
-	t->free = p->next;
 	t->in_use++;
 	p->owner = owner;
 	p->what = what;
@@ -53,7 +52,7 @@ place(const struct tags *t, uint32_t tag)
 {
 	uint32_t at = (tag & 0xffff) - 1;
 
-	if (tag == TAG_NONE || at >= t->count || t->places[at].owner == NULL ||
+	if (tag == TAG_NONE || at >= t->made || t->places[at].owner == NULL ||
 	    t->places[at].generation != tag >> 16)
 		return NULL;
 	return &t->places[at];
@@ -96,7 +95,7 @@ tags_give(struct tags *t, uint32_t tag, void *owner)
 uint32_t
 tags_first(const struct tags *t, const void *owner)
 {
-	for (uint32_t at = 0; at < t->count; at++)
+	for (uint32_t at = 0; at < t->made; at++)
 		if (t->places[at].owner == owner)
 			return (uint32_t)t->places[at].generation << 16 |
 			       (at + 1);
@@ -106,7 +105,7 @@ tags_first(const struct tags *t, const void *owner)
 void
 tags_put_all(struct tags *t, const void *owner)
 {
-	for (uint32_t at = 0; at < t->count; at++)
+	for (uint32_t at = 0; at < t->made; at++)
 		if (t->places[at].owner == owner)
 			tags_put(t, (uint32_t)t->places[at].generation << 16 |
 					(at + 1));

@@ -24,6 +24,8 @@ struct tags {
 	struct acct *acct;
 	struct tag_place *places;
 	uint32_t count, free, in_use;
+	uint32_t made; /* places that were ever used: memory behind them is
+			  not touched before it is needed */
 };
 
 enum { TAG_NONE = 0, TAGS_MAX = 65535 };
