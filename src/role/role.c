@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,6 +39,7 @@ enum {
 	EXIT_TEMP = 75,
 	CONTROL_QUEUE_BYTES = 64 * 1024,
 	LAST_WORDS_MS = 1000,
+	MAPPED_BYTES_MIN = 128 * 1024,
 };
 
 static struct {
@@ -111,6 +113,9 @@ void
 role_ready(struct role_self *self)
 {
 	struct fr_ready f = { 0 };
+
+	/* What only the start needed goes back to the system. */
+	malloc_trim(0);
 
 	if (send_ready(self->control, 0, &f, -1) != OK)
 		role_die(self, "the master does not listen");
@@ -456,6 +461,9 @@ role_main(int argc, char **argv, const struct role_ops *ops)
 		return EXIT_USAGE;
 	}
 	(void)fcntl(ROLE_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+	/* Large pieces are mapped, now and later: the C library would take
+	 * them from the heap once one was freed, and they would stay. */
+	mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
 	ignore_signals();
 	/* What a role writes is nobody else's; local decides per mailbox. */
 	umask(077);
