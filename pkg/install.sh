@@ -55,11 +55,13 @@ do_install() {
 		f=${f#"$dest"}
 		[ -d "$dest$f" ] || note file "$f"
 	done
-	for n in sendmail mailq postqueue postsuper postcat postconf; do
+	for n in sendmail mailq newaliases postqueue postsuper postcat postconf \
+	    postmap postalias; do
 		face "$prefix/lib/weir/bin/$n"
 	done
 	face "$prefix/sbin/sendmail"
 	face "$prefix/bin/mailq"
+	face "$prefix/bin/newaliases"
 	mkdir -p "$(dirname "$unit")"
 	sed "s|@bindir@|$prefix/bin|g" pkg/systemd/weir.service >"$unit"
 	note file /lib/systemd/system/weir.service

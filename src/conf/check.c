@@ -125,6 +125,7 @@ static const struct {
 	{ "texthash", "" },
 	{ "hash", "" },
 	{ "cdb", ".cdb" },
+	{ "lmdb", ".lmdb" },
 	{ "inline", NULL },
 	{ "static", NULL },
 };
@@ -132,7 +133,7 @@ static const struct {
 static enum err
 check_table_file(struct slice path, const char *suffix, struct errtext *et)
 {
-	char name[PATH_BYTES_MAX + sizeof(".cdb")];
+	char name[PATH_BYTES_MAX + sizeof(".lmdb")];
 	size_t n = strlen(suffix);
 
 	if (slice_ends_nocase(path, slice_str(suffix)))
@@ -186,8 +187,8 @@ check_table(struct slice s, bool look, struct errtext *et)
 		i++;
 	if (colon == s.len || i == ARRAY_LEN(table_types))
 		return err_set(et, ERR_CONFIG,
-		    "not a table; write text:, cdb:, hash:, inline: or "
-		    "static: with what belongs to it");
+		    "not a table; write text:, cdb:, lmdb:, hash:, inline: "
+		    "or static: with what belongs to it");
 	if (rest.len == 0)
 		return err_set(et, ERR_CONFIG,
 		    "nothing after the colon; write TYPE:PATH, inline:{ key "
@@ -290,6 +291,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 	case CONF_CHECK_SENDERS: return check_sender(s, et);
 	case CONF_CHECK_DOMAINS: return check_domain(s, look, et);
 	case CONF_CHECK_TABLES: return check_table(s, look, et);
+	case CONF_CHECK_TABLES_TO_MAKE: return check_table(s, false, et);
 	case CONF_CHECK_TRANSPORTS:
 		if (conf_transport_known(s))
 			return OK;

@@ -33,21 +33,22 @@ enum conf_check {
 	CONF_CHECK_LOCALPART, /* dot-atom */
 	CONF_CHECK_DELIMITER, /* punctuation that may stand in a local part */
 	CONF_CHECK_PATH,      /* absolute */
-	CONF_CHECK_PATH_OR_NONE, /* absolute, or empty */
-	CONF_CHECK_MAILBOX,	 /* relative path without .., or empty */
-	CONF_CHECK_IP4,		 /* or empty */
-	CONF_CHECK_IP6,		 /* or empty */
-	CONF_CHECK_NETWORKS,	 /* net_range */
-	CONF_CHECK_DOMAINS,	 /* name, .suffix or table */
-	CONF_CHECK_TABLES,	 /* type:path ... */
-	CONF_CHECK_LISTEN,	 /* net_listen */
-	CONF_CHECK_RESOLVERS,	 /* net_addr_port */
-	CONF_CHECK_NEXTHOP,	 /* net_nexthop, or empty */
-	CONF_CHECK_ROUTES,	 /* net_route */
-	CONF_CHECK_PREPENDS,	 /* net_prepend */
-	CONF_CHECK_SENDERS,	 /* user@domain or @domain */
-	CONF_CHECK_TRANSPORTS,	 /* name of a transport */
-	CONF_CHECK_USERS,	 /* user name */
+	CONF_CHECK_PATH_OR_NONE,   /* absolute, or empty */
+	CONF_CHECK_MAILBOX,	   /* relative path without .., or empty */
+	CONF_CHECK_IP4,		   /* or empty */
+	CONF_CHECK_IP6,		   /* or empty */
+	CONF_CHECK_NETWORKS,	   /* net_range */
+	CONF_CHECK_DOMAINS,	   /* name, .suffix or table */
+	CONF_CHECK_TABLES,	   /* type:path ... */
+	CONF_CHECK_TABLES_TO_MAKE, /* need not exist */
+	CONF_CHECK_LISTEN,	   /* net_listen */
+	CONF_CHECK_RESOLVERS,	   /* net_addr_port */
+	CONF_CHECK_NEXTHOP,	   /* net_nexthop, or empty */
+	CONF_CHECK_ROUTES,	   /* net_route */
+	CONF_CHECK_PREPENDS,	   /* net_prepend */
+	CONF_CHECK_SENDERS,	   /* user@domain or @domain */
+	CONF_CHECK_TRANSPORTS,	   /* name of a transport */
+	CONF_CHECK_USERS,	   /* user name */
 };
 
 enum conf_when { CONF_WHEN_RELOAD, CONF_WHEN_RESTART };

@@ -41,17 +41,39 @@ void map_sort(struct map *m);
 /* key in ASCII lower case; NULL: not there. */
 const struct map_entry *map_find(const struct map *m, struct slice key);
 
+/* ---- entry.c: one entry of a text ---- */
+
+enum entry_fault {
+	ENTRY_GOOD,
+	ENTRY_NO_VALUE, /* a key alone, or none */
+	ENTRY_QUOTES,	/* a quote is missing */
+	ENTRY_KEY_LONG,
+	ENTRY_VALUE_LONG,
+};
+
+/*
+ * entry_split(data, len, syntax, fold, key_out, value_out):
+ * A whole entry, continued lines joined.  The key loses its quotes and, with
+ * fold, its capitals, in place.  key_out and value_out lie in data; set only
+ * on ENTRY_GOOD.
+ */
+MUST_CHECK enum entry_fault entry_split(char *data, size_t len,
+    enum table_syntax syntax, bool fold, struct slice *key_out,
+    struct slice *value_out);
+/* Space, tab, CR. */
+bool entry_is_blank(char c);
+
 /* ---- text.c: the syntax of text tables ---- */
 
 /*
- * text_parse(m, data, len, bad_line_out):
+ * text_parse(m, data, len, syntax, bad_line_out):
  * Add the lines of data to m; continued lines are joined and keys lowered
  * in place, so that m borrows data.  A line without a value, or longer than
  * a key and a value may be, is left out; the number of the first such line
  * is given, 0 if there is none.  Errors of map_add.
  */
 MUST_CHECK enum err text_parse(struct map *m, char *data, size_t len,
-    uint32_t *bad_line_out);
+    enum table_syntax syntax, uint32_t *bad_line_out);
 
 /* "{ k = v, { k = v } }" likewise; ERR_CONFIG with et. */
 MUST_CHECK enum err inline_parse(struct map *m, char *data, size_t len,
@@ -77,3 +99,29 @@ struct table_file {
  */
 MUST_CHECK enum err file_open_changed(struct table_file *f, int *fd_out,
     struct errtext *et);
+
+/* ---- lmdb.c: reading an LMDB file without mapping it ---- */
+
+struct lmdb {
+	int fd;		   /* the caller's */
+	struct acct *acct; /* of page */
+	char *page;	   /* one page; NULL: not begun */
+	uint32_t page_bytes;
+};
+
+/*
+ * lmdb_begin(db, a, fd, et):
+ * Look at the first page.  fd is borrowed until lmdb_end.  ERR_CORRUPT when
+ * this is no LMDB file, ERR_IO, ERR_NOMEM.
+ */
+MUST_CHECK enum err lmdb_begin(struct lmdb *db, struct acct *a, int fd,
+    struct errtext *et);
+void lmdb_end(struct lmdb *db);
+/*
+ * lmdb_find(db, key, value, value_max, len_out, et):
+ * Read the value of key into value.  ERR_NOTFOUND; ERR_TOOBIG when it is
+ * longer than value_max; ERR_CORRUPT for damage of any kind; ERR_AGAIN when
+ * the file was written to again and again meanwhile; ERR_IO.
+ */
+MUST_CHECK enum err lmdb_find(struct lmdb *db, struct slice key, char *value,
+    size_t value_max, size_t *len_out, struct errtext *et);

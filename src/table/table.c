@@ -9,19 +9,21 @@
 #include "base/log.h"
 #include "table/impl.h"
 
-enum table_kind { KIND_TEXT, KIND_CDB, KIND_INLINE, KIND_STATIC };
+enum table_kind { KIND_TEXT, KIND_CDB, KIND_LMDB, KIND_INLINE, KIND_STATIC };
 
 struct table {
 	struct acct *acct;
 	enum table_kind kind;
+	enum table_syntax syntax;
 	const char *name;  /* the spec, terminated */
 	struct slice rest; /* of name, after the colon */
-	char *path;	   /* text, cdb */
+	char *path;	   /* text, cdb, lmdb */
 	struct table_file file;
 	struct map map; /* text, inline */
 	char *data;	/* what map borrows */
-	int fd;		/* cdb; -1: not open */
-	char *answer;	/* cdb: the value found; TABLE_VALUE_BYTES_MAX */
+	int fd;		/* cdb, lmdb; -1: not open */
+	struct lmdb lmdb;
+	char *answer; /* cdb, lmdb: the value found; the longest allowed */
 };
 
 static const struct {
@@ -33,6 +35,7 @@ static const struct {
 	{ "hash", KIND_TEXT, "" },
 	{ "texthash", KIND_TEXT, "" },
 	{ "cdb", KIND_CDB, ".cdb" },
+	{ "lmdb", KIND_LMDB, ".lmdb" },
 	{ "inline", KIND_INLINE, NULL },
 	{ "static", KIND_STATIC, NULL },
 };
@@ -87,7 +90,7 @@ text_load(struct table *t, int fd, struct errtext *et)
 	e = read_whole(fd, t->data, size);
 	if (e != OK)
 		return err_set(et, e, "cannot read %s", t->path);
-	e = text_parse(&t->map, t->data, size, &bad_line);
+	e = text_parse(&t->map, t->data, size, t->syntax, &bad_line);
 	if (e != OK) {
 		text_unload(t);
 		return err_set(et, ERR_LOOKUP,
@@ -132,10 +135,11 @@ map_lookup(struct table *t, struct slice key, struct table_answer *out)
 	return OK;
 }
 
-/* ---- cdb ---- */
+/* ---- cdb and lmdb ---- */
 
+/* A new descriptor if the file is new. */
 static enum err
-cdb_refresh(struct table *t, struct errtext *et)
+file_refresh(struct table *t, struct errtext *et)
 {
 	enum err e;
 	int fd;
@@ -143,10 +147,16 @@ cdb_refresh(struct table *t, struct errtext *et)
 	e = file_open_changed(&t->file, &fd, et);
 	if (e == OK && fd < 0)
 		return OK;
+	lmdb_end(&t->lmdb);
 	if (t->fd >= 0)
 		(void)close(t->fd);
 	t->fd = fd;
-	return e;
+	if (e != OK || t->kind != KIND_LMDB)
+		return e;
+	e = lmdb_begin(&t->lmdb, t->acct, fd, et);
+	if (e != OK)
+		t->file.valid = false;
+	return e == OK ? OK : ERR_LOOKUP;
 }
 
 /* The file is read, never mapped: cut short under us it is an error, not the
@@ -166,12 +176,40 @@ cdb_lookup(struct table *t, struct slice key, struct table_answer *out,
 		found = cdb_seek(t->fd, with_nul, (unsigned)key.len + 1, &len);
 	if (found == 0)
 		return ERR_NOTFOUND;
-	if (found > 0 && len > TABLE_VALUE_BYTES_MAX)
+	if (found > 0 && len > table_value_max(t->syntax))
 		return err_set(et, ERR_LOOKUP, "%s: a value of %u bytes",
 		    t->path, len);
 	if (found < 0 || cdb_bread(t->fd, t->answer, (int)len) != 0) {
 		t->file.valid = false;
 		return err_set(et, ERR_LOOKUP, "%s is damaged", t->path);
+	}
+	if (len > 0 && t->answer[len - 1] == '\0')
+		len--;
+	out->value = slice_of(t->answer, len);
+	out->line = 0;
+	return OK;
+}
+
+/* Makers differ about the terminator here as well. */
+static enum err
+lmdb_lookup(struct table *t, struct slice key, struct table_answer *out,
+    struct errtext *et)
+{
+	char with_nul[TABLE_KEY_BYTES_MAX + 1];
+	struct errtext why = { "" };
+	size_t len = 0;
+	enum err e = ERR_NOTFOUND;
+
+	memcpy(with_nul, key.data, key.len);
+	with_nul[key.len] = '\0';
+	for (size_t nul = 0; nul < 2 && e == ERR_NOTFOUND; nul++)
+		e = lmdb_find(&t->lmdb, slice_of(with_nul, key.len + nul),
+		    t->answer, table_value_max(t->syntax), &len, &why);
+	if (e == ERR_NOTFOUND)
+		return e;
+	if (e != OK) {
+		t->file.valid = false;
+		return err_set(et, ERR_LOOKUP, "%s: %s", t->path, why.text);
 	}
 	if (len > 0 && t->answer[len - 1] == '\0')
 		len--;
@@ -197,9 +235,9 @@ open_path(struct table *t, const char *suffix, struct errtext *et)
 	memcpy(t->path, t->rest.data, t->rest.len);
 	memcpy(t->path + t->rest.len, suffix, n);
 	t->file.path = t->path;
-	if (t->kind != KIND_CDB)
+	if (t->kind == KIND_TEXT)
 		return OK;
-	t->answer = mem_alloc(t->acct, TABLE_VALUE_BYTES_MAX);
+	t->answer = mem_alloc(t->acct, table_value_max(t->syntax));
 	return t->answer != NULL ? OK : ERR_NOMEM;
 }
 
@@ -208,7 +246,8 @@ open_kind(struct table *t, const char *suffix, struct errtext *et)
 {
 	switch (t->kind) {
 	case KIND_TEXT:
-	case KIND_CDB: return open_path(t, suffix, et);
+	case KIND_CDB:
+	case KIND_LMDB: return open_path(t, suffix, et);
 	case KIND_INLINE:
 		t->data = mem_alloc(t->acct, t->rest.len + 1);
 		if (t->data == NULL)
@@ -220,9 +259,23 @@ open_kind(struct table *t, const char *suffix, struct errtext *et)
 	return OK;
 }
 
+size_t
+table_value_max(enum table_syntax syntax)
+{
+	return syntax == TABLE_SYNTAX_ALIASES ? TABLE_ALIAS_VALUE_BYTES_MAX
+					      : TABLE_VALUE_BYTES_MAX;
+}
+
 enum err
 table_open(struct acct *a, struct slice spec, struct table **out,
     struct errtext *et)
+{
+	return table_open_as(a, spec, TABLE_SYNTAX_MAP, out, et);
+}
+
+enum err
+table_open_as(struct acct *a, struct slice spec, enum table_syntax syntax,
+    struct table **out, struct errtext *et)
 {
 	size_t colon = slice_find(spec, ':'), i = 0;
 	struct table *t;
@@ -244,6 +297,7 @@ table_open(struct acct *a, struct slice spec, struct table **out,
 	t->name = name;
 	t->rest = slice_trim(slice_of(name + colon + 1, spec.len - colon - 1));
 	t->kind = kinds[i].kind;
+	t->syntax = syntax;
 	t->fd = -1;
 	map_init(&t->map, a);
 	e = open_kind(t, kinds[i].suffix, et);
@@ -263,6 +317,7 @@ table_close(struct table *t)
 	if (t == NULL)
 		return;
 	text_unload(t);
+	lmdb_end(&t->lmdb);
 	if (t->fd >= 0)
 		(void)close(t->fd);
 	mem_free(t->acct, t->answer);
@@ -288,8 +343,11 @@ table_lookup(struct table *t, struct slice key, struct table_answer *out,
 		e = text_refresh(t, et);
 		return e == OK ? map_lookup(t, key, out) : e;
 	case KIND_CDB:
-		e = cdb_refresh(t, et);
+		e = file_refresh(t, et);
 		return e == OK ? cdb_lookup(t, key, out, et) : e;
+	case KIND_LMDB:
+		e = file_refresh(t, et);
+		return e == OK ? lmdb_lookup(t, key, out, et) : e;
 	case KIND_INLINE: return map_lookup(t, key, out);
 	case KIND_STATIC: out->value = t->rest; break;
 	}

@@ -7,13 +7,15 @@
  *                 # begins a comment.  The file itself is read, whatever
  *                 stands beside it, and read again when it has changed.
  *   cdb:PATH      PATH.cdb, a constant database; opened again when changed.
+ *   lmdb:PATH     PATH.lmdb, a B+tree of LMDB; likewise.
  *   inline:{ key = value, { key = value with blanks }, ... }
  *   static:VALUE  the same value for every key.
  *
- * Keys are compared without regard to ASCII case.  A table that cannot be
- * read just now is a temporary error, never "not found": no mail is refused
- * because of a file that is missing for a moment.  Lookups block on local
- * files.  Not for several threads.
+ * Keys are compared without regard to ASCII case.  A key may be quoted, as a
+ * local part with blanks must be; it is kept without its quotes.  A table that
+ * cannot be read just now is a temporary error, never "not found": no mail is
+ * refused because of a file that is missing for a moment.  Lookups block on
+ * local files.  Not for several threads.
  */
 #pragma once
 
@@ -33,7 +35,18 @@ enum {
 	TABLE_KEY_BYTES_MAX = 1024,
 	TABLE_VALUE_BYTES_MAX = 4096,
 	TABLE_COUNT_MAX = 64, /* in one list */
+	/* Of TABLE_SYNTAX_ALIASES: a list of some thousand addresses. */
+	TABLE_ALIAS_VALUE_BYTES_MAX = 65536,
 };
+
+/* How the lines of text tables are written. */
+enum table_syntax {
+	TABLE_SYNTAX_MAP,     /* key, white space, value */
+	TABLE_SYNTAX_ALIASES, /* name: value, as in aliases(5) */
+};
+
+/* Longest value of a table. */
+size_t table_value_max(enum table_syntax syntax);
 
 /* What a lookup found; borrowed until the next lookup in the same table. */
 struct table_answer {
@@ -51,6 +64,9 @@ struct table_answer {
  */
 MUST_CHECK enum err table_open(struct acct *a, struct slice spec,
     struct table **out, struct errtext *et);
+/* The same for a text in another syntax; it also bounds the values. */
+MUST_CHECK enum err table_open_as(struct acct *a, struct slice spec,
+    enum table_syntax syntax, struct table **out, struct errtext *et);
 void table_close(struct table *t); /* NULL is allowed */
 
 /*
@@ -73,6 +89,9 @@ struct tables {
  * error nothing stays open. */
 MUST_CHECK enum err tables_open(struct tables *ts, struct acct *a,
     const struct conf_list *list, struct errtext *et);
+/* The same for alias_maps: texts are TABLE_SYNTAX_ALIASES. */
+MUST_CHECK enum err tables_open_as(struct tables *ts, struct acct *a,
+    const struct conf_list *list, enum table_syntax syntax, struct errtext *et);
 void tables_close(struct tables *ts);
 /* The first answer; an error of one table ends the search. */
 MUST_CHECK enum err tables_lookup(struct tables *ts, struct slice key,

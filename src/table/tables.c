@@ -18,6 +18,13 @@ enum err
 tables_open(struct tables *ts, struct acct *a, const struct conf_list *list,
     struct errtext *et)
 {
+	return tables_open_as(ts, a, list, TABLE_SYNTAX_MAP, et);
+}
+
+enum err
+tables_open_as(struct tables *ts, struct acct *a, const struct conf_list *list,
+    enum table_syntax syntax, struct errtext *et)
+{
 	enum err e;
 
 	*ts = (struct tables){ .acct = a };
@@ -28,8 +35,8 @@ tables_open(struct tables *ts, struct acct *a, const struct conf_list *list,
 			e = err_set(et, ERR_CONFIG, "more than %d tables",
 			    TABLE_COUNT_MAX);
 		else
-			e = table_open(a, list->items[i], &ts->list[ts->count],
-			    et);
+			e = table_open_as(a, list->items[i], syntax,
+			    &ts->list[ts->count], et);
 		if (e != OK) {
 			tables_close(ts);
 			return e;

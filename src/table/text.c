@@ -6,41 +6,11 @@
 #include "conf/conf.h"
 #include "table/impl.h"
 
-void
-lower(char *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (data[i] >= 'A' && data[i] <= 'Z')
-			data[i] = (char)(data[i] - 'A' + 'a');
-}
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
 static bool
 fits(struct slice key, struct slice value)
 {
 	return key.len > 0 && key.len <= TABLE_KEY_BYTES_MAX && value.len > 0 &&
 	       value.len <= TABLE_VALUE_BYTES_MAX;
-}
-
-/* A whole entry; false if it is none. */
-static bool
-split(char *data, size_t len, struct slice *key, struct slice *value)
-{
-	size_t k = 0;
-
-	while (k < len && !is_blank(data[k]))
-		k++;
-	*key = slice_of(data, k);
-	*value = slice_trim(slice_sub(slice_of(data, len), k, len));
-	if (!fits(*key, *value))
-		return false;
-	lower(data, k);
-	return true;
 }
 
 /* Joins lines that continue one another: the pieces are moved together,
@@ -50,6 +20,7 @@ struct join {
 	size_t from; /* of the entry in data */
 	size_t len;
 	uint32_t line; /* 0: nothing begun */
+	enum table_syntax syntax;
 };
 
 static enum err
@@ -61,7 +32,8 @@ join_end(struct join *j, struct map *m, uint32_t *bad_line)
 	j->line = 0;
 	if (line == 0)
 		return OK;
-	if (!split(j->data + j->from, j->len, &key, &value)) {
+	if (entry_split(j->data + j->from, j->len, j->syntax, true, &key,
+		&value) != ENTRY_GOOD) {
 		if (*bad_line == 0)
 			*bad_line = line;
 		return OK;
@@ -84,7 +56,8 @@ count_entries(const char *data, size_t len)
 	size_t count = 0;
 
 	for (size_t at = 0; at < len; at++) {
-		if (!is_blank(data[at]) && data[at] != '#' && data[at] != '\n')
+		if (!entry_is_blank(data[at]) && data[at] != '#' &&
+		    data[at] != '\n')
 			count++;
 		at += slice_find(slice_of(data + at, len - at), '\n');
 	}
@@ -92,9 +65,10 @@ count_entries(const char *data, size_t len)
 }
 
 enum err
-text_parse(struct map *m, char *data, size_t len, uint32_t *bad_line_out)
+text_parse(struct map *m, char *data, size_t len, enum table_syntax syntax,
+    uint32_t *bad_line_out)
 {
-	struct join j = { .data = data };
+	struct join j = { .data = data, .syntax = syntax };
 	uint32_t line = 0;
 	size_t next;
 	enum err e;
@@ -104,13 +78,13 @@ text_parse(struct map *m, char *data, size_t len, uint32_t *bad_line_out)
 	for (size_t at = 0; at < len && e == OK; at = next) {
 		size_t end =
 		    at + slice_find(slice_of(data + at, len - at), '\n');
-		bool continues = is_blank(data[at]);
+		bool continues = entry_is_blank(data[at]);
 
 		next = end + 1;
 		line++;
-		while (at < end && is_blank(data[at]))
+		while (at < end && entry_is_blank(data[at]))
 			at++;
-		while (end > at && is_blank(data[end - 1]))
+		while (end > at && entry_is_blank(data[end - 1]))
 			end--;
 		if (at == end || data[at] == '#')
 			continue;
@@ -122,7 +96,7 @@ text_parse(struct map *m, char *data, size_t len, uint32_t *bad_line_out)
 		if (continues && *bad_line_out == 0)
 			*bad_line_out = line; /* it continues nothing */
 		if (!continues)
-			j = (struct join){ data, at, end - at, line };
+			j = (struct join){ data, at, end - at, line, syntax };
 	}
 	if (e == OK)
 		e = join_end(&j, m, bad_line_out);

@@ -30,3 +30,6 @@ int cmd_postqueue(struct cli *cli);
 int cmd_postsuper(struct cli *cli);
 int cmd_postcat(struct cli *cli);
 int cmd_postconf(struct cli *cli);
+int cmd_postmap(struct cli *cli);
+int cmd_postalias(struct cli *cli);
+int cmd_newaliases(struct cli *cli);

@@ -1,7 +1,9 @@
 /*
- * explain, fsck: programs of their own, for they link more than this one.
+ * explain, fsck, postmap and its kin: programs of their own, for they link more
+ * than this one.
  */
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 #include "conf/conf.h"
@@ -68,4 +70,43 @@ cmd_fsck(struct cli *cli)
 		return EX_CONFIG;
 	argv[n] = (char *)(uintptr_t)conf->queue_directory;
 	return cli_exec(cli, "fsck", argv);
+}
+
+enum { HELPER_ARGS_MAX = 4096 };
+
+/* Options are the program's own; only --help is answered here. */
+static int
+run_postmap(struct cli *cli)
+{
+	static char name[] = "weir-postmap";
+	static char *argv[HELPER_ARGS_MAX + 4];
+	size_t n = 0;
+
+	if (cli->argc == 1 && strcmp(cli->argv[0], "--help") == 0)
+		return cli_parse(cli, NULL, 0);
+	if (cli->argc > HELPER_ARGS_MAX)
+		return cli_usage(cli, "more than %d words", HELPER_ARGS_MAX);
+	argv[n++] = name;
+	argv[n++] = (char *)(uintptr_t)cli->command->name;
+	for (int i = 0; i < cli->argc; i++)
+		argv[n++] = cli->argv[i];
+	return cli_exec(cli, "postmap", argv);
+}
+
+int
+cmd_postmap(struct cli *cli)
+{
+	return run_postmap(cli);
+}
+
+int
+cmd_postalias(struct cli *cli)
+{
+	return run_postmap(cli);
+}
+
+int
+cmd_newaliases(struct cli *cli)
+{
+	return run_postmap(cli);
 }

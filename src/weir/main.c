@@ -93,6 +93,13 @@ const struct command commands[] = {
 	    "  -d  the defaults\n"
 	    "  -x  with the $names replaced\n",
 	    cmd_postconf },
+	{ "postmap", "[options] [TYPE:]FILE...", NULL,
+	    "  Make cdb:FILE or lmdb:FILE of the text FILE; see postmap(1).\n",
+	    cmd_postmap },
+	{ "postalias", "[options] [TYPE:]FILE...", NULL,
+	    "  The same for aliases; see postmap(1).\n", cmd_postalias },
+	{ "newaliases", "[-v]", NULL, "  Make the tables of alias_database.\n",
+	    cmd_newaliases },
 	{ .name = NULL },
 };
 

@@ -14,7 +14,7 @@
 
 enum { PROGRAM_BYTES_MAX = 4096 };
 
-/* -bp and -q are commands of their own. */
+/* -bp, -q and -bi are commands of their own. */
 static int
 become(struct cli *cli, const char *name, const char *option)
 {
@@ -69,7 +69,7 @@ cmd_sendmail(struct cli *cli)
 	switch (options.mode) {
 	case SENDMAIL_MAILQ: return become(cli, "mailq", NULL);
 	case SENDMAIL_FLUSH: return become(cli, "postqueue", "-f");
-	case SENDMAIL_ALIASES: return EX_OK; /* tables are read as they are */
+	case SENDMAIL_ALIASES: return become(cli, "newaliases", NULL);
 	default: break;
 	}
 	status = deliver(cli, &options, &et);

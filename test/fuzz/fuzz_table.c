@@ -74,8 +74,9 @@ run(const uint8_t *input, size_t size, bool is_inline)
 
 	memcpy(data, input, size);
 	map_init(&m, &acct);
-	if (is_inline ? inline_parse(&m, data, size, &et) == OK
-		      : text_parse(&m, data, size, &bad_line) == OK)
+	if (is_inline
+		? inline_parse(&m, data, size, &et) == OK
+		: text_parse(&m, data, size, TABLE_SYNTAX_MAP, &bad_line) == OK)
 		check_map(&m, data, size);
 	map_fini(&m);
 	free(data);

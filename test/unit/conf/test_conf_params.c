@@ -8,7 +8,8 @@
 #include "conf/param.h"
 
 static const char roles[] =
-    "master smtpd queue smtp dns lookup local bounce pickup sendmail";
+    "master smtpd queue smtp dns lookup local bounce pickup sendmail "
+    "newaliases postmap postalias";
 
 static void
 test_rows(void **state)

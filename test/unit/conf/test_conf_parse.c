@@ -248,7 +248,8 @@ static const struct {
 	    ".SUFFIX or a table such as text:/PATH" },
 	{ "transport_maps = /etc/transport\n",
 	    "f:1: transport_maps: value \"/etc/transport\": not a table; write "
-	    "text:, cdb:, hash:, inline: or static: with what belongs to it" },
+	    "text:, cdb:, lmdb:, hash:, inline: or static: with what belongs "
+	    "to it" },
 	{ "transport_maps = text:etc/transport\n",
 	    "f:1: transport_maps: value \"text:etc/transport\": not an "
 	    "absolute path; write one that begins with /" },

@@ -124,8 +124,9 @@ test_text_syntax(void **state)
 		print_message("%s\n", rows[i].why);
 		strcpy(data, rows[i].text);
 		map_init(&m, &test_acct);
-		assert_int_equal(
-		    text_parse(&m, data, strlen(rows[i].text), &bad), OK);
+		assert_int_equal(text_parse(&m, data, strlen(rows[i].text),
+				     TABLE_SYNTAX_MAP, &bad),
+		    OK);
 		assert_int_equal(bad, rows[i].bad_line);
 		e = map_find(&m, slice_str(rows[i].key));
 		assert_int_equal(e != NULL, rows[i].value != NULL);
@@ -157,7 +158,8 @@ test_text_bounds(void **state)
 			memset(data, 'x', k + 1 + v);
 			data[k] = ' ';
 			map_init(&m, &test_acct);
-			assert_int_equal(text_parse(&m, data, k + 1 + v, &bad),
+			assert_int_equal(text_parse(&m, data, k + 1 + v,
+					     TABLE_SYNTAX_MAP, &bad),
 			    OK);
 			assert_int_equal(m.count, d <= 0);
 			assert_int_equal(bad, d > 0);
