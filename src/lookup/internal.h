@@ -8,6 +8,7 @@
 enum resolve_class {
 	CLASS_LOCAL,
 	CLASS_VIRTUAL,
+	CLASS_ALIAS, /* virtual_alias_domains: nothing but aliases */
 	CLASS_RELAY,
 	CLASS_REMOTE,
 };
@@ -31,6 +32,24 @@ void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 /* Temporary: why is logged, the client reads that a lookup failed. */
 void resolve_fail(struct resolver *r, struct fr_resolved *out,
     const struct errtext *et);
+
+/* ---- resolve.c ---- */
+
+/* Is the domain of r->address in the list, or in one of the tables?  Told as
+ * a step.  OK, ERR_NOTFOUND, ERR_LOOKUP. */
+MUST_CHECK enum err resolve_domain_in(struct resolver *r, const char *parameter,
+    const struct conf_list *list, struct tables *ts, struct errtext *et);
+
+/* ---- alias.c ---- */
+
+/*
+ * resolve_alias(r, target, et):
+ * Where virtual_alias_maps sends r->address: into r->target, *target borrowed
+ * from there.  ERR_NOTFOUND: it has no entry, or stands for itself;
+ * ERR_LOOKUP: it cannot be known now, or the entry makes no sense.
+ */
+MUST_CHECK enum err resolve_alias(struct resolver *r, struct slice *target,
+    struct errtext *et);
 
 /* ---- virtualdomain.c ---- */
 

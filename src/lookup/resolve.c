@@ -15,8 +15,8 @@
 
 /* ---- class ---- */
 
-static enum err
-domain_in(struct resolver *r, const char *parameter,
+enum err
+resolve_domain_in(struct resolver *r, const char *parameter,
     const struct conf_list *list, struct tables *ts, struct errtext *et)
 {
 	struct slice domain = r->address.domain;
@@ -55,21 +55,26 @@ find_class(struct resolver *r, enum resolve_class *out, struct errtext *et)
 	*out = CLASS_LOCAL;
 	if (is_own_literal(r))
 		return OK;
-	e = domain_in(r, "mydestination", &c->mydestination, &r->local_domains,
-	    et);
+	e = resolve_domain_in(r, "mydestination", &c->mydestination,
+	    &r->local_domains, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	e = resolve_virtualdomains(r, out, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	*out = CLASS_VIRTUAL;
-	e = domain_in(r, "virtual_mailbox_domains", &c->virtual_mailbox_domains,
-	    &r->virtual_domains, et);
+	e = resolve_domain_in(r, "virtual_mailbox_domains",
+	    &c->virtual_mailbox_domains, &r->virtual_domains, et);
+	if (e != ERR_NOTFOUND)
+		return e;
+	*out = CLASS_ALIAS;
+	e = resolve_domain_in(r, "virtual_alias_domains",
+	    &c->virtual_alias_domains, &r->alias_domains, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	*out = CLASS_RELAY;
-	e = domain_in(r, "relay_domains", &c->relay_domains, &r->relay_domains,
-	    et);
+	e = resolve_domain_in(r, "relay_domains", &c->relay_domains,
+	    &r->relay_domains, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	*out = CLASS_REMOTE;
@@ -109,9 +114,13 @@ set_address(struct resolver *r, struct slice text)
 	if (r->address.literal ? !address_literal_valid(r->address.domain)
 			       : !domain_valid(r->address.domain, true))
 		return false;
-	memcpy(r->given, r->address.text.data, r->address.text.len);
-	r->given_len = r->address.text.len;
 	return resolve_make_keys(r);
+}
+
+static bool
+is_postmaster(const struct resolver *r)
+{
+	return slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"));
 }
 
 /* Has the mailbox of a recipient that is ours, or the refusal. */
@@ -119,12 +128,9 @@ static void
 find_recipient(struct resolver *r, enum resolve_class class,
     struct fr_resolved *out)
 {
-	bool is_postmaster =
-	    slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"));
-
 	if (slice_eq(out->transport, SLICE_LIT("discard")))
 		return;
-	if (class == CLASS_LOCAL ||
+	if (class == CLASS_LOCAL || class == CLASS_ALIAS ||
 	    slice_eq(out->transport, SLICE_LIT("local"))) {
 		(void)resolve_local_user(r, out);
 		return;
@@ -133,7 +139,7 @@ find_recipient(struct resolver *r, enum resolve_class class,
 	    !slice_eq(out->transport, SLICE_LIT("virtual")))
 		return;
 	if (resolve_virtual_mailbox(r, out) || out->code != 550 ||
-	    !is_postmaster || class != CLASS_VIRTUAL)
+	    !is_postmaster(r) || class != CLASS_VIRTUAL)
 		return;
 	/* RFC 5321 4.5.1: every domain that receives mail has one. */
 	out->verdict = RESOLVE_OK;
@@ -144,6 +150,51 @@ find_recipient(struct resolver *r, enum resolve_class class,
 	if (!resolve_set_way(r, out, SLICE_LIT("local"), r->address.domain))
 		return;
 	(void)resolve_local_user(r, out);
+}
+
+/* Through virtual_alias_maps; *given is the class of the address before the
+ * first step, known if there was one. */
+static enum err
+follow(struct resolver *r, enum resolve_class *given, bool *followed,
+    struct errtext *et)
+{
+	struct slice target;
+	enum err e;
+
+	for (unsigned depth = 0; depth < RESOLVE_ALIAS_DEPTH_MAX; depth++) {
+		e = resolve_alias(r, &target, et);
+		if (e == ERR_NOTFOUND)
+			return OK;
+		if (e != OK)
+			return e;
+		if (!*followed)
+			e = find_class(r, given, et);
+		if (e != OK)
+			return e;
+		*followed = true;
+		if (!set_address(r, target))
+			return err_set(et, ERR_LOOKUP,
+			    "virtual_alias_maps: \"%.*s\" is not an address",
+			    SLICE_ARGS(target));
+	}
+	return err_set(et, ERR_LOOKUP,
+	    "virtual_alias_maps: more than %d steps, the last to %.*s",
+	    RESOLVE_ALIAS_DEPTH_MAX, SLICE_ARGS(r->address.text));
+}
+
+static enum err
+classify(struct resolver *r, enum resolve_class *class, struct fr_resolved *out,
+    struct errtext *et)
+{
+	enum resolve_class given = CLASS_LOCAL;
+	bool followed = false;
+	enum err e = follow(r, &given, &followed, et);
+
+	if (e == OK)
+		e = find_class(r, class, et);
+	if ((followed ? given : *class) == CLASS_REMOTE)
+		out->verdict = RESOLVE_REMOTE;
+	return e;
 }
 
 static void
@@ -160,26 +211,27 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 		    "Bad recipient address syntax");
 		return;
 	}
-	out->address = r->address.text;
+	memcpy(r->given, r->address.text.data, r->address.text.len);
+	r->given_len = r->address.text.len;
 	/* RFC 5321 4.5.1: <postmaster> alone is accepted, whatever myorigin
 	 * says. */
 	if (!slice_eq_nocase(text, SLICE_LIT("postmaster")))
-		e = find_class(r, &class, &et);
+		e = classify(r, &class, out, &et);
+	out->address = r->address.text;
 	if (e == ERR_SYNTAX) {
 		resolve_refuse(r, out, 501, "5.1.3",
 		    "Bad recipient address syntax");
-		return;
-	}
-	out->address = r->address.text;
-	if (e != OK) {
+	} else if (e != OK) {
 		resolve_fail(r, out, &et);
-		return;
+	} else if (class == CLASS_ALIAS && !is_postmaster(r)) {
+		resolve_refuse(r, out, 550, "5.1.1",
+		    "User unknown in virtual alias table");
+	} else {
+		resolve_default_way(r, out, class);
+		if (out->verdict != RESOLVE_REFUSE &&
+		    resolve_transport_maps(r, out))
+			find_recipient(r, class, out);
 	}
-	if (class == CLASS_REMOTE)
-		out->verdict = RESOLVE_REMOTE;
-	resolve_default_way(r, out, class);
-	if (out->verdict != RESOLVE_REFUSE && resolve_transport_maps(r, out))
-		find_recipient(r, class, out);
 }
 
 static bool
@@ -222,6 +274,8 @@ resolver_close(struct resolver *r)
 	tables_close(&r->local_domains);
 	tables_close(&r->virtual_domains);
 	tables_close(&r->relay_domains);
+	tables_close(&r->alias_domains);
+	tables_close(&r->aliases);
 	tables_close(&r->mailboxes);
 	tables_close(&r->uids);
 	tables_close(&r->gids);
@@ -239,6 +293,8 @@ resolver_open(struct resolver *r, struct acct *a, const struct conf *c,
 		{ &r->local_domains, &c->mydestination },
 		{ &r->virtual_domains, &c->virtual_mailbox_domains },
 		{ &r->relay_domains, &c->relay_domains },
+		{ &r->alias_domains, &c->virtual_alias_domains },
+		{ &r->aliases, &c->virtual_alias_maps },
 		{ &r->mailboxes, &c->virtual_mailbox_maps },
 		{ &r->uids, &c->virtual_uid_maps },
 		{ &r->gids, &c->virtual_gid_maps },

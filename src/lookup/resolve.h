@@ -10,6 +10,13 @@
  *   relay     relay_domains: another server's, for anybody
  *   remote    anything else: another server's, for those who may relay
  *
+ *   alias     virtual_alias_domains: nothing but entries of
+ *             virtual_alias_maps
+ *
+ * Before its class is asked an address is followed through
+ * virtual_alias_maps.  Whether anybody may send to it is said by the class of
+ * the address as it was given.
+ *
  * The class says whether the recipient exists; transport_maps may say
  * otherwise how its mail travels.  What only looks like routing (percent
  * signs, exclamation marks, source routes) means nothing.
@@ -43,7 +50,10 @@ struct resolve_system {
  * its line, "system", "default", or "". */
 typedef void resolve_step_fn(void *arg, const char *place, const char *text);
 
-enum { RESOLVE_USER_TRIES_MAX = 8 }; /* splits of user-with-extensions */
+enum {
+	RESOLVE_USER_TRIES_MAX = 8, /* splits of user-with-extensions */
+	RESOLVE_ALIAS_DEPTH_MAX = 32,
+};
 
 /* Large (about 10 KiB): not for the stack.  conf and sys stay the
  * caller's and must outlive it. */
@@ -54,6 +64,8 @@ struct resolver {
 	struct tables local_domains;   /* tables in mydestination */
 	struct tables virtual_domains; /* in virtual_mailbox_domains */
 	struct tables relay_domains;
+	struct tables alias_domains; /* in virtual_alias_domains */
+	struct tables aliases;
 	struct tables mailboxes;
 	struct tables uids;
 	struct tables gids;
@@ -68,6 +80,7 @@ struct resolver {
 	char local[LOCAL_PART_BYTES_MAX]; /* unquoted */
 	char given[ADDRESS_BYTES_MAX];	  /* address before it was rewritten */
 	size_t given_len;
+	char target[ADDRESS_BYTES_MAX]; /* of an alias */
 
 	/* what the answer borrows */
 	char status[13];

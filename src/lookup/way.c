@@ -65,6 +65,7 @@ resolve_default_way(struct resolver *r, struct fr_resolved *out,
 	static const char *const names[] = {
 		[CLASS_LOCAL] = "local",
 		[CLASS_VIRTUAL] = "virtual",
+		[CLASS_ALIAS] = "local", /* its postmaster */
 		[CLASS_RELAY] = "relay",
 		[CLASS_REMOTE] = "smtp",
 	};

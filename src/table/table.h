@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -105,6 +106,9 @@ enum table_order {
 	/* user+ext@domain, user@domain, domain, .domain, .parent, ... , *:
 	 * transport(5) of Postfix */
 	TABLE_ORDER_TRANSPORT,
+	/* user+ext@domain, user@domain; user+ext, user if bare; @domain:
+	 * virtual(5) of Postfix */
+	TABLE_ORDER_ALIAS,
 };
 
 /* An address as keys need it: local part unquoted. */
@@ -112,6 +116,7 @@ struct table_address {
 	struct slice local; /* with extension */
 	struct slice user;  /* without; the same if there is none */
 	struct slice domain;
+	bool bare; /* the domain goes without saying (TABLE_ORDER_ALIAS) */
 };
 
 /* As tables_lookup. */

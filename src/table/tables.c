@@ -99,6 +99,18 @@ lookup_domains(struct tables *ts, struct slice domain, struct table_answer *out,
 	return e;
 }
 
+/* user+ext, user */
+static enum err
+lookup_bare(struct tables *ts, const struct table_address *address,
+    struct table_answer *out, struct errtext *et)
+{
+	enum err e = tables_lookup(ts, address->local, out, et);
+
+	if (e == ERR_NOTFOUND && address->user.len < address->local.len)
+		e = tables_lookup(ts, address->user, out, et);
+	return e;
+}
+
 enum err
 tables_lookup_address(struct tables *ts, enum table_order order,
     const struct table_address *address, struct table_answer *out,
@@ -111,6 +123,10 @@ tables_lookup_address(struct tables *ts, enum table_order order,
 	if (e == ERR_NOTFOUND && address->user.len < address->local.len)
 		e = tables_lookup(ts, join(ts, address->user, address->domain),
 		    out, et);
+	if (e != ERR_NOTFOUND)
+		return e;
+	if (order == TABLE_ORDER_ALIAS && address->bare)
+		e = lookup_bare(ts, address, out, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	if (order == TABLE_ORDER_TRANSPORT)

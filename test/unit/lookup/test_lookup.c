@@ -473,6 +473,65 @@ test_smtproutes(void **state)
 	close_all(c);
 }
 
+static void
+test_virtual_aliases(void **state)
+{
+	static const struct row rows[] = {
+		{ "to a user", "info@al.test", OKAY, "local", "example.org",
+		    "alice" },
+		{ "in two steps", "two@al.test", OKAY, "local", "example.org",
+		    "alice" },
+		{ "to another server, for anybody", "out@al.test", OKAY, "smtp",
+		    "far.test", "" },
+		{ "but not from a domain that is not ours", "x@away.test",
+		    REMOTE, "smtp", "far.test", "" },
+		{ "an extension is kept", "info+ext@al.test", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a whole domain, the local part kept", "ann+x@dom.test", OKAY,
+		    "virtual", "virt.test", "virt/annx/" },
+		{ "an entry before that of the domain", "one@dom.test", OKAY,
+		    "virtual", "virt.test", "virt/joe/" },
+		{ "a bare user", "chief@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "is not for other domains", "chief@al.test", NO(550), "5.1.1",
+		    REJECTED("chief@al.test") "User unknown in virtual alias "
+					      "table" },
+		{ "one that stands for itself", "alice@example.org", OKAY,
+		    "local", "example.org", "alice" },
+		{ "to a bare user, himself an alias", "bare@al.test", OKAY,
+		    "local", "example.org", "alice" },
+		{ "nobody there: the client reads what it gave", "gone@al.test",
+		    NO(550), NO_USER("gone@al.test") },
+		{ "for ever", "loop@al.test", FAILED("loop@al.test") },
+		{ "ever longer", "grow@al.test", FAILED("grow@al.test") },
+		{ "no address", "bad@al.test", FAILED("bad@al.test") },
+		{ "postmaster of an alias domain", "postmaster@al.test", OKAY,
+		    "local", "al.test", "postmaster" },
+	};
+	const struct conf *c = open_with(
+	    "myorigin = mail.example.org\n"
+	    "mydestination = example.org mail.example.org\n"
+	    "virtual_alias_maps = inline:{ al.test = x, dom.test = x,"
+	    " info@al.test = alice@example.org, two@al.test = info@al.test,"
+	    " out@al.test = x@far.test, x@away.test = y@far.test,"
+	    " @dom.test = @virt.test, one@dom.test = joe@virt.test,"
+	    " chief = alice@example.org, alice = alice@example.org,"
+	    " bare@al.test = alice, gone@al.test = nobody@example.org,"
+	    " loop@al.test = pool@al.test, pool@al.test = loop@al.test,"
+	    " grow@al.test = grow+x@al.test,"
+	    " bad@al.test = a b c }\n");
+	struct fr_resolved out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	resolve(&resolver, SLICE_LIT("info+ext@al.test"), SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("alice+ext@example.org")));
+	resolve(&resolver, SLICE_LIT("ann+x@dom.test"), SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("ann+x@virt.test")));
+	close_all(c);
+}
+
 /* As qmail-send rewrites (its own examples among them). */
 static void
 test_virtualdomains(void **state)
@@ -839,6 +898,7 @@ main(void)
 		cmocka_unit_test(test_transport_maps),
 		cmocka_unit_test(test_relayhost),
 		cmocka_unit_test(test_smtproutes),
+		cmocka_unit_test(test_virtual_aliases),
 		cmocka_unit_test(test_virtualdomains),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),
