@@ -82,6 +82,8 @@ void log_field(struct log_line *l, const char *key, const char *fmt, ...)
 void log_field_number(struct log_line *l, const char *key, int64_t value);
 void log_note(struct log_line *l, const char *fmt, ...) PRINTF(2, 3);
 void log_end(struct log_line *l);
+/* For events whose text is not made of fields. */
+bool log_is_json(void);
 
 /*
  * A limit that was hit: at most one line a minute per site, with the count

@@ -24,6 +24,12 @@ is_json(void)
 	return log_style()->format == LOG_JSON;
 }
 
+bool
+log_is_json(void)
+{
+	return is_json();
+}
+
 static int
 severity(enum log_level level)
 {

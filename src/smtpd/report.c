@@ -113,22 +113,57 @@ report_lost(const struct session *s, const char *what)
 	log_info("%s after %s from %s", what, doing, who);
 }
 
+/* "550" and "5.1.1" of a reply; empty where it has none. */
+static void
+reply_codes(struct slice reply, struct slice *code_out, struct slice *dsn_out)
+{
+	struct slice rest = reply, word;
+
+	*code_out = *dsn_out = SLICE_NONE;
+	if (!slice_word(&rest, " ", code_out) || !slice_word(&rest, " ", &word))
+		return;
+	if (word.len >= 5 && word.data[1] == '.' && word.data[0] >= '2' &&
+	    word.data[0] <= '5')
+		*dsn_out = word;
+}
+
+/* The same as an object, for those who would else take the text apart. */
+static void
+reject_fields(const struct session *s, const struct smtps_io *io,
+    const char *verb, struct slice sender)
+{
+	struct slice name = report_name(s), protocol = report_protocol(s);
+	char address[NET_ADDR_TEXT_BYTES];
+	struct slice code, dsn;
+	struct log_line l;
+
+	report_address(s, address);
+	reply_codes(io->reject, &code, &dsn);
+	log_begin(&l, LOG_LEVEL_INFO, s->txn != NULL ? s->txn->id : 0,
+	    "reject");
+	log_field(&l, "verb", "%s", verb);
+	log_field(&l, "client_name", "%.*s", SLICE_ARGS(name));
+	log_field(&l, "client_address", "%s", address);
+	log_field(&l, "code", "%.*s", SLICE_ARGS(code));
+	log_field(&l, "dsn", "%.*s", SLICE_ARGS(dsn));
+	log_field(&l, "reply", "%.*s", SLICE_ARGS(io->reject));
+	log_field(&l, "from", "<%.*s>", SLICE_ARGS(sender));
+	if (io->reject_rcpt.data != NULL)
+		log_field(&l, "to", "<%.*s>", SLICE_ARGS(io->reject_rcpt));
+	log_field(&l, "proto", "%.*s", SLICE_ARGS(protocol));
+	log_field(&l, "helo", "<%s>", s->helo != NULL ? s->helo : "");
+	log_end(&l);
+}
+
 /* "NOQUEUE: reject: RCPT from HOST[IP]: 550 ...; from=<> to=<> proto=ESMTP
  * helo=<>".  One line, whatever the client sent. */
-void
-report_reject(const struct session *s, const struct smtps_io *io)
+static void
+reject_text(const struct session *s, const struct smtps_io *io,
+    const char *verb, struct slice sender)
 {
 	char who[CLIENT_TEXT_BYTES], to[560] = "";
-	struct slice sender = SLICE_NONE, protocol = report_protocol(s);
-	const char *verb =
-	    s->m.greeted ? smtp_verb_upper(io->reject_verb) : "CONNECT";
+	struct slice protocol = report_protocol(s);
 
-	if (io->reject_at_end)
-		verb = "END-OF-MESSAGE";
-	if (s->txn != NULL)
-		sender = s->txn->sender;
-	else if (io->reject_verb == SMTP_MAIL)
-		sender = io->mail.sender.text;
 	if (io->reject_rcpt.data != NULL)
 		snprintf(to, sizeof(to), " to=<%.*s>",
 		    SLICE_ARGS(io->reject_rcpt));
@@ -142,6 +177,25 @@ report_reject(const struct session *s, const struct smtps_io *io)
 	else
 		log_info("NOQUEUE: " REJECT);
 #undef REJECT
+}
+
+void
+report_reject(const struct session *s, const struct smtps_io *io)
+{
+	const char *verb =
+	    s->m.greeted ? smtp_verb_upper(io->reject_verb) : "CONNECT";
+	struct slice sender = SLICE_NONE;
+
+	if (io->reject_at_end)
+		verb = "END-OF-MESSAGE";
+	if (s->txn != NULL)
+		sender = s->txn->sender;
+	else if (io->reject_verb == SMTP_MAIL)
+		sender = io->mail.sender.text;
+	if (log_is_json())
+		reject_fields(s, io, verb, sender);
+	else
+		reject_text(s, io, verb, sender);
 	limits_hit(s, io);
 }
 
