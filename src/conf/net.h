@@ -21,6 +21,8 @@ struct net_addr {
 
 /* "192.0.2.1", "2001:db8::1", "[2001:db8::1]".  False: not an address. */
 bool net_addr_parse(struct slice s, struct net_addr *out);
+/* Of 16 octets; one that is mapped (RFC 4291 2.5.5.2) is that of IPv4. */
+struct net_addr net_addr_from6(const uint8_t octets[16]);
 /* From the address of a socket; family 0 unless AF_INET or AF_INET6. */
 struct net_addr net_addr_of(const struct sockaddr *sa);
 enum { NET_ADDR_TEXT_BYTES = 46 };

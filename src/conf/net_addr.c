@@ -14,8 +14,8 @@ is_mapped(const uint8_t octets[16])
 	return memcmp(octets, prefix, sizeof(prefix)) == 0;
 }
 
-static struct net_addr
-addr_from6(const uint8_t octets[16])
+struct net_addr
+net_addr_from6(const uint8_t octets[16])
 {
 	struct net_addr a = { 0 };
 
@@ -51,7 +51,7 @@ net_addr_parse(struct slice s, struct net_addr *out)
 		return true;
 	}
 	if (inet_pton(AF_INET6, text, octets) == 1) {
-		*out = addr_from6(octets);
+		*out = net_addr_from6(octets);
 		return true;
 	}
 	return false;
@@ -70,7 +70,7 @@ net_addr_of(const struct sockaddr *sa)
 		memcpy(a.octets, &in4.sin_addr, 4);
 	} else if (sa->sa_family == AF_INET6) {
 		memcpy(&in6, sa, sizeof(in6));
-		a = addr_from6(in6.sin6_addr.s6_addr);
+		a = net_addr_from6(in6.sin6_addr.s6_addr);
 	}
 	return a;
 }

@@ -97,12 +97,30 @@ is_unspecified(const struct net_addr *a)
 	return true;
 }
 
+/* No host has such an address, and the kernel takes some of them for this
+ * system: "this network", multicast, and what is reserved (RFC 6890). */
+static bool
+is_nowhere(const struct net_addr *a)
+{
+	if (a->family == 4)
+		return a->octets[0] == 0 || a->octets[0] >= 224;
+	return a->family == 6 && (is_unspecified(a) || a->octets[0] == 0xff);
+}
+
+/* As the kernel will understand it. */
+static struct net_addr
+meant(const struct net_addr *a)
+{
+	return a->family == 6 ? net_addr_from6(a->octets) : *a;
+}
+
 /* Is that host this system?  By name always: its address may be that of a
  * router in front of it.  By address if this system takes mail at that port:
  * another server may share the address. */
 static bool
 is_self(const struct agent *g, const struct found *f, uint16_t port)
 {
+	struct net_addr addr = meant(&f->addr);
 	bool listens = false;
 
 	if (slice_eq_nocase(f->name, slice_str(g->conf->myhostname)))
@@ -111,14 +129,14 @@ is_self(const struct agent *g, const struct found *f, uint16_t port)
 		listens |= g->ports[i] == port;
 	if (!listens)
 		return false;
-	if (f->addr.family == 0)
+	if (addr.family == 0)
 		return false;
-	if (f->addr.family == 4 && f->addr.octets[0] == 127)
+	if (addr.family == 4 && (addr.octets[0] == 127 || addr.octets[0] == 0))
 		return true;
-	if (is_unspecified(&f->addr))
+	if (is_unspecified(&addr))
 		return true;
 	for (unsigned i = 0; i < g->own_count; i++)
-		if (net_addr_eq(&g->own[i], &f->addr))
+		if (net_addr_eq(&g->own[i], &addr))
 			return true;
 	return false;
 }
@@ -175,8 +193,10 @@ choose(struct job *j, const struct found *list, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		const struct found *f = &list[i];
 		unsigned family = f->addr.family == 6 ? 2 : 1;
+		struct net_addr addr = meant(&f->addr);
 
-		if (f->addr.family == 0 || is_duplicate(j, &f->addr))
+		if (addr.family == 0 || is_nowhere(&addr) ||
+		    is_duplicate(j, &f->addr))
 			continue;
 		if (j->host_count < max) {
 			if (!set_host(j, j->host_count, f))

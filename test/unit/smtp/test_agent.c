@@ -900,6 +900,57 @@ test_loop(void **state)
 	assert_memory_equal(trace, "0 sent", 6);
 }
 
+/* Addresses of no host, and this system under another name of it: whoever
+ * makes the records does not make us talk to ourselves. */
+static void
+test_row_34_addresses_of_nobody(void **state)
+{
+	static const struct {
+		const char *addr;
+		bool is_self; /* where this system listens on that port */
+	} addrs[] = {
+		{ "0.0.0.0", true },
+		{ "0.1.2.3", true },
+		{ "::", true },
+		{ "::ffff:127.0.0.1", true },
+		{ "::ffff:0.0.0.0", true },
+		{ "224.0.0.1", false },
+		{ "255.255.255.255", false },
+		{ "ff02::1", false },
+	};
+	char listen_text[32];
+	struct slice item;
+
+	(void)state;
+	current = "nobody";
+	snprintf(listen_text, sizeof(listen_text), "127.0.0.1:%u", port);
+	item = slice_str(listen_text);
+	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
+		struct answer a = { DNS_FOUND, "",
+			{ { 10, "mx1.test", addrs[i].addr } } };
+		bool mapped = strcmp(addrs[i].addr, "::ffff:127.0.0.1") == 0;
+
+		conf.smtp_listen = (struct conf_list){ &item, 1 };
+		agent_configure(&agent, &conf);
+		trace[0] = '\0';
+		run_job(&one, "y.test", &a, no_peer);
+		if (strncmp(trace,
+			addrs[i].is_self
+			    ? "0 failed 5.4.6  mail for y.test loops"
+			    : "0 deferred 4.4.3  Host or domain name not",
+			30) != 0)
+			fail_msg("%s: %s", addrs[i].addr, trace);
+		conf.smtp_listen = (struct conf_list){ NULL, 0 };
+		agent_configure(&agent, &conf);
+		if (mapped)
+			continue; /* another server may share the address */
+		trace[0] = '\0';
+		run_job(&one, "y.test", &a, no_peer);
+		if (strncmp(trace, "0 deferred 4.4.3  Host or domain", 32) != 0)
+			fail_msg("%s: %s", addrs[i].addr, trace);
+	}
+}
+
 /* At most so many addresses, in the order of preference, of both families. */
 static void
 test_address_limit(void **state)
@@ -1294,6 +1345,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		TEST(test_loop),
+		TEST(test_row_34_addresses_of_nobody),
 		TEST(test_address_limit),
 		cmocka_unit_test(test_session_limit),
 		TEST(test_reuse),
