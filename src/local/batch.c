@@ -3,9 +3,9 @@
  *
  * Happy path, Maildir: read the first piece of the body, see that the message
  * does not loop, open the Maildir (shared with others of the batch), write
- * the file; at the commit sync the files, rename them, sync each new/ once,
- * report all results in one packet.  While that runs, further requests
- * gather in the channel and become the next batch.
+ * the file; at the commit sync the files at the same time, rename them, sync
+ * each new/ once, report all results in one packet.  While that runs, further
+ * requests gather in the channel and become the next batch.
  *
  * Failure modes: a fault of one delivery is its own result, its body is still
  * read to the end, since the next one's follows in the same pipe.  A failed
@@ -26,9 +26,10 @@
 #include "local/maildir.h"
 #include "local/mbox.h"
 #include "local/sink.h"
+#include "local/syncer.h"
 
 enum {
-	DIRS_MAX = 8, /* Maildirs open in one batch */
+	DIRS_MAX = 32, /* Maildirs open in one batch */
 	BODY_BUFFER_BYTES = 64 * 1024,
 };
 
@@ -358,18 +359,35 @@ batch_deliver(struct batch *b, const struct request *q)
 
 /* ---- together ---- */
 
+/* All files at once, so that the file system commits once for them. */
 static void
-sync_and_publish(struct batch *b)
+sync_files(struct batch *b)
+{
+	struct sync_item items[WORKER_REQUESTS_MAX];
+	struct slot *s, *of[WORKER_REQUESTS_MAX];
+	unsigned count = 0, i;
+
+	for (i = 0; i < b->slot_count; i++) {
+		s = &b->slots[i];
+		if (s->state != SLOT_WRITTEN)
+			continue;
+		of[count] = s;
+		items[count].fd = s->file.fd;
+		count++;
+	}
+	syncer_run(items, count);
+	for (i = 0; i < count; i++)
+		if (!maildir_synced(&of[i]->file, items[i].errnum,
+			&of[i]->outcome))
+			of[i]->state = SLOT_DONE;
+}
+
+static void
+publish_files(struct batch *b)
 {
 	struct slot *s;
 	unsigned i;
 
-	for (i = 0; i < b->slot_count; i++) {
-		s = &b->slots[i];
-		if (s->state == SLOT_WRITTEN &&
-		    !maildir_sync(&s->file, &s->outcome))
-			s->state = SLOT_DONE;
-	}
 	for (i = 0; i < b->slot_count; i++) {
 		s = &b->slots[i];
 		if (s->state != SLOT_WRITTEN)
@@ -382,12 +400,12 @@ sync_and_publish(struct batch *b)
 
 /* The results of all that were renamed into one Maildir. */
 static void
-settle(struct batch *b, struct maildir *m)
+settle(struct batch *b, struct maildir *m, int errnum)
 {
 	struct outcome o;
 	struct slot *s;
 	unsigned i;
-	bool synced = maildir_sync_new(m, &o);
+	bool synced = maildir_new_synced(m, errnum, &o);
 
 	if (synced)
 		outcome_set(&o, JOB_SENT, "2.0.0", "delivered to maildir");
@@ -400,6 +418,25 @@ settle(struct batch *b, struct maildir *m)
 		s->outcome = o;
 		s->state = SLOT_DONE;
 	}
+}
+
+static void
+sync_dirs(struct batch *b)
+{
+	struct sync_item items[DIRS_MAX];
+	struct maildir *of[DIRS_MAX];
+	unsigned count = 0, i;
+
+	for (i = 0; i < b->dir_count; i++) {
+		if (!b->dirs[i].maildir.new_dirty)
+			continue;
+		of[count] = &b->dirs[i].maildir;
+		items[count].fd = of[count]->new_fd;
+		count++;
+	}
+	syncer_run(items, count);
+	for (i = 0; i < count; i++)
+		settle(b, of[i], items[i].errnum);
 }
 
 static void
@@ -427,12 +464,10 @@ close_dirs(struct batch *b)
 void
 batch_commit(struct batch *b)
 {
-	unsigned i;
-
 	if (b->slot_count > 0) {
-		sync_and_publish(b);
-		for (i = 0; i < b->dir_count; i++)
-			settle(b, &b->dirs[i].maildir);
+		sync_files(b);
+		publish_files(b);
+		sync_dirs(b);
 		report_all(b);
 	}
 	close_dirs(b);

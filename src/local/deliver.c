@@ -27,7 +27,9 @@
 #include "base/err.h"
 #include "local/batch.h"
 #include "local/maildir.h"
+#include "local/syncer.h"
 
+/* A batch has three for each delivery: its file, tmp/ and new/. */
 enum { DESCRIPTORS_MAX = 128 };
 
 _Noreturn static void
@@ -90,12 +92,13 @@ confine(void)
 	for (i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	umask(077);
-	set_limit(RLIMIT_CORE, 0);
-	set_limit(RLIMIT_NPROC, 0);
-	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		die("cannot confine");
+	syncer_start();
+	set_limit(RLIMIT_CORE, 0);
+	set_limit(RLIMIT_NPROC, 0);
+	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
 }
 
 static size_t

@@ -130,12 +130,8 @@ maildir_written(struct maildir_file *f)
 }
 
 bool
-maildir_sync(struct maildir_file *f, struct outcome *o)
+maildir_synced(struct maildir_file *f, int errnum, struct outcome *o)
 {
-	int errnum = 0;
-
-	if (fsync(f->fd) < 0)
-		errnum = errno;
 	/* Some network file systems report a failed write only here. */
 	if (close(f->fd) < 0 && errnum == 0)
 		errnum = errno;
@@ -176,14 +172,12 @@ maildir_publish(struct maildir_file *f, struct outcome *o)
 }
 
 bool
-maildir_sync_new(struct maildir *m, struct outcome *o)
+maildir_new_synced(struct maildir *m, int errnum, struct outcome *o)
 {
-	if (!m->new_dirty)
-		return true;
 	m->new_dirty = false;
-	if (fsync(m->new_fd) < 0)
-		return outcome_errno(o, errno, "cannot sync new of maildir");
-	return true;
+	if (errnum == 0)
+		return true;
+	return outcome_errno(o, errnum, "cannot sync new of maildir");
 }
 
 void

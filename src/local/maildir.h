@@ -5,8 +5,9 @@
  * shares the directory, synced, and renamed into new/; new/ is synced.  Only
  * then is the message delivered.  The steps are separate calls, so that a
  * worker with several jobs writes all files first and syncs each directory
- * once: maildir_create, (write), maildir_written, then for all of them
- * maildir_sync, maildir_publish, and maildir_sync_new for each directory.
+ * once: maildir_create, (write), maildir_written, then for all of them fsync,
+ * maildir_synced, maildir_publish, and for each directory that is new_dirty
+ * fsync and maildir_new_synced.  Who calls fsync decides how many at a time.
  */
 #pragma once
 
@@ -23,7 +24,7 @@ enum { MAILDIR_NAME_BYTES = 512 };
 struct maildir {
 	int tmp_fd; /* -1: not open */
 	int new_fd;
-	bool new_dirty; /* renamed into since the last maildir_sync_new */
+	bool new_dirty; /* renamed into, and not synced since */
 };
 
 /* A message on its way into a Maildir. */
@@ -51,12 +52,12 @@ bool maildir_create(struct maildir *m, struct maildir_file *f,
     struct outcome *o);
 /* All is written: let the disk begin, without waiting. */
 void maildir_written(struct maildir_file *f);
-/* Durable, and closed. */
-bool maildir_sync(struct maildir_file *f, struct outcome *o);
+/* f->fd was synced, or not (errnum): durable, and closed; or taken away. */
+bool maildir_synced(struct maildir_file *f, int errnum, struct outcome *o);
 /* From tmp/ to new/. */
 bool maildir_publish(struct maildir_file *f, struct outcome *o);
-/* Make what was published durable; no-op when nothing was. */
-bool maildir_sync_new(struct maildir *m, struct outcome *o);
+/* m->new_fd was synced, or not (errnum): what was published is durable. */
+bool maildir_new_synced(struct maildir *m, int errnum, struct outcome *o);
 /* Take an unpublished file away. */
 void maildir_discard(struct maildir_file *f);
 /* Take a published file away, when new/ could not be synced: the message

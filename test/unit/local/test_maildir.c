@@ -35,8 +35,8 @@ deliver(struct maildir *m, const char *text, struct maildir_file *f,
 		return outcome_errno(o, sink.errnum, "write");
 	}
 	maildir_written(f);
-	return maildir_sync(f, o) && maildir_publish(f, o) &&
-	       maildir_sync_new(m, o);
+	return maildir_synced(f, 0, o) && maildir_publish(f, o) &&
+	       maildir_new_synced(m, 0, o);
 }
 
 static void
@@ -206,7 +206,7 @@ failures_leave_nothing(void **state)
 	    maildir_open(&m, t->fd, SLICE_LIT("joe/"), PATH_CREATE, &o));
 	/* The name is taken in new/: publishing must not replace it. */
 	assert_true(maildir_create(&m, &f, &o));
-	assert_true(maildir_sync(&f, &o));
+	assert_true(maildir_synced(&f, 0, &o));
 	assert_int_equal(linkat(m.tmp_fd, f.name, m.new_fd, f.name, 0), 0);
 	assert_false(maildir_publish(&f, &o));
 	assert_string_equal(o.dsn, "4.2.0");
@@ -214,7 +214,7 @@ failures_leave_nothing(void **state)
 	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), 1);
 	/* Withdrawn after a failed sync of new/. */
 	assert_true(maildir_create(&m, &f, &o));
-	assert_true(maildir_sync(&f, &o));
+	assert_true(maildir_synced(&f, 0, &o));
 	assert_true(maildir_publish(&f, &o));
 	maildir_withdraw(&f);
 	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), 1);

@@ -1,0 +1,103 @@
+/*
+ * syncer: threads that wait in fsync.
+ *
+ * Happy path: syncer_run publishes the items and wakes as many threads as
+ * there are items besides its own; each, and the caller too, takes the next
+ * item until none is left; the last one over wakes the caller.
+ *
+ * Failure modes: an fsync that fails is noted with its item; a thread that
+ * could not be started is not missed.
+ */
+#include "local/syncer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t over = PTHREAD_COND_INITIALIZER;
+
+static unsigned thread_count;
+
+/* What is being synced; guarded by lock. */
+static struct sync_item *items;
+static unsigned item_count, item_next, open_count;
+
+static void
+sync_one(struct sync_item *i)
+{
+	/* Not repeated after EINTR: a failed sync proves nothing later. */
+	i->errnum = fsync(i->fd) < 0 ? errno : 0;
+}
+
+/* Items until none is left; with the lock held before and after. */
+static void
+work(void)
+{
+	struct sync_item *i;
+
+	while (item_next < item_count) {
+		i = &items[item_next++];
+		pthread_mutex_unlock(&lock);
+		sync_one(i);
+		pthread_mutex_lock(&lock);
+		if (--open_count == 0)
+			pthread_cond_signal(&over);
+	}
+}
+
+static void *
+thread_main(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&lock);
+	for (;;) {
+		work();
+		pthread_cond_wait(&wake, &lock);
+	}
+	return NULL;
+}
+
+void
+syncer_start(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	ASSERT(thread_count == 0);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, SYNCER_STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	while (thread_count < SYNCER_THREADS_MAX &&
+	       pthread_create(&thread, &attr, thread_main, NULL) == 0)
+		thread_count++;
+	pthread_attr_destroy(&attr);
+}
+
+void
+syncer_run(struct sync_item *list, unsigned count)
+{
+	unsigned i;
+
+	if (thread_count == 0 || count < 2) {
+		for (i = 0; i < count; i++)
+			sync_one(&list[i]);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	items = list;
+	item_count = open_count = count;
+	item_next = 0;
+	for (i = 1; i < count && i <= thread_count; i++)
+		pthread_cond_signal(&wake);
+	work();
+	while (open_count > 0)
+		pthread_cond_wait(&over, &lock);
+	item_count = item_next = 0;
+	pthread_mutex_unlock(&lock);
+}
