@@ -249,10 +249,25 @@ extra_init(struct extra *x, struct acct *a)
 	arena_init(&x->arena, a, 1024, 1 << 20);
 }
 
+/* The plan of memory; what does not fit is an error of memory_budget. */
+static enum err
+fit(const struct conf *conf, struct plan *out)
+{
+	struct errtext et = { "" };
+	char source[CONF_SOURCE_BYTES];
+	enum err e =
+	    plan_make(conf, plan_cpu_count(), plan_nofile_max(), out, &et);
+
+	if (e != OK) {
+		conf_source(conf, "memory_budget", source);
+		log_error("%s: %s", source, et.text);
+	}
+	return e;
+}
+
 enum err
 config_start(struct config *c)
 {
-	struct errtext et = { "" };
 	struct extra x;
 	enum err e;
 
@@ -260,12 +275,9 @@ config_start(struct config *c)
 	e = load(c, NULL, true, &c->read);
 	if (e != OK)
 		return e;
-	e = plan_make(c->read, plan_cpu_count(), plan_nofile_max(), &c->plan,
-	    &et);
-	if (e != OK) {
-		log_error("%s", et.text);
+	e = fit(c->read, &c->plan);
+	if (e != OK)
 		return e;
-	}
 	extra_init(&x, c->acct);
 	e = add_derived(&x, &c->plan);
 	if (e == OK)
@@ -277,6 +289,7 @@ config_start(struct config *c)
 enum err
 config_reload(struct config *c)
 {
+	struct plan plan;
 	const struct conf *fresh;
 	struct extra x;
 	enum err e;
@@ -284,6 +297,12 @@ config_reload(struct config *c)
 	e = load(c, NULL, true, &fresh);
 	if (e != OK)
 		return e;
+	/* What could not be started again is not taken either. */
+	e = fit(fresh, &plan);
+	if (e != OK) {
+		conf_free(fresh);
+		return e;
+	}
 	extra_init(&x, c->acct);
 	e = add_all_pinned(c, fresh, &x);
 	conf_free(fresh);

@@ -148,9 +148,9 @@ too_small(const struct plan *p, const struct demand *d, int64_t needed,
 		if (d[i].bytes > most->bytes)
 			most = &d[i];
 	return err_set(et, ERR_CONFIG,
-	    "memory_budget: %" PRId64 "M is too small: these limits need "
-	    "%" PRId64 "M; most of it, %" PRId64 "M, is for %s: lower it or "
-	    "raise memory_budget",
+	    "memory_budget: value \"%" PRId64 "M\": the limits need "
+	    "%" PRId64 "M; raise it, or lower what needs most, %" PRId64 "M: "
+	    "%s",
 	    p->budget_bytes / MIB, (needed + MIB - 1) / MIB,
 	    (most->bytes + MIB - 1) / MIB, most->parameter);
 }

@@ -13,17 +13,17 @@
 
 enum { RENDER_BYTES_MAX = 4 << 20 };
 
-/* What loads may still not fit into memory_budget. */
-static int
-check_plan(const struct conf *conf)
+int
+render_plan(const struct conf *conf, struct plan *out)
 {
 	struct errtext et = { "" };
-	struct plan plan;
+	char source[CONF_SOURCE_BYTES];
 
-	if (plan_make(conf, plan_cpu_count(), plan_nofile_max(), &plan, &et) ==
+	if (plan_make(conf, plan_cpu_count(), plan_nofile_max(), out, &et) ==
 	    OK)
 		return EX_OK;
-	fprintf(stderr, "%s\n", et.text);
+	conf_source(conf, "memory_budget", source);
+	fprintf(stderr, "%s: %s\n", source, et.text);
 	return EX_CONFIG;
 }
 
@@ -35,6 +35,7 @@ cmd_check(struct cli *cli)
 	};
 	struct conf_report *report;
 	const struct conf *conf = NULL;
+	struct plan plan;
 	int status = cli_parse_alone(cli, NULL, 0);
 
 	if (status != CLI_GO)
@@ -45,7 +46,7 @@ cmd_check(struct cli *cli)
 	if (report == NULL)
 		return EX_TEMPFAIL;
 	status = conf_load(&cli->acct, &in, report, &conf) == OK
-		     ? check_plan(conf)
+		     ? render_plan(conf, &plan)
 		     : EX_CONFIG;
 	for (unsigned i = 0; i < report->count; i++)
 		fprintf(stderr, "%s%s\n",

@@ -13,6 +13,7 @@
 #include "weir/format.h"
 #include "weir/json.h"
 #include "weir/pages.h"
+#include "weir/render.h"
 #include "weir/rows.h"
 #include "weir/table.h"
 
@@ -147,17 +148,13 @@ plan_json(const struct plan *p)
 }
 
 static int
-print_plan(struct cli *cli, const struct conf *conf, bool json)
+print_plan(const struct conf *conf, bool json)
 {
-	struct errtext et = { "" };
 	struct plan plan;
-	enum err e =
-	    plan_make(conf, plan_cpu_count(), plan_nofile_max(), &plan, &et);
+	int status = render_plan(conf, &plan);
 
-	if (e != OK) {
-		cli_say(cli, "%s", et.text);
-		return EX_CONFIG;
-	}
+	if (status != EX_OK)
+		return status;
 	if (json)
 		plan_json(&plan);
 	else
@@ -183,8 +180,7 @@ cmd_limits(struct cli *cli)
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
-	status =
-	    plan ? print_plan(cli, conf, json) : pages_open(cli, conf, &pages);
+	status = plan ? print_plan(conf, json) : pages_open(cli, conf, &pages);
 	if (status == EX_OK && !plan) {
 		if (json)
 			print_json(conf, &pages);

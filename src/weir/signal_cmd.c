@@ -12,9 +12,11 @@
 
 #include "base/time.h"
 #include "conf/conf.h"
+#include "role/plan.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
 #include "weir/pages.h"
+#include "weir/render.h"
 
 /* A descriptor of the running master; EX_OK, or the exit status after a
  * message. */
@@ -97,6 +99,7 @@ int
 cmd_reload(struct cli *cli)
 {
 	const struct conf *conf;
+	struct plan plan;
 	int status = cli_parse_alone(cli, NULL, 0);
 	int pidfd;
 
@@ -107,7 +110,9 @@ cmd_reload(struct cli *cli)
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;
-	status = find_master(cli, conf, &pidfd);
+	status = render_plan(conf, &plan);
+	if (status == EX_OK)
+		status = find_master(cli, conf, &pidfd);
 	if (status == EX_OK) {
 		status = send_signal(cli, pidfd, SIGHUP);
 		close(pidfd);

@@ -400,3 +400,29 @@ def test_row_49_garbage_on_the_control_socket(weir):
     assert len(weir.role_pids("queue")) == 1
     weir.send("joe@example.test")
     weir.wait_mails("joe")
+
+
+# ---- what is said to somebody who got it wrong ----
+
+@pytest.fixture
+def down(tmp_path):
+    """A configuration whose server does not run."""
+    f = tmp_path / "weir.conf"
+    f.write_text(f"queue_directory = {tmp_path}/queue\ndata_directory = {tmp_path}/data\nmyhostname = a.example\n")
+    return f
+
+
+@pytest.mark.parametrize("command", [["check"], ["limits", "--plan"], ["reload"], ["run"]])
+def test_what_does_not_fit_into_memory_is_an_error_of_the_file(down, command):
+    down.write_text(down.read_text() + "memory_budget = 32M\nconcurrency_incoming = 100000\n")
+    code, out, err = run(*command, "-c", down, timeout=20)
+    assert code == 78
+    assert re.search(rf'{down}:4: memory_budget: value "32M": .*concurrency_incoming', err), err
+
+
+def test_reload_refuses_what_could_not_be_started(weir):
+    weir.write_conf(memory_budget="32M", concurrency_incoming="100000")
+    assert weir.weir("reload", check=False).returncode == 78
+    weir.hup()
+    weir.wait_log(r'error: .*weir\.conf:\d+: memory_budget: value "32M": ')
+    assert weir.count_log(r": reloaded$") == 0
