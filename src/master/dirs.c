@@ -140,7 +140,8 @@ dirs_prepare(const struct conf *c, int *run_fd_out, struct errtext *et)
 }
 
 enum err
-dirs_lock(int run_fd, int64_t wait_ms, int *lock_fd_out, struct errtext *et)
+dirs_lock(int run_fd, const char *queue_directory, int64_t wait_ms,
+    int *lock_fd_out, struct errtext *et)
 {
 	struct mono end = mono_add(clock_system.mono(&clock_system), wait_ms);
 	char text[24];
@@ -159,7 +160,8 @@ dirs_lock(int run_fd, int64_t wait_ms, int *lock_fd_out, struct errtext *et)
 		if (mono_sub(end, clock_system.mono(&clock_system)) <= 0) {
 			close(fd);
 			return err_set(et, ERR_BUSY,
-			    "another server runs in this queue_directory");
+			    "another server runs in queue_directory %s",
+			    queue_directory);
 		}
 		(void)poll(NULL, 0, LOCK_POLL_MS);
 	}

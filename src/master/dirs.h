@@ -28,9 +28,10 @@ MUST_CHECK enum err dirs_prepare(const struct conf *conf, int *run_fd_out,
     struct errtext *et);
 
 /* Take the lock of the instance, waiting up to wait_ms for roles of one that
- * died.  ERR_BUSY: another master runs here. */
-MUST_CHECK enum err dirs_lock(int run_fd, int64_t wait_ms, int *lock_fd_out,
-    struct errtext *et);
+ * died.  queue_directory is for the message.  ERR_BUSY: another master runs
+ * here. */
+MUST_CHECK enum err dirs_lock(int run_fd, const char *queue_directory,
+    int64_t wait_ms, int *lock_fd_out, struct errtext *et);
 
 /* Is there anything in the drop directory? */
 bool dirs_drop_used(const struct conf *conf);

@@ -127,7 +127,8 @@ prepare(struct master *m)
 	}
 	if (e == OK) {
 		status = EX_TEMPFAIL;
-		e = dirs_lock(m->run_fd, LOCK_WAIT_MS, &m->lock_fd, &et);
+		e = dirs_lock(m->run_fd, c->queue_directory, LOCK_WAIT_MS,
+		    &m->lock_fd, &et);
 	}
 	if (e == OK) {
 		status = EX_CONFIG;

@@ -115,6 +115,9 @@ take_word(struct words *w, struct sendmail_options *o, struct errtext *et)
 {
 	char *at = w->argv[w->at] + 1, letter;
 
+	if (*at == '-')
+		return err_set(et, ERR_SYNTAX, "unknown option %s",
+		    w->argv[w->at]);
 	for (; *at != '\0'; at++) {
 		letter = *at;
 		if (letter == 't') {

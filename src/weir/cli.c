@@ -47,35 +47,44 @@ full_name(const struct cli *cli, char *buf, size_t size)
 	return buf;
 }
 
+static void
+print_usage(FILE *to, const struct cli *cli)
+{
+	const char *args = cli->command->args;
+	char name[64];
+
+	fprintf(to, "usage: %s%s%s\n", full_name(cli, name, sizeof(name)),
+	    args[0] != '\0' ? " " : "", args);
+}
+
 int
 cli_usage(const struct cli *cli, const char *fmt, ...)
 {
-	char name[64];
 	va_list ap;
 
 	va_start(ap, fmt);
 	say(cli->self, fmt, ap);
 	va_end(ap);
-	full_name(cli, name, sizeof(name));
-	fprintf(stderr, "usage: %s %s\n", full_name(cli, name, sizeof(name)),
-	    cli->command->args);
+	print_usage(stderr, cli);
 	return EX_USAGE;
 }
 
-static int
-print_help(const struct cli *cli)
+int
+cli_help(const struct cli *cli)
 {
 	const struct command *c = cli->command;
-	char name[64];
 
-	printf("usage: %s %s\n\n", full_name(cli, name, sizeof(name)), c->args);
+	print_usage(stdout, cli);
 	if (c->summary != NULL)
-		printf("%s\n\n", c->summary);
+		printf("\n%s\n", c->summary);
 	if (c->help != NULL)
-		printf("%s\n", c->help);
-	printf("  -c FILE        the configuration (%s)\n"
-	       "  -o name=value  a parameter, above what the file says\n",
-	    CONF_PATH_DEFAULT);
+		printf("\n%s", c->help);
+	if (!c->own_options)
+		printf(
+		    "\n"
+		    "  -c FILE        the configuration (%s)\n"
+		    "  -o name=value  a parameter, above what the file says\n",
+		    CONF_PATH_DEFAULT);
 	return EX_OK;
 }
 
@@ -201,7 +210,7 @@ cli_parse(struct cli *cli, const struct cli_option *options, size_t count)
 		else if (strcmp(word, "--") == 0)
 			only_words = true;
 		else if (strcmp(word, "--help") == 0)
-			return print_help(cli);
+			return cli_help(cli);
 		else if (word[1] == '-')
 			status = parse_long(cli, options, count, &at);
 		else

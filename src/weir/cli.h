@@ -30,6 +30,7 @@ struct command {
 			      * another mail system */
 	const char *help;    /* more lines for --help, each with its newline */
 	int (*run)(struct cli *cli);
+	bool own_options; /* -c and -o mean what they mean elsewhere */
 };
 
 /* One invocation of a command. */
@@ -83,6 +84,9 @@ int cli_parse_alone(struct cli *cli, const struct cli_option *options,
 void cli_say(const struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
 /* EX_USAGE, after a message and where to read more. */
 int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
+
+/* What --help prints; EX_OK. */
+int cli_help(const struct cli *cli);
 
 /* The configuration; NULL after messages: return EX_CONFIG. */
 const struct conf *cli_conf(struct cli *cli);

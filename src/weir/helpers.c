@@ -28,7 +28,8 @@ cmd_explain(struct cli *cli)
 	if (status != CLI_GO)
 		return status;
 	if (cli->argc != 1)
-		return cli_usage(cli, "which address?");
+		return cli_usage(cli, cli->argc == 0 ? "which address?"
+						     : "one address at a time");
 	master_args(cli, &m);
 	out.argv[n++] = name;
 	out.argv[n++] = explain;

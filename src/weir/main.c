@@ -69,8 +69,15 @@ const struct command commands[] = {
 	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
 	    cmd_help },
 	{ "sendmail", "[options] [RECIPIENT...]", NULL,
-	    "  The message is read from standard input; see sendmail(1).\n",
-	    cmd_sendmail },
+	    "  -t              recipients from To, Cc and Bcc as well\n"
+	    "  -f ADDRESS      the sender; <> for none\n"
+	    "  -F NAME         its full name\n"
+	    "  -i, -oi         a line with a dot alone does not end the "
+	    "message\n"
+	    "  -bs             SMTP on standard input and output\n"
+	    "  -bp, -q         mailq; postqueue -f\n"
+	    "The message is read from standard input; see sendmail(1).\n",
+	    cmd_sendmail, true },
 	{ "mailq", "", NULL, "  The queue, as postqueue -p prints it.\n",
 	    cmd_mailq },
 	{ "postqueue", "-p | -j | -f | -i ID", NULL,

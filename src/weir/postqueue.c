@@ -146,6 +146,12 @@ add_operation(void *arg, char letter, const char *text)
 {
 	struct postsuper *p = arg;
 
+	uint64_t id;
+
+	if (strcmp(text, "ALL") != 0 && strcmp(text, "-") != 0 &&
+	    !queue_id_parse(slice_str(text), &id))
+		return cli_usage(p->cli,
+		    "-%c: \"%s\" is no message id, ALL or -", letter, text);
 	if (p->count == OPERATIONS_MAX)
 		return cli_usage(p->cli, "more than %d operations; use -",
 		    OPERATIONS_MAX);
@@ -261,10 +267,9 @@ postcat_one(struct ctl *ctl, uint64_t id, bool envelope, unsigned parts)
 	struct queue_shown shown;
 	int status = EX_OK;
 
-	if (envelope) {
-		printf("*** ENVELOPE RECORDS %" PRIu64 " ***\n", id);
-		status = queue_show(ctl, id, false, stdout, &shown);
-	}
+	if (envelope)
+		status =
+		    queue_show(ctl, id, QUEUE_SHOW_POSTCAT, stdout, &shown);
 	if (status == EX_OK && envelope && parts != 0)
 		printf("*** MESSAGE CONTENTS %s/%" PRIu64 " ***\n",
 		    shown.status, id);
@@ -288,6 +293,7 @@ cmd_postcat(struct cli *cli)
 	};
 	const struct conf *conf;
 	struct ctl *ctl;
+	uint64_t id;
 	int status = cli_parse(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
@@ -295,22 +301,20 @@ cmd_postcat(struct cli *cli)
 	if (!by_id || cli->argc == 0)
 		return cli_usage(cli, "messages have no files of their own: "
 				      "give -q and an id");
+	for (int i = 0; i < cli->argc; i++)
+		if (!queue_id_parse(slice_str(cli->argv[i]), &id))
+			return cli_usage(cli, "\"%s\" is no message id",
+			    cli->argv[i]);
 	if (!header && !body && !envelope)
 		header = body = envelope = true;
 	status = connect_queue(cli, &conf, &ctl);
 	if (status != EX_OK)
 		return status;
-	for (int i = 0; i < cli->argc && status == EX_OK; i++) {
-		uint64_t id;
-
-		if (!queue_id_parse(slice_str(cli->argv[i]), &id))
-			status = cli_usage(cli, "\"%s\" is no message id",
-			    cli->argv[i]);
-		else
+	for (int i = 0; i < cli->argc && status == EX_OK; i++)
+		if (queue_id_parse(slice_str(cli->argv[i]), &id))
 			status = postcat_one(ctl, id, envelope,
 			    (header ? CAT_HEADER : 0u) |
 				(body ? CAT_BODY : 0u));
-	}
 	disconnect(conf, ctl);
 	return status;
 }

@@ -26,6 +26,8 @@ struct request {
 	struct ctl *ctl;
 	struct queue_filter filter;
 	bool json, yes, raw;
+	uint64_t *ids; /* of the words */
+	size_t id_count;
 };
 
 static int
@@ -40,10 +42,6 @@ list(struct request *r, int verb)
 	int status;
 
 	(void)verb;
-	if (r->cli->argc > 0)
-		return cli_usage(r->cli,
-		    "unexpected word \"%s\"; filters begin with --",
-		    r->cli->argv[0]);
 	status = queue_list(r->ctl, &r->filter, &v, NULL);
 	if (r->json) {
 		queue_objects_end(&objects);
@@ -56,48 +54,26 @@ list(struct request *r, int verb)
 	return status;
 }
 
-/* One id for show and cat. */
-static int
-one_id(struct request *r, uint64_t *id)
-{
-	if (r->cli->argc != 1)
-		return cli_usage(r->cli, "which message? give one id");
-	if (!queue_id_parse(slice_str(r->cli->argv[0]), id))
-		return cli_usage(r->cli, "\"%s\" is no message id",
-		    r->cli->argv[0]);
-	return EX_OK;
-}
-
 static int
 show(struct request *r, int verb)
 {
 	struct queue_shown shown;
-	uint64_t id;
-	int status = one_id(r, &id);
 
 	(void)verb;
-	if (status != EX_OK)
-		return status;
-	return queue_show(r->ctl, id, r->json, stdout, &shown);
+	return queue_show(r->ctl, r->ids[0],
+	    r->json ? QUEUE_SHOW_JSON : QUEUE_SHOW_PEOPLE, stdout, &shown);
 }
 
 static int
 cat(struct request *r, int verb)
 {
-	uint64_t id;
-	int status = one_id(r, &id);
-
 	(void)verb;
-	if (status != EX_OK)
-		return status;
-	return queue_cat(r->ctl, id, stdout, CAT_ALL, r->raw);
+	return queue_cat(r->ctl, r->ids[0], stdout, CAT_ALL, r->raw);
 }
 
 static int export(struct request *r, int verb)
 {
 	(void)verb;
-	if (r->cli->argc != 1)
-		return cli_usage(r->cli, "export to which directory?");
 	return queue_export(r->cli, r->ctl, r->cli->argv[0]);
 }
 
@@ -128,20 +104,13 @@ change_is_meant(const struct request *r)
 static int
 change(struct request *r, int verb)
 {
-	uint64_t *ids = NULL;
-	size_t id_count = 0;
 	uint64_t count = 0;
-	int status;
+	int status = EX_OK;
 
-	status = queue_ids(r->cli, r->cli->argv, (size_t)r->cli->argc, &ids,
-	    &id_count);
-	if (status != EX_OK)
-		return status;
 	/* "-" without an id on standard input is nothing, not everything. */
-	if (id_count > 0 || r->cli->argc == 0)
+	if (r->id_count > 0 || r->cli->argc == 0)
 		status = queue_change(r->ctl, (enum ctl_verb)verb, &r->filter,
-		    ids, id_count, &count);
-	mem_free(&r->cli->acct, ids);
+		    r->ids, r->id_count, &count);
 	if (status == EX_OK && r->json)
 		printf("{\"count\":%" PRIu64 "}\n", count);
 	else if (status == EX_OK)
@@ -166,6 +135,37 @@ static const struct {
 	{ "export", export, 0 },
 };
 
+/* The words behind the verb, before a server is sought. */
+static int
+check_words(struct request *r, size_t verb)
+{
+	struct cli *cli = r->cli;
+
+	if (verbs[verb].run == list)
+		return cli->argc == 0
+			   ? CLI_GO
+			   : cli_usage(cli,
+				 "unexpected word \"%s\"; filters begin "
+				 "with --",
+				 cli->argv[0]);
+	if (verbs[verb].run == export)
+		return cli->argc == 1
+			   ? CLI_GO
+			   : cli_usage(cli, "export to which directory?");
+	if (verbs[verb].run == change) {
+		int status = change_is_meant(r);
+
+		if (status != CLI_GO)
+			return status;
+	} else if (cli->argc != 1) {
+		return cli_usage(cli, "which message? give one id");
+	}
+	return queue_ids(cli, cli->argv, (size_t)cli->argc, &r->ids,
+		   &r->id_count) == EX_OK
+		   ? CLI_GO
+		   : EX_USAGE;
+}
+
 /* A stopped server's spool is read by the program that knows its format. */
 static int
 export_stopped(struct cli *cli, const struct conf *conf)
@@ -184,7 +184,7 @@ on_server(struct request *r, const struct conf *conf, size_t verb)
 {
 	int status;
 
-	if (verbs[verb].run == export && r->cli->argc == 1) {
+	if (verbs[verb].run == export) {
 		int fd = run_open(conf, "control", SOCK_SEQPACKET);
 
 		if (run_is_stopped(-fd))
@@ -231,15 +231,12 @@ cmd_queue(struct cli *cli)
 		return cli_usage(cli, "unknown verb \"%s\"", cli->argv[0]);
 	cli->argc--;
 	cli->argv++;
-	if (verbs[verb].run == change) {
-		status = change_is_meant(&r);
-		if (status != CLI_GO)
-			return status;
-	}
+	status = check_words(&r, verb);
+	if (status != CLI_GO)
+		return status;
 	conf = cli_conf(cli);
-	if (conf == NULL)
-		return EX_CONFIG;
-	status = on_server(&r, conf, verb);
+	status = conf != NULL ? on_server(&r, conf, verb) : EX_CONFIG;
 	conf_free(conf);
+	mem_free(&cli->acct, r.ids);
 	return status;
 }

@@ -60,7 +60,7 @@ static int
 write_message(struct ctl *c, uint64_t id, FILE *to)
 {
 	struct queue_shown shown;
-	int status = queue_show(c, id, true, to, &shown);
+	int status = queue_show(c, id, QUEUE_SHOW_JSON, to, &shown);
 
 	if (status == EX_OK)
 		status = queue_cat(c, id, to, CAT_ALL, true);

@@ -51,7 +51,10 @@ queue_filter_parse(const struct cli *cli, const struct queue_filter_text *t,
 	bool given = t->age != NULL || t->status != NULL || t->limit != NULL;
 
 	*out = (struct queue_filter){ .status = 0 };
-	given |= bounded(cli, "from", t->from, 512, &out->from, &status);
+	/* No sender at all is a sender as well: that of reports. */
+	given |= bounded(cli, "from",
+	    t->from != NULL && t->from[0] == '\0' ? "<>" : t->from, 512,
+	    &out->from, &status);
 	given |= bounded(cli, "to", t->to, 512, &out->to, &status);
 	given |= bounded(cli, "domain", t->domain, 255, &out->domain, &status);
 	out->given = given;

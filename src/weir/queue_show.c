@@ -98,7 +98,10 @@ on_item(void *arg, const struct fr_ctl_item *f)
 	q->found = true;
 	snprintf(q->status, sizeof(q->status), "%s",
 	    queue_status_name(f->status));
-	if (q->as_json)
+	if (q->form == QUEUE_SHOW_POSTCAT)
+		fprintf(q->to, "*** ENVELOPE RECORDS %s/%" PRIu64 " ***\n",
+		    q->status, q->id);
+	if (q->form == QUEUE_SHOW_JSON)
 		item_json(q, f);
 	else
 		item_people(q, f);
@@ -164,7 +167,7 @@ on_envelope(void *arg, const struct fr_ctl_envelope *f)
 		q->damaged = true;
 		return;
 	}
-	if (q->as_json)
+	if (q->form == QUEUE_SHOW_JSON)
 		envelope_json(q, &e);
 	else
 		envelope_people(q, &e);
@@ -215,7 +218,7 @@ on_rcpt(void *arg, const struct fr_ctl_rcpt *f)
 
 	if (!q->found)
 		return;
-	if (q->as_json) {
+	if (q->form == QUEUE_SHOW_JSON) {
 		rcpt_json(q, f);
 		return;
 	}
@@ -228,7 +231,7 @@ on_rcpt(void *arg, const struct fr_ctl_rcpt *f)
 }
 
 int
-queue_show(struct ctl *c, uint64_t id, bool as_json, FILE *to,
+queue_show(struct ctl *c, uint64_t id, enum queue_show_form form, FILE *to,
     struct queue_shown *q)
 {
 	struct fr_ctl_show show = { .id = id };
@@ -242,7 +245,7 @@ queue_show(struct ctl *c, uint64_t id, bool as_json, FILE *to,
 
 	*q = (struct queue_shown){
 		.to = to,
-		.as_json = as_json,
+		.form = form,
 		.json = json_to(to),
 		.id = id,
 		.now_ms = clock_system.wall(&clock_system).ms,
@@ -250,7 +253,7 @@ queue_show(struct ctl *c, uint64_t id, bool as_json, FILE *to,
 	ctl_about(c, id);
 	status =
 	    ctl_answer(c, send_ctl_show(ctl_chan(c), 1, &show, -1), &v, NULL);
-	if (q->as_json && q->found) {
+	if (q->form == QUEUE_SHOW_JSON && q->found) {
 		if (!q->in_rcpts)
 			json_open(&q->json, "recipients", '[');
 		json_close(&q->json, ']');

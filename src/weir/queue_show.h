@@ -10,10 +10,16 @@
 #include "weir/ctl.h"
 #include "weir/json.h"
 
+enum queue_show_form {
+	QUEUE_SHOW_PEOPLE,
+	QUEUE_SHOW_POSTCAT, /* the same below postcat's title */
+	QUEUE_SHOW_JSON,
+};
+
 struct queue_shown {
 	struct json json;
 	FILE *to;
-	bool as_json;
+	enum queue_show_form form;
 	bool in_rcpts; /* JSON: the array of recipients is open */
 	bool found;
 	bool damaged; /* the envelope did not decode */
@@ -23,5 +29,5 @@ struct queue_shown {
 };
 
 /* Print message id to a stream.  EX_OK or the exit status after a message. */
-int queue_show(struct ctl *c, uint64_t id, bool as_json, FILE *to,
+int queue_show(struct ctl *c, uint64_t id, enum queue_show_form form, FILE *to,
     struct queue_shown *q);

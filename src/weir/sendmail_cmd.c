@@ -60,10 +60,10 @@ cmd_sendmail(struct cli *cli)
 	struct errtext et = { .text = "" };
 	int status;
 
-	if (sendmail_options_parse(cli->argc, cli->argv, &options, &et) != OK) {
-		cli_say(cli, "%s", et.text);
-		return EX_USAGE;
-	}
+	if (cli->argc == 1 && strcmp(cli->argv[0], "--help") == 0)
+		return cli_help(cli);
+	if (sendmail_options_parse(cli->argc, cli->argv, &options, &et) != OK)
+		return cli_usage(cli, "%s", et.text);
 	if (options.conf_path != NULL)
 		cli->conf_path = options.conf_path;
 	switch (options.mode) {

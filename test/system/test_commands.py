@@ -412,6 +412,45 @@ def down(tmp_path):
     return f
 
 
+@pytest.mark.parametrize("args, want", [
+    (("queue", "show"), r"which message\? give one id"),
+    (("queue", "show", "x"), r'"x" is no message id'),
+    (("queue", "show", "1", "2"), r"one id"),
+    (("queue", "cat", "0"), r'"0" is no message id'),
+    (("queue", "hold", "x"), r'"x" is no message id'),
+    (("queue", "hold", "1", "18446744073709551616"), r'"18446744073709551616" is no message id'),
+    (("queue", "list", "word"), r'unexpected word "word"'),
+    (("queue", "list", "--staus=hold"), r"unknown option --staus"),
+    (("queue", "export"), r"which directory"),
+    (("queue", "frob"), r'unknown verb "frob"'),
+    (("postsuper", "-d", "x"), r'"x" is no message id'),
+    (("postsuper", "-d", "1", "nowhere"), r'"nowhere" is no queue'),
+    (("postcat", "-q", "1", "x"), r'"x" is no message id'),
+    (("postqueue", "-i", "x"), r'"x" is no message id'),
+    (("explain", "a@b.example", "c@d.example"), r"one address"),
+    (("sendmail", "--nonsense"), r"unknown option --nonsense"),
+    (("sendmail", "-Z"), r"unknown option -Z"),
+    (("status", "-Z"), r"unknown option -Z"),
+])
+def test_wrong_usage_is_told_before_a_server_is_sought(down, args, want):
+    env = dict(os.environ, WEIR_CONF=str(down))
+    code, out, err = run(*args, env=env)
+    assert code == 64, (code, out, err)
+    assert re.search(want, err) and re.search(r"^usage: ", err, re.M), err
+    assert not re.search(r" $", err, re.M), err
+
+
+def test_every_command_helps():
+    names = re.findall(r"^  (\w+) ", run("help")[1], re.M) + \
+        re.search(r"under their own names:(.*)", run("help")[1]).group(1).split()
+    assert len(names) >= 20
+    for name in names:
+        code, out, err = run(name, "--help")
+        assert code == 0 and out.startswith("usage: ") and err == "", (name, code, err)
+        assert not re.search(r" $", out, re.M), out
+        assert run("help", name)[1] == out
+
+
 @pytest.mark.parametrize("command", [["check"], ["limits", "--plan"], ["reload"], ["run"]])
 def test_what_does_not_fit_into_memory_is_an_error_of_the_file(down, command):
     down.write_text(down.read_text() + "memory_budget = 32M\nconcurrency_incoming = 100000\n")
@@ -426,3 +465,22 @@ def test_reload_refuses_what_could_not_be_started(weir):
     weir.hup()
     weir.wait_log(r'error: .*weir\.conf:\d+: memory_budget: value "32M": ')
     assert weir.count_log(r": reloaded$") == 0
+
+
+def test_messages_without_a_sender_can_be_filtered(mx):
+    with held_server(mx) as w:
+        w.send("ann@far.example")
+        null = w.send("bob@far.example", sender="")
+        for words in ("--from=", "--from=<>"):
+            out = w.weir("queue", "list", "--json", words).out
+            assert [json.loads(l)["queue_id"] for l in out.splitlines()] == [str(null)], words
+
+
+def test_postcat_of_what_is_not_there(weir):
+    r = weir.weir("-q", 999, name="postcat", check=False)
+    assert r.returncode == 65 and r.out == "" and "999" in r.err, (r.returncode, r.out, r.err)
+
+
+def test_a_second_server_says_where_the_first_one_runs(weir):
+    code, out, err = run("run", "-c", weir.conf_path, timeout=30)
+    assert code == 75 and f"{weir.dir}/queue" in out + err, (code, out, err)

@@ -432,7 +432,7 @@ test_refusals(void **state)
 		{ "does not fit",
 		    "memory_budget = 32M\n"
 		    "qmgr_message_active_limit = 1000000\n",
-		    "most of it" },
+		    "lower what needs most" },
 		{ "an address of somebody else", "lmtp_listen = 192.0.2.1:24\n",
 		    "lmtp_listen: cannot listen on 192.0.2.1:24" },
 		{ "a port twice", "lmtp_listen = $smtp_listen\n",
@@ -465,7 +465,7 @@ test_lock(void **state)
 	first_log = log_fd;
 	spawn("", "smtp_listen=");
 	assert_int_equal(wait_end(), 75);
-	assert_int_equal(times("another server runs in this"), 1);
+	assert_int_equal(times("another server runs in queue_directory"), 1);
 
 	kill(first, SIGKILL);
 	assert_int_equal(waitpid(first, NULL, 0), first);

@@ -228,7 +228,10 @@ test_show(void **state)
 		say_end(OK, 1, "");
 		capture_begin();
 		assert_int_equal(
-		    queue_show(client, 7, as_json == 1, stdout, &shown), EX_OK);
+		    queue_show(client, 7,
+			as_json == 1 ? QUEUE_SHOW_JSON : QUEUE_SHOW_PEOPLE,
+			stdout, &shown),
+		    EX_OK);
 		got = capture_end();
 		assert_non_null(strstr(got,
 		    as_json == 1 ? "\"client_name\":\"mail.x.example\","
@@ -259,7 +262,8 @@ test_show_damaged(void **state)
 	assert_int_equal(send_ctl_envelope(ctl_chan(server), 1, &f, -1), OK);
 	say_end(OK, 1, "");
 	capture_begin();
-	assert_int_equal(queue_show(client, 7, true, stdout, &shown), EX_OK);
+	assert_int_equal(queue_show(client, 7, QUEUE_SHOW_JSON, stdout, &shown),
+	    EX_OK);
 	got = capture_end();
 	assert_non_null(
 	    strstr(got, "\"recipients\":[],\"damaged_envelope\":true}\n"));
@@ -341,7 +345,8 @@ test_filter(void **state)
 			.status = "hold,active",
 			.limit = "10" },
 		    CLI_GO },
-		{ "an empty address", { .from = "" }, EX_USAGE },
+		{ "no sender", { .from = "" }, CLI_GO },
+		{ "an empty address", { .to = "" }, EX_USAGE },
 		{ "a bad time", { .age = "2 h" }, EX_USAGE },
 		{ "a bad status", { .status = "hold,gone" }, EX_USAGE },
 		{ "no status", { .status = "," }, EX_USAGE },
