@@ -118,10 +118,13 @@ mem_cost(size_t bytes)
 	return (whole + MALLOC_GRAIN - 1) & ~(size_t)(MALLOC_GRAIN - 1);
 }
 
-void
+unsigned
 mem_fail_after(unsigned n)
 {
+	unsigned left = fail_after;
+
 	fail_after = n;
+	return left;
 }
 
 static bool

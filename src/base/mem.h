@@ -50,8 +50,9 @@ void mem_free(struct acct *a, void *p);
 /* What mem_alloc(bytes) charges, its header included. */
 size_t mem_cost(size_t bytes);
 
-/* Test hook: the n-th allocation from now fails (0: off). */
-void mem_fail_after(unsigned n);
+/* Test hook: the n-th allocation from now fails (0: off).  Returns what was
+ * left of the call before: 0 if that one has failed, or was off. */
+unsigned mem_fail_after(unsigned n);
 
 /*
  * arena: many small allocations that end together.
