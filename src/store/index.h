@@ -83,12 +83,8 @@ MUST_CHECK enum err index_open(struct store *s, struct errtext *et);
 void index_close(struct store *s);
 /* Throw it away and make an empty one. */
 MUST_CHECK enum err index_reset(struct store *s, struct errtext *et);
-/* Bytes of the index as it is (simulator); false: busy, or too big. */
-bool index_snapshot(struct store *s, void *buf, size_t size, size_t *len_out);
 /* Flush here and now; the lane is idle. */
 MUST_CHECK enum err index_flush_now(struct store *s, bool all);
-/* After replay at open: nothing is held; count and bytes of what lives. */
-MUST_CHECK enum err index_settle(struct store *s);
 /* Start a flush when it is time; ms until the next. */
 int64_t index_turn(struct store *s);
 /* In recover.c: build it anew from the log when it is time. */
@@ -96,7 +92,26 @@ int64_t index_rebuild_turn(struct store *s);
 /* Is a flush or query under way? */
 bool index_busy(const struct store *s);
 
-/* ---- in the lane ---- */
+/* ---- the database ----
+ *
+ * index_db.c and index_query.c; the simulator has a simpler one of its own.
+ * Called in the lane, or while it is idle.  An error makes the index
+ * broken.
+ */
+
+/* Open or make it; s->index.reached is what it reflects (segment 0: nothing
+ * that could be used).  ERR_IO, ERR_CONFIG: it cannot be used. */
+MUST_CHECK enum err index_db_open(struct store *s, struct errtext *et);
+void index_db_close(struct store *s);
+/* Remove its files. */
+void index_db_remove(struct store *s);
+/* Write the changes of job_list and job_reached; sets job_gone_bytes and
+ * job_min_first. */
+MUST_CHECK enum err index_db_flush(struct index *ix);
+/* Bytes of the index as it is (simulator); false: busy, or too big. */
+bool index_snapshot(struct store *s, void *buf, size_t size, size_t *len_out);
+/* After replay at open: nothing is held; count and bytes of what lives. */
+MUST_CHECK enum err index_settle(struct store *s);
 
 /* Run one of the row queries; rows have room for limit. */
 MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,

@@ -1,5 +1,5 @@
 /*
- * index_sql: between index.c and index_query.c only.
+ * index_sql: between index_db.c and index_query.c only.
  */
 #pragma once
 
