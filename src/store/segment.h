@@ -28,8 +28,9 @@ enum {
 	SEGMENT_PATH_BYTES = 32,
 	SEGMENT_SPARES_MAX = 16,
 	SEGMENT_FDS_MAX = 128, /* open at once, besides pinned ones */
-	SEGMENT_SLICE_BYTES = 1 << 20,
-	SEGMENT_FIRST_BYTES = 4 << 20, /* of a new spool: a quick start */
+	SEGMENT_SLICE_BYTES = (1 << 20) / STORE_SCALE,
+	SEGMENT_FIRST_BYTES =
+	    (4 << 20) / STORE_SCALE, /* of a new spool: a quick start */
 };
 
 enum segment_kind { SEGMENT_LOG, SEGMENT_SPARE, SEGMENT_NEW };

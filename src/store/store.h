@@ -47,22 +47,28 @@ struct arena;
 struct disk;
 struct store;
 
+/* The simulator builds the store with every size divided by this, so that a
+ * short run reaches each limit (test/sim). */
+#ifndef STORE_SCALE
+#define STORE_SCALE 1
+#endif
+
 enum {
 	/* Most octets of one append of body or recipients. */
-	STORE_PIECE_BYTES_MAX = 65536,
+	STORE_PIECE_BYTES_MAX = 65536 / STORE_SCALE,
 	/* Most pieces of a body; a body's frames that follow one another in
 	 * one batch are one piece.  At the limit, ERR_FULL. */
-	STORE_EXTENTS_MAX = 8192,
+	STORE_EXTENTS_MAX = 8192 / STORE_SCALE,
 	/* Most pieces of recipients that went to disk before the commit. */
 	STORE_RCPT_EXTENTS_MAX = 64,
 	/* Recipients that store_commit takes itself. */
-	STORE_RCPTS_INLINE_BYTES_MAX = 65536,
-	STORE_RCPTS_MAX = 50000, /* of one message */
+	STORE_RCPTS_INLINE_BYTES_MAX = 65536 / STORE_SCALE,
+	STORE_RCPTS_MAX = 50000 / STORE_SCALE, /* of one message */
 	/* One update, encoded (about the sum of its texts). */
-	STORE_UPDATE_BYTES_MAX = 131072,
+	STORE_UPDATE_BYTES_MAX = 131072 / STORE_SCALE,
 	/* So much of a body is verified by store_load; all of it when it is
 	 * moved, and by weir-fsck. */
-	STORE_VERIFY_BYTES_MAX = 1 << 20,
+	STORE_VERIFY_BYTES_MAX = (1 << 20) / STORE_SCALE,
 	STORE_TEXT_BYTES_MAX = 1000, /* longer texts are cut */
 	STORE_RELAY_BYTES_MAX = 400,
 	STORE_DSN_BYTES_MAX = 12,
