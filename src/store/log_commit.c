@@ -122,6 +122,7 @@ log_submit(struct store *s)
 	if (l->want_close && !b->closing)
 		return ERR_AGAIN;
 	log_seal(s);
+	ASSERT(b->base + b->used + END_BYTES <= old->bytes);
 	if (b->closing)
 		seal_end(s);
 	b->sync =

@@ -102,16 +102,18 @@ batch_begin(struct store *s)
 	b->used = record_bytes(CHECKPOINT_BYTES - RECORD_HEADER_BYTES);
 }
 
-/* Bytes that the batch would have with so much more. */
+/* Bytes that the batch would have with so much more, if it were the last of
+ * its segment or if the next one, empty, had to close it. */
 static size_t
 batch_need(const struct store *s, size_t bytes, unsigned entries)
 {
 	const struct log *l = &s->log;
-	size_t need = l->fill->used + 8 + bytes + TABLE_BYTES_MAX;
+	size_t need =
+	    l->fill->used + 8 + bytes + TABLE_BYTES_MAX + CHECKPOINT_BYTES;
 
 	if (l->fill->used == 0)
 		need += CHECKPOINT_BYTES;
-	if (l->entry_count + entries >= TABLE_ENTRIES_MAX)
+	if (l->entry_count + entries > TABLE_ENTRIES_MAX)
 		need += TABLE_BYTES_MAX;
 	return need;
 }
@@ -151,6 +153,8 @@ not_now(struct store *s, enum err e)
 	return e == ERR_NOSPACE ? ERR_NOSPACE : ERR_AGAIN;
 }
 
+static void table_put(struct store *s);
+
 enum err
 log_room(struct store *s, size_t bytes, unsigned entries)
 {
@@ -171,6 +175,10 @@ log_room(struct store *s, size_t bytes, unsigned entries)
 		}
 		if (need <= s->conf.batch_bytes) {
 			batch_begin(s);
+			/* Before the records whose entries it has no room
+			 * for: joined ones lie next to each other. */
+			if (l->entry_count + entries > TABLE_ENTRIES_MAX)
+				table_put(s);
 			return OK;
 		}
 		if (l->flight != NULL)
@@ -316,12 +324,7 @@ log_table_add(struct store *s, const struct log_entry *e)
 
 	if (l->table_void)
 		return;
-	/* The table that was due was cut off with a torn tail. */
-	if (l->entry_count == TABLE_ENTRIES_MAX)
-		table_put(s);
 	table_enter(l, e);
-	if (l->entry_count == TABLE_ENTRIES_MAX)
-		table_put(s);
 }
 
 void
@@ -340,8 +343,8 @@ log_table_found(struct store *s, const struct log_entry *e)
 {
 	struct log *l = &s->log;
 
-	/* A table follows the last entry it has room for; if it does not, it
-	 * was damaged. */
+	/* A table comes before an entry that it has no room for; if it does
+	 * not, it was damaged. */
 	if (l->entry_count == TABLE_ENTRIES_MAX)
 		l->table_void = true;
 	if (!l->table_void)

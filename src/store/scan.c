@@ -87,29 +87,40 @@ scan_record(struct scan *s, uint32_t offset, struct record *r,
 	return OK;
 }
 
+/* The first place in data where a record's magic is, in the second word of
+ * its header: nearly always decisive.  Beyond the last whole header: none. */
+static size_t
+find_magic(struct slice data)
+{
+	const unsigned char *p = (const unsigned char *)data.data;
+	size_t at;
+
+	for (at = 0; at + RECORD_HEADER_BYTES <= data.len; at += 8)
+		if (p[at + 4] == (RECORD_MAGIC & 0xff) &&
+		    p[at + 5] == RECORD_MAGIC >> 8)
+			return at;
+	return at;
+}
+
 bool
 scan_find(struct scan *s, uint32_t offset, uint32_t *offset_out)
 {
-	struct slice data;
+	uint64_t at = (offset + 7) & ~(uint64_t)7;
+	struct slice data, payload;
 	struct record r;
-	struct slice payload;
 
-	for (uint64_t at = (offset + 7) & ~(uint64_t)7; at < s->bytes;
-	     at += 8) {
-		data = window(s, at, RECORD_HEADER_BYTES);
-		/* The magic, in the second word: cheap and nearly always
-		 * decisive. */
-		if (data.len < RECORD_HEADER_BYTES)
-			return false;
-		if ((unsigned char)data.data[4] != (RECORD_MAGIC & 0xff) ||
-		    (unsigned char)data.data[5] != RECORD_MAGIC >> 8)
-			continue;
+	for (;; at += 8) {
+		do {
+			data = window(s, at, RECORD_HEADER_BYTES);
+			if (data.len < RECORD_HEADER_BYTES)
+				return false;
+			at += find_magic(data);
+		} while (at + RECORD_HEADER_BYTES > s->at + s->len);
 		if (scan_record(s, (uint32_t)at, &r, &payload) == OK) {
 			*offset_out = (uint32_t)at;
 			return true;
 		}
 	}
-	return false;
 }
 
 static enum err

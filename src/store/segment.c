@@ -292,7 +292,6 @@ segment_unpin(struct store *s, uint64_t first, uint64_t last, bool open)
 enum err
 segments_init(struct store *s)
 {
-	s->segments.op_fd = s->segments.made_fd = -1;
 	s->segments.make_bytes = s->conf.segment_bytes;
 	s->segments.disk = s->disk;
 	return list_grow(s);

@@ -176,6 +176,7 @@ store_open_parts(const struct store_conf *c, struct store **out,
 	s->disk = c->disk;
 	s->acct = c->acct;
 	s->lock_fd = -1;
+	s->segments.op_fd = s->segments.made_fd = -1;
 	e = alloc_parts(s, et);
 	if (e != OK)
 		free_store(s);
