@@ -1,5 +1,5 @@
 /*
- * simdisk: see simdisk.h.
+ * simdisk: names, descriptors and faults; see simdisk.h.  Files: simfile.c.
  */
 #include "simdisk.h"
 
@@ -8,38 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct page {
-	unsigned refs;
-	unsigned char data[SIM_PAGE_BYTES];
-};
+#include "simfile.h"
 
-/* Pages: NULL is zeros.  dirty: written since the last sync, so that a crash
- * may keep it; a page that differs and is not dirty was lost by a failed
- * sync. */
-struct sim_file {
-	unsigned refs; /* entries, ops, descriptors */
-	bool locked;
-	uint64_t size, safe_size;
-	size_t page_count;
-	struct page **now;
-	struct page **safe;
-	bool *dirty;
-};
-
-static uint64_t
-next_random(struct simdisk *d)
+uint64_t
+simdisk_random(struct simdisk *d, uint64_t n)
 {
 	uint64_t z = d->random += 0x9e3779b97f4a7c15u;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-uint64_t
-simdisk_random(struct simdisk *d, uint64_t n)
-{
-	return next_random(d) % n;
+	return (z ^ z >> 31) % n;
 }
 
 static struct simdisk *
@@ -47,125 +25,6 @@ sim_of(struct disk *d)
 {
 	return (struct simdisk *)(void *)((char *)d -
 					  offsetof(struct simdisk, disk));
-}
-
-/* ---- pages and files ---- */
-
-static void
-page_drop(struct page *p)
-{
-	if (p != NULL && --p->refs == 0)
-		free(p);
-}
-
-static struct page *
-page_ref(struct page *p)
-{
-	if (p != NULL)
-		p->refs++;
-	return p;
-}
-
-static struct page *
-page_new(const struct page *from)
-{
-	struct page *p =
-	    from == NULL ? calloc(1, sizeof(*p)) : malloc(sizeof(*p));
-
-	if (p == NULL)
-		abort();
-	if (from != NULL)
-		memcpy(p->data, from->data, SIM_PAGE_BYTES);
-	p->refs = 1;
-	return p;
-}
-
-static void
-file_drop(struct sim_file *f)
-{
-	if (f == NULL || --f->refs > 0)
-		return;
-	for (size_t i = 0; i < f->page_count; i++) {
-		page_drop(f->now[i]);
-		page_drop(f->safe[i]);
-	}
-	free(f->now);
-	free(f->safe);
-	free(f->dirty);
-	free(f);
-}
-
-static void
-file_grow(struct sim_file *f, uint64_t size)
-{
-	size_t n = (size_t)((size + SIM_PAGE_BYTES - 1) / SIM_PAGE_BYTES);
-	size_t old = f->page_count;
-
-	if (size > f->size)
-		f->size = size;
-	if (n <= old)
-		return;
-	if (n < 256)
-		n = 256;
-	f->now = realloc(f->now, n * sizeof(*f->now));
-	f->safe = realloc(f->safe, n * sizeof(*f->safe));
-	f->dirty = realloc(f->dirty, n * sizeof(*f->dirty));
-	if (f->now == NULL || f->safe == NULL || f->dirty == NULL)
-		abort();
-	for (size_t i = old; i < n; i++) {
-		f->now[i] = f->safe[i] = NULL;
-		f->dirty[i] = false;
-	}
-	f->page_count = n;
-}
-
-static bool
-all_zero(const unsigned char *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
-static void
-page_write(struct sim_file *f, size_t i, size_t at, const unsigned char *from,
-    size_t len)
-{
-	struct page *p = f->now[i];
-
-	f->dirty[i] = true;
-	if (p == NULL && all_zero(from, len))
-		return;
-	if (p == NULL || p->refs > 1) {
-		struct page *mine = page_new(p);
-
-		page_drop(p);
-		f->now[i] = p = mine;
-	}
-	memcpy(p->data + at, from, len);
-}
-
-static void
-file_write(struct sim_file *f, const unsigned char *from, size_t len,
-    uint64_t offset)
-{
-	file_grow(f, offset + len);
-	while (len > 0) {
-		size_t i = (size_t)(offset / SIM_PAGE_BYTES);
-		size_t at = (size_t)(offset % SIM_PAGE_BYTES);
-		size_t n =
-		    SIM_PAGE_BYTES - at < len ? SIM_PAGE_BYTES - at : len;
-
-		page_write(f, i, at, from, n);
-		from += n;
-		offset += n;
-		len -= n;
-	}
-}
-
-static void
-make_safe(struct sim_file *f, size_t i)
-{
-	page_drop(f->safe[i]);
-	f->safe[i] = page_ref(f->now[i]);
 }
 
 /* ---- names ---- */
@@ -192,7 +51,7 @@ set_name(struct sim_entry *list, unsigned *count, const char *name,
 		e = &list[(*count)++];
 		snprintf(e->name, sizeof(e->name), "%s", name);
 	} else {
-		file_drop(e->file);
+		simfile_drop(e->file);
 	}
 	e->file = f;
 }
@@ -204,7 +63,7 @@ unset_name(struct sim_entry *list, unsigned *count, const char *name)
 
 	if (e == NULL)
 		return;
-	file_drop(e->file);
+	simfile_drop(e->file);
 	*e = list[--*count];
 }
 
@@ -217,15 +76,42 @@ apply(struct sim_entry *list, unsigned *count, const struct sim_op *op)
 		set_name(list, count, op->to, op->file);
 }
 
-/* Make the first n pending changes safe. */
-static void
-settle_names(struct simdisk *d, unsigned n)
+/* Did an earlier pending change that was dropped concern the same file or
+ * one of the names?  Then this one cannot have happened. */
+static bool
+depends(const struct simdisk *d, unsigned i, uint32_t dropped)
 {
-	for (unsigned i = 0; i < d->op_count; i++) {
-		if (i < n)
-			apply(d->safe, &d->safe_count, &d->ops[i]);
-		file_drop(d->ops[i].file);
+	const struct sim_op *op = &d->ops[i];
+
+	for (unsigned k = 0; k < i; k++) {
+		const struct sim_op *o = &d->ops[k];
+
+		if (!(dropped & 1u << k))
+			continue;
+		if (o->file == op->file ||
+		    (op->to[0] != '\0' &&
+			(!strcmp(op->to, o->from) || !strcmp(op->to, o->to))))
+			return true;
 	}
+	return false;
+}
+
+/* Make the pending changes safe: all, or some. */
+static void
+settle_names(struct simdisk *d, bool all)
+{
+	unsigned luck = all ? 1 : (unsigned)simdisk_random(d, 3);
+	uint32_t dropped = 0;
+
+	for (unsigned i = 0; i < d->op_count; i++) {
+		if (luck != 1 && (luck == 0 || simdisk_random(d, 2) ||
+				     depends(d, i, dropped)))
+			dropped |= 1u << i;
+		else
+			apply(d->safe, &d->safe_count, &d->ops[i]);
+	}
+	for (unsigned i = 0; i < d->op_count; i++)
+		simfile_drop(d->ops[i].file);
 	d->op_count = 0;
 }
 
@@ -235,7 +121,7 @@ change(struct simdisk *d, const char *from, const char *to, struct sim_file *f)
 	struct sim_op *op;
 
 	if (d->op_count == SIM_OPS_MAX)
-		settle_names(d, d->op_count); /* the journal wrote by itself */
+		settle_names(d, true); /* the journal wrote by itself */
 	op = &d->ops[d->op_count++];
 	snprintf(op->from, sizeof(op->from), "%s", from);
 	snprintf(op->to, sizeof(op->to), "%s", to);
@@ -248,28 +134,54 @@ change(struct simdisk *d, const char *from, const char *to, struct sim_file *f)
 
 /* Every call passes here: is the disk dead, does this one fail? */
 static bool
-fails(struct simdisk *d, uint32_t one_in)
+fails(struct simdisk *d, enum sim_kind kind)
 {
+	uint32_t one_in = kind == SIM_SYNC	      ? d->sync_fail_one_in
+			  : (kind & SIM_CHANGES) != 0 ? d->fail_one_in
+						      : 0;
+
+	if (d->before != NULL && kind & SIM_CHANGES)
+		d->before(d->before_arg);
 	d->call_count++;
+	if (d->trace != NULL && d->call_count < d->trace_count)
+		d->trace[d->call_count] = (unsigned char)kind;
+	errno = EIO;
 	if (!d->dead && d->calls_left > 0 && --d->calls_left == 0)
 		d->dead = true;
-	if (d->dead || (one_in > 0 && simdisk_random(d, one_in) == 0)) {
-		errno = EIO;
+	if (d->dead)
+		return true;
+	if (d->fault.at != 0 && d->call_count >= d->fault.at &&
+	    d->fault.kinds & kind && d->fault.count > 0) {
+		d->fault.count--;
+		errno = d->fault.error;
 		return true;
 	}
-	return false;
+	return one_in > 0 && simdisk_random(d, one_in) == 0;
+}
+
+static int
+take_fd(struct simdisk *d, struct sim_file *f, bool read_only)
+{
+	for (int i = 0; i < SIM_FDS_MAX; i++)
+		if (d->fds[i] == NULL) {
+			d->fds[i] = f;
+			d->fd_read_only[i] = read_only;
+			f->refs++;
+			return i;
+		}
+	errno = EMFILE;
+	return -1;
 }
 
 static int
 sim_open(struct disk *disk, const char *path, unsigned flags)
 {
 	struct simdisk *d = sim_of(disk);
-	struct sim_entry *e;
+	struct sim_entry *e = find(d->now, d->now_count, path);
 	struct sim_file *f;
 
-	if (fails(d, d->fail_one_in))
+	if (fails(d, e == NULL && flags & DISK_CREATE ? SIM_NAME : SIM_LOOK))
 		return -1;
-	e = find(d->now, d->now_count, path);
 	if (e != NULL && flags & DISK_EXCLUSIVE) {
 		errno = EEXIST;
 		return -1;
@@ -278,23 +190,11 @@ sim_open(struct disk *disk, const char *path, unsigned flags)
 		errno = ENOENT;
 		return -1;
 	}
-	if (e == NULL) {
-		f = calloc(1, sizeof(*f));
-		if (f == NULL)
-			abort();
-		change(d, "", path, f);
-	} else {
-		f = e->file;
-	}
-	for (int i = 0; i < SIM_FDS_MAX; i++)
-		if (d->fds[i] == NULL) {
-			d->fds[i] = f;
-			d->fd_read_only[i] = flags & DISK_READ;
-			f->refs++;
-			return i;
-		}
-	errno = EMFILE;
-	return -1;
+	if (e != NULL)
+		return take_fd(d, e->file, flags & DISK_READ);
+	f = simfile_new();
+	change(d, "", path, f);
+	return take_fd(d, f, false);
 }
 
 static void
@@ -305,7 +205,7 @@ sim_close(struct disk *disk, int fd)
 	if (d->fds[fd] == NULL)
 		abort();
 	d->fds[fd]->locked = false;
-	file_drop(d->fds[fd]);
+	simfile_drop(d->fds[fd]);
 	d->fds[fd] = NULL;
 }
 
@@ -314,28 +214,16 @@ sim_pread(struct disk *disk, int fd, void *buf, size_t len, uint64_t offset)
 {
 	struct simdisk *d = sim_of(disk);
 	struct sim_file *f = d->fds[fd];
-	unsigned char *to = buf;
-	size_t left;
 
-	if (fails(d, 0))
+	if (fails(d, SIM_READ))
 		return -1;
 	if (offset >= f->size)
 		return 0;
 	if (len > f->size - offset)
 		len = (size_t)(f->size - offset);
-	for (left = len; left > 0;) {
-		size_t i = (size_t)(offset / SIM_PAGE_BYTES);
-		size_t at = (size_t)(offset % SIM_PAGE_BYTES);
-		size_t n =
-		    SIM_PAGE_BYTES - at < left ? SIM_PAGE_BYTES - at : left;
-
-		if (f->now[i] == NULL)
-			memset(to, 0, n);
-		else
-			memcpy(to, f->now[i]->data + at, n);
-		to += n;
-		offset += n;
-		left -= n;
+	if (!simfile_read(f, buf, len, offset)) {
+		errno = EIO;
+		return -1;
 	}
 	return (ssize_t)len;
 }
@@ -360,13 +248,16 @@ sim_pwritev(struct disk *disk, int fd, const struct iovec *iov, int iov_count,
 
 	if (d->fd_read_only[fd])
 		abort();
-	if (fails(d, d->fail_one_in)) {
+	if (fails(d, SIM_WRITE)) {
+		int error = errno;
+
 		/* Some of it may have been written. */
-		if (simdisk_random(d, 2) && iov_count > 0 &&
+		if (simdisk_random(d, 2) && iov_count > 0 && !d->dead &&
 		    offset + iov[0].iov_len <= f->size)
-			file_write(f, iov[0].iov_base,
+			simfile_write(f, iov[0].iov_base,
 			    (size_t)simdisk_random(d, iov[0].iov_len + 1),
 			    offset);
+		errno = error;
 		return -1;
 	}
 	for (int i = 0; i < iov_count; i++) {
@@ -381,10 +272,10 @@ sim_pwritev(struct disk *disk, int fd, const struct iovec *iov, int iov_count,
 		/* A short write now and then. */
 		if (len > 1 && simdisk_random(d, 16) == 0) {
 			len = 1 + (size_t)simdisk_random(d, len - 1);
-			file_write(f, iov[i].iov_base, len, offset);
+			simfile_write(f, iov[i].iov_base, len, offset);
 			return total + (ssize_t)len;
 		}
-		file_write(f, iov[i].iov_base, len, offset);
+		simfile_write(f, iov[i].iov_base, len, offset);
 		offset += len;
 		total += (ssize_t)len;
 	}
@@ -395,22 +286,14 @@ static int
 sim_datasync(struct disk *disk, int fd)
 {
 	struct simdisk *d = sim_of(disk);
-	struct sim_file *f = d->fds[fd];
-	bool bad = fails(d, d->sync_fail_one_in);
+	bool bad = fails(d, SIM_SYNC);
+	int error = errno;
 
 	if (d->dead)
 		return -1;
-	d->sync_count++;
-	for (size_t i = 0; i < f->page_count; i++) {
-		if (!f->dirty[i])
-			continue;
-		f->dirty[i] = false;
-		/* After a failure the pages are clean, and some are lost. */
-		if (!bad || simdisk_random(d, 2))
-			make_safe(f, i);
-	}
-	if (!bad)
-		f->safe_size = f->size;
+	/* After a failure the pages are clean, and some are lost. */
+	simfile_sync(d->fds[fd], bad ? d : NULL);
+	errno = error;
 	return bad ? -1 : 0;
 }
 
@@ -420,19 +303,18 @@ sim_dirsync(struct disk *disk, const char *path)
 	struct simdisk *d = sim_of(disk);
 
 	(void)path; /* one journal for all directories */
-	if (fails(d, d->sync_fail_one_in))
+	if (fails(d, SIM_SYNC))
 		return -1;
-	settle_names(d, d->op_count);
+	settle_names(d, true);
 	return 0;
 }
 
 static int
-sim_rename(struct disk *disk, const char *from, const char *to)
+rename_or_unlink(struct simdisk *d, const char *from, const char *to)
 {
-	struct simdisk *d = sim_of(disk);
 	struct sim_entry *e;
 
-	if (fails(d, d->fail_one_in))
+	if (fails(d, SIM_NAME))
 		return -1;
 	e = find(d->now, d->now_count, from);
 	if (e == NULL) {
@@ -444,27 +326,22 @@ sim_rename(struct disk *disk, const char *from, const char *to)
 }
 
 static int
+sim_rename(struct disk *disk, const char *from, const char *to)
+{
+	return rename_or_unlink(sim_of(disk), from, to);
+}
+
+static int
 sim_unlink(struct disk *disk, const char *path)
 {
-	struct simdisk *d = sim_of(disk);
-	struct sim_entry *e;
-
-	if (fails(d, d->fail_one_in))
-		return -1;
-	e = find(d->now, d->now_count, path);
-	if (e == NULL) {
-		errno = ENOENT;
-		return -1;
-	}
-	change(d, path, "", e->file);
-	return 0;
+	return rename_or_unlink(sim_of(disk), path, "");
 }
 
 static int
 sim_mkdir(struct disk *disk, const char *path)
 {
 	(void)path;
-	return fails(sim_of(disk), 0) ? -1 : 0;
+	return fails(sim_of(disk), SIM_NAME) ? -1 : 0;
 }
 
 static int
@@ -472,7 +349,7 @@ sim_size(struct disk *disk, int fd, uint64_t *size_out)
 {
 	struct simdisk *d = sim_of(disk);
 
-	if (fails(d, 0))
+	if (fails(d, SIM_LOOK))
 		return -1;
 	*size_out = d->fds[fd]->size;
 	return 0;
@@ -487,7 +364,7 @@ sim_list(struct disk *disk, const char *path,
 	char names[SIM_FILES_MAX][64];
 	unsigned count = 0;
 
-	if (fails(d, 0))
+	if (fails(d, SIM_LOOK))
 		return -1;
 	for (unsigned i = 0; i < d->now_count; i++)
 		if (!strncmp(d->now[i].name, path, len) &&
@@ -516,7 +393,7 @@ sim_lock(struct disk *disk, int fd)
 {
 	struct simdisk *d = sim_of(disk);
 
-	if (fails(d, 0))
+	if (fails(d, SIM_LOOK))
 		return -1;
 	if (d->fds[fd]->locked) {
 		errno = EAGAIN;
@@ -561,73 +438,81 @@ close_all(struct simdisk *d)
 			sim_close(&d->disk, i);
 }
 
+static void
+drop_names(struct sim_entry *list, unsigned *count)
+{
+	for (unsigned i = 0; i < *count; i++)
+		simfile_drop(list[i].file);
+	*count = 0;
+}
+
 void
 simdisk_fini(struct simdisk *d)
 {
 	close_all(d);
-	settle_names(d, 0);
-	for (unsigned i = 0; i < d->now_count; i++)
-		file_drop(d->now[i].file);
-	for (unsigned i = 0; i < d->safe_count; i++)
-		file_drop(d->safe[i].file);
+	settle_names(d, true);
+	drop_names(d->now, &d->now_count);
+	drop_names(d->safe, &d->safe_count);
 	memset(d, 0, sizeof(*d));
-}
-
-/* What the power failure leaves of a page that was not synced: luck 0
- * nothing, 1 all, 2 each sector by chance. */
-static void
-tear_page(struct simdisk *d, struct sim_file *f, size_t i, unsigned luck)
-{
-	struct page *old = f->safe[i], *p;
-
-	if (luck == 0 || f->now[i] == NULL)
-		return;
-	if (luck == 1) {
-		make_safe(f, i);
-		return;
-	}
-	p = page_new(old);
-	for (size_t at = 0; at < SIM_PAGE_BYTES; at += SIM_SECTOR_BYTES)
-		if (simdisk_random(d, 2))
-			memcpy(p->data + at, f->now[i]->data + at,
-			    SIM_SECTOR_BYTES);
-	page_drop(old);
-	f->safe[i] = p;
-}
-
-static void
-crash_file(struct simdisk *d, struct sim_file *f)
-{
-	unsigned luck = (unsigned)simdisk_random(d, 3);
-
-	for (size_t i = 0; i < f->page_count; i++) {
-		if (f->dirty[i])
-			tear_page(d, f, i,
-			    luck == 2 ? (unsigned)simdisk_random(d, 3) : luck);
-		f->dirty[i] = false;
-		page_drop(f->now[i]);
-		f->now[i] = page_ref(f->safe[i]);
-	}
-	if (luck > 0 && simdisk_random(d, 2))
-		f->safe_size = f->size;
-	f->size = f->safe_size;
 }
 
 void
 simdisk_crash(struct simdisk *d)
 {
 	close_all(d);
-	settle_names(d, (unsigned)simdisk_random(d, d->op_count + 1));
-	for (unsigned i = 0; i < d->now_count; i++)
-		file_drop(d->now[i].file);
-	d->now_count = 0;
+	settle_names(d, false);
+	drop_names(d->now, &d->now_count);
 	for (unsigned i = 0; i < d->safe_count; i++) {
 		set_name(d->now, &d->now_count, d->safe[i].name,
 		    d->safe[i].file);
-		crash_file(d, d->safe[i].file);
+		simfile_crash(d->safe[i].file, d);
 	}
 	d->dead = false;
 	d->calls_left = 0;
+}
+
+static struct sim_file *
+twin_of(struct sim_file *f)
+{
+	if (f->twin == NULL)
+		f->twin = simfile_copy(f);
+	f->twin->refs++;
+	return f->twin;
+}
+
+static void
+clone_names(struct sim_entry *to, const struct sim_entry *from, unsigned count)
+{
+	memcpy(to, from, count * sizeof(*from));
+	for (unsigned i = 0; i < count; i++)
+		to[i].file = twin_of(from[i].file);
+}
+
+static void
+forget_twins(const struct simdisk *d)
+{
+	for (unsigned i = 0; i < d->now_count; i++)
+		d->now[i].file->twin = NULL;
+	for (unsigned i = 0; i < d->safe_count; i++)
+		d->safe[i].file->twin = NULL;
+	for (unsigned i = 0; i < d->op_count; i++)
+		d->ops[i].file->twin = NULL;
+}
+
+void
+simdisk_clone(struct simdisk *to, const struct simdisk *from, uint64_t seed)
+{
+	simdisk_init(to, seed);
+	to->capacity_bytes = from->capacity_bytes;
+	clone_names(to->now, from->now, from->now_count);
+	clone_names(to->safe, from->safe, from->safe_count);
+	memcpy(to->ops, from->ops, from->op_count * sizeof(*from->ops));
+	for (unsigned i = 0; i < from->op_count; i++)
+		to->ops[i].file = twin_of(from->ops[i].file);
+	to->now_count = from->now_count;
+	to->safe_count = from->safe_count;
+	to->op_count = from->op_count;
+	forget_twins(from);
 }
 
 bool
@@ -638,11 +523,15 @@ simdisk_poke(struct simdisk *d, const char *path, uint64_t offset,
 
 	if (e == NULL || offset + len > e->file->size)
 		return false;
-	file_write(e->file, bytes, len, offset);
-	for (size_t i = 0; i < e->file->page_count; i++) {
-		if (e->file->dirty[i])
-			make_safe(e->file, i);
-		e->file->dirty[i] = false;
-	}
+	simfile_write(e->file, bytes, len, offset);
+	simfile_sync(e->file, NULL);
 	return true;
+}
+
+bool
+simdisk_spoil(struct simdisk *d, const char *path, uint64_t offset)
+{
+	struct sim_entry *e = find(d->now, d->now_count, path);
+
+	return e != NULL && simfile_spoil(e->file, offset);
 }
