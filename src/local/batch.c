@@ -2,15 +2,13 @@
  * batch: deliveries of a worker, written first, then synced together.
  *
  * Happy path, Maildir: read the first piece of the body, see that the message
- * does not loop, open the Maildir (shared with others of the batch), write
- * the file; at the commit sync the files at the same time, rename them, sync
- * each new/ once, report all results in one packet.  While that runs, further
- * requests gather in the channel and become the next batch.
+ * does not loop, open the Maildir (shared with others of the group), write
+ * the file; at the commit the group goes to the syncer (group.c), and what
+ * comes meanwhile is written into the other group, the next commit.
  *
  * Failure modes: a fault of one delivery is its own result, its body is still
- * read to the end, since the next one's follows in the same pipe.  A failed
- * sync of new/ defers every message that was renamed into it.  A body that
- * ends early means that weir-local died: the queue will send everything
+ * read to the end, since the next one's follows in the same pipe.  A body
+ * that ends early means that weir-local died: the queue will send everything
  * again, so nothing is published any more.
  */
 #include "local/batch.h"
@@ -22,40 +20,19 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "local/group.h"
 #include "local/header.h"
 #include "local/maildir.h"
 #include "local/mbox.h"
 #include "local/sink.h"
-#include "local/syncer.h"
 
-enum {
-	DIRS_MAX = 32, /* Maildirs open in one batch */
-	BODY_BUFFER_BYTES = 64 * 1024,
-};
-
-enum slot_state { SLOT_DONE, SLOT_WRITTEN, SLOT_PUBLISHED };
-
-struct slot {
-	uint32_t tag;
-	enum slot_state state;
-	struct outcome outcome; /* of SLOT_DONE */
-	struct maildir_file file;
-};
-
-/* A Maildir of this batch, by the request that named it. */
-struct dir {
-	struct maildir maildir;
-	char base[PATH_BYTES_MAX + 1];
-	char path[PATH_BYTES_MAX + 1];
-	uint8_t flags;
-};
+enum { BODY_BUFFER_BYTES = 64 * 1024 };
 
 struct batch {
 	const struct batch_io *io;
-	unsigned slot_count;
-	unsigned dir_count;
-	struct slot slots[WORKER_REQUESTS_MAX];
-	struct dir dirs[DIRS_MAX];
+	struct group groups[2];
+	struct group *fill;   /* takes deliveries */
+	struct group *flight; /* becomes durable; NULL: none */
 	struct sink sink;
 	struct loop_scan scan;
 	char body[BODY_BUFFER_BYTES];
@@ -68,20 +45,29 @@ struct batch *
 batch_init(const struct batch_io *io)
 {
 	the_batch.io = io;
-	the_batch.slot_count = the_batch.dir_count = 0;
+	the_batch.fill = &the_batch.groups[0];
+	the_batch.flight = NULL;
+	group_clear(&the_batch.groups[0]);
+	group_clear(&the_batch.groups[1]);
 	return &the_batch;
 }
 
 unsigned
 batch_count(const struct batch *b)
 {
-	return b->slot_count;
+	return b->fill->slot_count;
 }
 
 bool
 batch_full(const struct batch *b)
 {
-	return b->slot_count == WORKER_REQUESTS_MAX;
+	return b->fill->slot_count == GROUP_SLOTS_MAX;
+}
+
+bool
+batch_syncing(const struct batch *b)
+{
+	return b->flight != NULL;
 }
 
 /* ---- the body ---- */
@@ -170,31 +156,17 @@ path_flags(const struct request *q)
 	return flags;
 }
 
-static struct dir *
-find_dir(struct batch *b, const struct request *q)
+static struct group_dir *
+open_dir(struct group *g, const struct request *q, struct outcome *o)
 {
-	unsigned i;
-
-	for (i = 0; i < b->dir_count; i++)
-		if (b->dirs[i].flags == q->flags &&
-		    slice_eq(slice_str(b->dirs[i].path), q->path) &&
-		    slice_eq(slice_str(b->dirs[i].base), q->base))
-			return &b->dirs[i];
-	return NULL;
-}
-
-static struct dir *
-open_dir(struct batch *b, const struct request *q, struct outcome *o)
-{
-	struct dir *d = find_dir(b, q);
+	struct group_dir *d = group_find_dir(g, q);
 	int base_fd;
 	bool opened;
 
 	if (d != NULL)
 		return d;
-	if (b->dir_count == DIRS_MAX)
-		batch_commit(b);
-	d = &b->dirs[b->dir_count];
+	ASSERT(g->dir_count < GROUP_DIRS_MAX);
+	d = &g->dirs[g->dir_count];
 	if (!slice_copy(q->base, d->base, sizeof(d->base)) ||
 	    !slice_copy(q->path, d->path, sizeof(d->path))) {
 		outcome_set(o, JOB_DEFERRED, "4.3.5", "mailbox is no path");
@@ -207,28 +179,16 @@ open_dir(struct batch *b, const struct request *q, struct outcome *o)
 	close(base_fd);
 	if (!opened)
 		return NULL;
-	b->dir_count++;
+	g->dir_count++;
 	return d;
 }
 
 /* ---- one message ---- */
 
-static struct slot *
-slot_new(struct batch *b, uint32_t tag)
-{
-	struct slot *s;
-
-	ASSERT(b->slot_count < WORKER_REQUESTS_MAX);
-	s = &b->slots[b->slot_count++];
-	s->tag = tag;
-	s->state = SLOT_DONE;
-	return s;
-}
-
 static void
 report_one(struct batch *b, uint32_t tag, const struct outcome *o)
 {
-	slot_new(b, tag)->outcome = *o;
+	group_slot(b->fill, tag)->outcome = *o;
 }
 
 static bool
@@ -271,7 +231,7 @@ to_maildir(struct batch *b, const struct request *q, struct body *y,
     struct slice piece)
 {
 	struct outcome o;
-	struct dir *d = open_dir(b, q, &o);
+	struct group_dir *d = open_dir(b->fill, q, &o);
 	struct maildir_file file;
 	struct slot *s;
 
@@ -288,7 +248,7 @@ to_maildir(struct batch *b, const struct request *q, struct body *y,
 		goto discard;
 	}
 	maildir_written(&file);
-	s = slot_new(b, q->tag);
+	s = group_slot(b->fill, q->tag);
 	s->state = SLOT_WRITTEN;
 	s->file = file;
 	return;
@@ -340,7 +300,7 @@ batch_deliver(struct batch *b, const struct request *q)
 	ASSERT(!batch_full(b));
 	/* The locks of an mbox may make us wait; results must not. */
 	if (q->kind == MAILBOX_MBOX)
-		batch_commit(b);
+		batch_finish(b);
 	loop_scan_init(&b->scan, q->address);
 	piece = body_next(&y);
 	if (y.broken)
@@ -359,127 +319,73 @@ batch_deliver(struct batch *b, const struct request *q)
 
 /* ---- together ---- */
 
-/* All files at once, so that the file system commits once for them. */
-static void
-sync_files(struct batch *b)
+void
+batch_tell(struct batch *b)
 {
-	struct sync_item items[WORKER_REQUESTS_MAX];
-	struct slot *s, *of[WORKER_REQUESTS_MAX];
-	unsigned count = 0, i;
+	struct wr w = wr_of(b->results, sizeof(b->results));
+	struct group *g = b->fill;
 
-	for (i = 0; i < b->slot_count; i++) {
-		s = &b->slots[i];
-		if (s->state != SLOT_WRITTEN)
-			continue;
-		of[count] = s;
-		items[count].fd = s->file.fd;
-		count++;
-	}
-	syncer_run(items, count);
-	for (i = 0; i < count; i++)
-		if (!maildir_synced(&of[i]->file, items[i].errnum,
-			&of[i]->outcome))
-			of[i]->state = SLOT_DONE;
+	for (; g->told_count < g->slot_count; g->told_count++)
+		if (g->slots[g->told_count].state == SLOT_WRITTEN)
+			result_put_written(&w, g->slots[g->told_count].tag);
+	ASSERT(!w.full);
+	if (w.len > 0)
+		b->io->report(b->io->arg, wr_done(&w));
 }
 
 static void
-publish_files(struct batch *b)
-{
-	struct slot *s;
-	unsigned i;
-
-	for (i = 0; i < b->slot_count; i++) {
-		s = &b->slots[i];
-		if (s->state != SLOT_WRITTEN)
-			continue;
-		s->state = maildir_publish(&s->file, &s->outcome)
-			       ? SLOT_PUBLISHED
-			       : SLOT_DONE;
-	}
-}
-
-/* The results of all that were renamed into one Maildir. */
-static void
-settle(struct batch *b, struct maildir *m, int errnum)
-{
-	struct outcome o;
-	struct slot *s;
-	unsigned i;
-	bool synced = maildir_new_synced(m, errnum, &o);
-
-	if (synced)
-		outcome_set(&o, JOB_SENT, "2.0.0", "delivered to maildir");
-	for (i = 0; i < b->slot_count; i++) {
-		s = &b->slots[i];
-		if (s->state != SLOT_PUBLISHED || s->file.dir != m)
-			continue;
-		if (!synced)
-			maildir_withdraw(&s->file);
-		s->outcome = o;
-		s->state = SLOT_DONE;
-	}
-}
-
-static void
-sync_dirs(struct batch *b)
-{
-	struct sync_item items[DIRS_MAX];
-	struct maildir *of[DIRS_MAX];
-	unsigned count = 0, i;
-
-	for (i = 0; i < b->dir_count; i++) {
-		if (!b->dirs[i].maildir.new_dirty)
-			continue;
-		of[count] = &b->dirs[i].maildir;
-		items[count].fd = of[count]->new_fd;
-		count++;
-	}
-	syncer_run(items, count);
-	for (i = 0; i < count; i++)
-		settle(b, of[i], items[i].errnum);
-}
-
-static void
-report_all(struct batch *b)
+report_all(struct batch *b, const struct group *g)
 {
 	struct wr w = wr_of(b->results, sizeof(b->results));
 	unsigned i;
 
-	for (i = 0; i < b->slot_count; i++) {
-		ASSERT(b->slots[i].state == SLOT_DONE);
-		result_put(&w, b->slots[i].tag, &b->slots[i].outcome);
+	for (i = 0; i < g->slot_count; i++) {
+		ASSERT(g->slots[i].state == SLOT_DONE);
+		result_put(&w, g->slots[i].tag, &g->slots[i].outcome);
 	}
 	ASSERT(!w.full);
 	b->io->report(b->io->arg, wr_done(&w));
 }
 
-static void
-close_dirs(struct batch *b)
+void
+batch_step(struct batch *b)
 {
-	while (b->dir_count > 0)
-		maildir_close(&b->dirs[--b->dir_count].maildir);
-	b->slot_count = 0;
+	while (b->flight != NULL && !syncer_busy()) {
+		if (!group_step(b->flight))
+			continue;
+		report_all(b, b->flight);
+		group_clear(b->flight);
+		b->flight = NULL;
+	}
 }
 
 void
 batch_commit(struct batch *b)
 {
-	if (b->slot_count > 0) {
-		sync_files(b);
-		publish_files(b);
-		sync_dirs(b);
-		report_all(b);
+	if (b->flight != NULL || b->fill->slot_count == 0)
+		return;
+	b->flight = b->fill;
+	b->fill = b->fill == &b->groups[0] ? &b->groups[1] : &b->groups[0];
+	group_begin(b->flight);
+	batch_step(b);
+}
+
+void
+batch_finish(struct batch *b)
+{
+	while (b->flight != NULL || b->fill->slot_count > 0) {
+		batch_commit(b);
+		syncer_wait();
+		batch_step(b);
 	}
-	close_dirs(b);
 }
 
 void
 batch_abandon(struct batch *b)
 {
-	unsigned i;
-
-	for (i = 0; i < b->slot_count; i++)
-		if (b->slots[i].state == SLOT_WRITTEN)
-			maildir_discard(&b->slots[i].file);
-	close_dirs(b);
+	syncer_wait();
+	if (b->flight != NULL)
+		group_abandon(b->flight);
+	b->flight = NULL;
+	group_abandon(b->fill);
 }

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,8 @@
 #include "local/maildir.h"
 #include "local/syncer.h"
 
-/* A batch has three for each delivery: its file, tmp/ and new/. */
-enum { DESCRIPTORS_MAX = 128 };
+/* Each delivery may have three open: its file, tmp/ and new/. */
+enum { DESCRIPTORS_MAX = 3 * WORKER_REQUESTS_MAX + 16 };
 
 _Noreturn static void
 die(const char *what)
@@ -126,18 +127,19 @@ report(void *arg, struct slice results)
 	/* weir-local is gone: the next receive sees it too. */
 }
 
-/* The next request, waiting for it unless something is to be committed.
- * Empty: none now; broken: weir-local is gone or sent nonsense. */
+/* The next request; waits for it when nothing else is to be done.  Empty:
+ * none now; broken: weir-local is gone or sent nonsense. */
 static bool
 next_request(struct batch *b, struct request *q, bool *broken_out)
 {
 	static char packet[REQUEST_BYTES_MAX];
+	bool idle = batch_count(b) == 0 && !batch_syncing(b);
 	struct rd r;
 	ssize_t n;
 
 	do
 		n = recv(WORKER_CHANNEL_FD, packet, sizeof(packet),
-		    batch_count(b) > 0 ? MSG_DONTWAIT : 0);
+		    idle ? 0 : MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	*broken_out = n == 0 || (n < 0 && errno != EAGAIN);
 	if (n <= 0)
@@ -149,6 +151,21 @@ next_request(struct batch *b, struct request *q, bool *broken_out)
 	return false;
 }
 
+/* Until the commit can go on, or, with room for it, a request comes. */
+static void
+wait_for_some(struct batch *b)
+{
+	struct pollfd p[2] = {
+		{ .fd = syncer_fd(), .events = POLLIN },
+		{ .fd = batch_full(b) ? -1 : WORKER_CHANNEL_FD,
+		    .events = POLLIN },
+	};
+
+	if (batch_syncing(b))
+		(void)poll(p, ARRAY_LEN(p), -1);
+	batch_step(b);
+}
+
 static void
 serve(struct batch *b)
 {
@@ -156,12 +173,15 @@ serve(struct batch *b)
 	bool broken = false;
 
 	while (!broken) {
-		if (batch_full(b) || !next_request(b, &q, &broken)) {
-			if (!broken)
-				batch_commit(b);
+		if (!batch_full(b) && next_request(b, &q, &broken)) {
+			broken = !batch_deliver(b, &q);
 			continue;
 		}
-		broken = !batch_deliver(b, &q);
+		if (broken)
+			break;
+		batch_tell(b);
+		batch_commit(b);
+		wait_for_some(b);
 	}
 	batch_abandon(b);
 }

@@ -196,6 +196,29 @@ job_over(struct job *j)
 	answer_all(j->jobs);
 }
 
+/* The queue need not keep a slot for a job that waits for the disk alone. */
+static void
+tell_written(struct job *j)
+{
+	struct fr_job_written f = { 0 };
+
+	if (j->told || j->open_count == 0 || j->written_count < j->open_count)
+		return;
+	/* A full channel: it keeps the slot until the job is over. */
+	j->told = true;
+	(void)!send_job_written(j->jobs->queue, j->tag, &f, -1);
+}
+
+static void
+on_written(void *arg, struct delivery *d)
+{
+	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
+
+	(void)arg;
+	j->written_count++;
+	tell_written(j);
+}
+
 static void
 on_done(void *arg, struct delivery *d)
 {
@@ -203,8 +226,11 @@ on_done(void *arg, struct delivery *d)
 
 	(void)arg;
 	ASSERT(j->open_count > 0);
+	j->written_count -= d->written;
 	if (--j->open_count == 0)
 		job_over(j);
+	else
+		tell_written(j);
 }
 
 /* ---- from job to deliveries ---- */
@@ -459,7 +485,7 @@ jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
 	list_init(&js->answers);
 	segments_init(&js->segments, a);
 	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
-	js->events = (struct workers_events){ on_done, js };
+	js->events = (struct workers_events){ on_done, on_written, js };
 	e = hash_init(&js->by_tag, a, BUCKETS);
 	if (e == OK)
 		e = workers_new(loop, a, program,

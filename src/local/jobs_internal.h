@@ -50,6 +50,8 @@ struct job {
 	struct rcpt_piece *rcpts, **rcpts_end;
 	uint32_t extent_count, rcpt_count;
 	uint32_t open_count;	    /* deliveries that are not over */
+	uint32_t written_count;	    /* of these, that wait for the disk */
+	bool told;		    /* JOB_WRITTEN was sent */
 	struct extent *all_extents; /* contiguous */
 	struct envelope envelope;
 	struct slice transport;

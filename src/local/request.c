@@ -63,6 +63,15 @@ result_put(struct wr *w, uint32_t tag, const struct outcome *o)
 	wr_str(w, slice_str(o->text), sizeof(o->text));
 }
 
+void
+result_put_written(struct wr *w, uint32_t tag)
+{
+	wr_u32(w, tag);
+	wr_u8(w, RESULT_WRITTEN);
+	wr_str(w, SLICE_NONE, 0);
+	wr_str(w, SLICE_NONE, 0);
+}
+
 bool
 result_get(struct rd *r, struct result *result)
 {
@@ -70,5 +79,5 @@ result_get(struct rd *r, struct result *result)
 	result->status = rd_u8(r);
 	result->dsn = rd_str(r, sizeof(((struct outcome *)0)->dsn) - 1);
 	result->text = rd_str(r, OUTCOME_TEXT_BYTES - 1);
-	return !r->bad && result->status < JOB_STATUS_COUNT;
+	return !r->bad && result->status <= RESULT_WRITTEN;
 }

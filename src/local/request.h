@@ -4,8 +4,9 @@
  * One SOCK_SEQPACKET pair and one pipe for each worker.  weir-local sends
  * requests, one in a packet, and after (never before) each request its body
  * through the pipe, in the same order, exactly body_bytes of it.  The worker
- * answers with packets that hold one or more results.  When weir-local
- * closes its ends the worker exits.
+ * answers with packets that hold one or more results; before it, it may say
+ * of a request that it is written and waits only for the disk.  When
+ * weir-local closes its ends the worker exits.
  */
 #pragma once
 
@@ -23,10 +24,15 @@ enum {
 	/* Descriptors of a worker. */
 	WORKER_CHANNEL_FD = 0,
 	WORKER_BODY_FD = 1,
-	/* Requests that a worker may have at once: its largest batch. */
-	WORKER_REQUESTS_MAX = 32,
+	/* Deliveries that a worker syncs together. */
+	WORKER_GROUP_MAX = 32,
+	/* Requests that a worker may have at once: while one group is synced
+	 * the next one is written. */
+	WORKER_REQUESTS_MAX = 2 * WORKER_GROUP_MAX,
 	REQUEST_BYTES_MAX = 8192,
-	RESULTS_BYTES_MAX = WORKER_REQUESTS_MAX * (OUTCOME_TEXT_BYTES + 32),
+	RESULTS_BYTES_MAX = WORKER_GROUP_MAX * (OUTCOME_TEXT_BYTES + 32),
+	/* In place of an enum job_status: no result yet, but written. */
+	RESULT_WRITTEN = JOB_STATUS_COUNT,
 };
 
 enum mailbox_kind { MAILBOX_MAILDIR, MAILBOX_MBOX, MAILBOX_KINDS };
@@ -54,7 +60,7 @@ struct request {
 
 struct result {
 	uint32_t tag;
-	uint8_t status; /* enum job_status */
+	uint8_t status; /* enum job_status, or RESULT_WRITTEN */
 	struct slice dsn;
 	struct slice text;
 };
@@ -64,4 +70,6 @@ void request_put(struct wr *w, const struct request *q);
 /* False when malformed or out of bounds; slices are borrowed. */
 bool request_get(struct rd *r, struct request *q);
 void result_put(struct wr *w, uint32_t tag, const struct outcome *o);
+/* Not the result, but that only the disk is waited for. */
+void result_put_written(struct wr *w, uint32_t tag);
 bool result_get(struct rd *r, struct result *result);

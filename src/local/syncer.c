@@ -1,9 +1,9 @@
 /*
  * syncer: threads that wait in fsync.
  *
- * Happy path: syncer_run publishes the items and wakes as many threads as
- * there are items besides its own; each, and the caller too, takes the next
- * item until none is left; the last one over wakes the caller.
+ * Happy path: syncer_begin publishes the items and wakes as many threads as
+ * there are items; each takes the next item until none is left; the last one
+ * over ends the run and makes the descriptor readable.
  *
  * Failure modes: an fsync that fails is noted with its item; a thread that
  * could not be started is not missed.
@@ -12,8 +12,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -23,8 +23,10 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t over = PTHREAD_COND_INITIALIZER;
 
 static unsigned thread_count;
+static int over_fd = -1;
+static bool running; /* of the caller's thread alone */
 
-/* What is being synced; guarded by lock. */
+/* The run; guarded by lock. */
 static struct sync_item *items;
 static unsigned item_count, item_next, open_count;
 
@@ -46,8 +48,10 @@ work(void)
 		pthread_mutex_unlock(&lock);
 		sync_one(i);
 		pthread_mutex_lock(&lock);
-		if (--open_count == 0)
-			pthread_cond_signal(&over);
+		if (--open_count > 0)
+			continue;
+		(void)eventfd_write(over_fd, 1);
+		pthread_cond_signal(&over);
 	}
 }
 
@@ -69,7 +73,10 @@ syncer_start(void)
 	pthread_attr_t attr;
 	pthread_t thread;
 
-	ASSERT(thread_count == 0);
+	ASSERT(over_fd < 0);
+	over_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (over_fd < 0)
+		return;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, SYNCER_STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -79,25 +86,54 @@ syncer_start(void)
 	pthread_attr_destroy(&attr);
 }
 
+int
+syncer_fd(void)
+{
+	return over_fd;
+}
+
 void
-syncer_run(struct sync_item *list, unsigned count)
+syncer_begin(struct sync_item *list, unsigned count)
 {
 	unsigned i;
 
-	if (thread_count == 0 || count < 2) {
+	ASSERT(!running);
+	if (thread_count == 0) {
 		for (i = 0; i < count; i++)
 			sync_one(&list[i]);
 		return;
 	}
+	if (count == 0)
+		return;
+	running = true;
 	pthread_mutex_lock(&lock);
 	items = list;
 	item_count = open_count = count;
 	item_next = 0;
-	for (i = 1; i < count && i <= thread_count; i++)
+	for (i = 0; i < count && i < thread_count; i++)
 		pthread_cond_signal(&wake);
-	work();
+	pthread_mutex_unlock(&lock);
+}
+
+bool
+syncer_busy(void)
+{
+	eventfd_t count;
+
+	if (running && eventfd_read(over_fd, &count) == 0)
+		running = false;
+	return running;
+}
+
+void
+syncer_wait(void)
+{
+	if (!running)
+		return;
+	pthread_mutex_lock(&lock);
 	while (open_count > 0)
 		pthread_cond_wait(&over, &lock);
-	item_count = item_next = 0;
 	pthread_mutex_unlock(&lock);
+	if (syncer_busy())
+		ASSERT(!"the run is over");
 }

@@ -286,6 +286,20 @@ on_pipe(void *arg, struct ev_io *io, unsigned ready)
 
 /* ---- results ---- */
 
+/* d has no result yet, but uses nothing of the machine but the disk. */
+static bool
+take_written(struct worker *w, struct delivery *d)
+{
+	const struct workers_events *ev = w->all->events;
+
+	if (d->written)
+		return false;
+	d->written = true;
+	if (ev->on_written != NULL)
+		ev->on_written(ev->arg, d);
+	return true;
+}
+
 static bool
 take_result(struct worker *w, const struct result *r)
 {
@@ -296,6 +310,8 @@ take_result(struct worker *w, const struct result *r)
 		d = CONTAINER(n, struct delivery, node);
 		if (d->request.tag != r->tag)
 			continue;
+		if (r->status == RESULT_WRITTEN)
+			return take_written(w, d);
 		d->outcome.status = (enum job_status)r->status;
 		if (!slice_copy(r->dsn, d->outcome.dsn,
 			sizeof(d->outcome.dsn)) ||
@@ -517,7 +533,7 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	    WORKER_TIMEOUT_MS);
 	limits_row(LIMIT_DEADLINE, "idle worker", "", 0, WORKER_IDLE_MS);
 	limits_row(LIMIT_COUNT, "deliveries in a batch", "", 0,
-	    WORKER_REQUESTS_MAX);
+	    WORKER_GROUP_MAX);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
 	if (gethostname(all->host, sizeof(all->host) - 1) < 0)

@@ -2,8 +2,8 @@
  * workers: the processes that write mailboxes, one for each owner.
  *
  * A worker is started when a delivery for its owner comes, gets up to
- * WORKER_REQUESTS_MAX deliveries at once (which it then syncs together), and
- * is kept for WORKER_IDLE_MS after its last one.  There are never more than
+ * WORKER_REQUESTS_MAX deliveries at once (which it syncs together), and is
+ * kept for WORKER_IDLE_MS after its last one.  There are never more than
  * concurrency_local of them; further identities wait.
  */
 #pragma once
@@ -36,11 +36,15 @@ struct delivery {
 	struct request request; /* slices live until on_done */
 	struct body_source body;
 	struct outcome outcome; /* set when on_done is called */
+	bool written;		/* the worker waits only for the disk */
 };
 
 struct workers_events {
 	/* d is over, d->outcome says how.  Called from a task of the loop. */
 	void (*on_done)(void *arg, struct delivery *d);
+	/* d is written, on_done follows when it is durable; not for every
+	 * delivery.  May be NULL. */
+	void (*on_written)(void *arg, struct delivery *d);
 	void *arg;
 };
 

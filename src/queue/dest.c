@@ -33,7 +33,8 @@ dest_find(const struct sched *s, const struct sched_transport *t,
 static void
 dest_free(struct sched *s, struct sched_dest *d)
 {
-	ASSERT(d->peer_count == 0 && d->in_flight == 0 && d->woken == 0);
+	ASSERT(d->peer_count == 0 && d->in_flight == 0 && d->written == 0 &&
+	       d->woken == 0);
 	if (list_linked(&d->idle)) {
 		list_remove(&d->idle);
 		s->idle_count--;
@@ -110,7 +111,7 @@ has_learned(const struct sched_dest *d)
 void
 dest_settle(struct sched *s, struct sched_dest *d)
 {
-	if (d->peer_count > 0 || d->in_flight > 0) {
+	if (d->peer_count > 0 || d->in_flight > 0 || d->written > 0) {
 		if (list_linked(&d->idle)) {
 			list_remove(&d->idle);
 			s->idle_count--;

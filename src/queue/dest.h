@@ -15,6 +15,7 @@ struct sched_dest {
 	struct mono dead_until; /* while dead */
 	char *reason;		/* why it is dead; charged; or NULL */
 	uint32_t in_flight;	/* deliveries that run */
+	uint32_t written;	/* that run, but hold no slot any more */
 	uint32_t woken;		/* peers that hold a slot, not started */
 	uint32_t peer_count;
 	bool dead;

@@ -59,10 +59,11 @@ enum {
 	ROUTE_WAIT_MS = 300000,	  /* for a turn, while lookup is slow */
 	REPORTS_MAX = 4,	  /* reports being composed at once */
 	REPORT_TIMEOUT_MS = 120000,
-	CLIENTS_MAX = 16,     /* of the control socket */
-	SEGMENTS_MAX = 512,   /* descriptors that one agent keeps */
-	JOB_RCPTS_MAX = 1000, /* of one delivery */
-	JOBS_MAX = 12000,     /* bounds of the two gates together */
+	CLIENTS_MAX = 16,	/* of the control socket */
+	SEGMENTS_MAX = 512,	/* descriptors that one agent keeps */
+	JOB_RCPTS_MAX = 1000,	/* of one delivery */
+	JOBS_MAX = 12000,	/* bounds of the two gates together */
+	JOBS_WRITTEN_MAX = 256, /* that wait for the disk without a slot */
 	JOB_DEADLINE_MS = 6 * 3600 * 1000,
 	LOADS_PER_TURN = 16,
 	LOAD_ARENA_BYTES_MAX = 4 << 20,
@@ -273,6 +274,8 @@ struct queue {
 	struct peer *peers[PEERS_MAX];
 	struct peer *lookup, *bounce; /* also in peers */
 	unsigned agent_next;
+	unsigned written_count; /* jobs that wait for the disk alone */
+	struct limit_row *written_row;
 
 	/* messages */
 	struct pool msg_pool;

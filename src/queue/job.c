@@ -3,9 +3,10 @@
  *
  * Happy path: job_task takes deliveries from the scheduler; job_send sends
  * the segments' descriptors that the agent does not have yet, the extents of
- * the body, the recipients, and JOB.  The agent answers with results of
- * recipients and ends with JOB_DONE; then each recipient has its outcome and
- * the destination's window learns.
+ * the body, the recipients, and JOB.  The agent may say that the job is
+ * written and waits for the disk alone, so that others can be started to wait
+ * with it; it answers with results of recipients and ends with JOB_DONE; then
+ * each recipient has its outcome and the destination's window learns.
  *
  * Failure modes: the agent's channel is full (sending goes on in on_room,
  * from where it stopped); the agent dies (recipients without a result are
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "queue/internal.h"
 
 enum { RESULTS_BYTES_MAX = 256 << 10, RESULTS_BYTES_MIN = 512 };
@@ -305,6 +307,8 @@ job_end(struct queue *q, struct job *j, enum job_site site, struct slice dsn,
 		ASSERT(!"results");
 	while ((n = list_pop_front(&j->sched.rcpts)) != NULL)
 		result_set(q, CONTAINER(n, struct rcpt, sched.node), &res);
+	if (j->sched.written)
+		limit_set_in_use(q->written_row, --q->written_count);
 	sched_done(&q->sched, &j->sched, site, reason_of(j, text),
 	    queue_mono(q));
 	segments_unuse(j->agent, m->store.extents, j->segments_used);
@@ -374,11 +378,25 @@ on_results(struct peer *p, struct job *j, struct slice data)
 	buf_release(&j->results);
 }
 
+/* Those that wait for the disk alone make room for others, as many as the
+ * agent is sure to take. */
+static void
+on_written(struct queue *q, struct job *j)
+{
+	if (q->written_count >= JOBS_WRITTEN_MAX || j->sched.written)
+		return;
+	q->written_count++;
+	limit_set_in_use(q->written_row, q->written_count);
+	sched_written(&q->sched, &j->sched);
+	ev_defer(q->loop, &q->sched_task);
+}
+
 void
 job_on_frame(struct peer *p, struct frame *f)
 {
 	struct fr_job_results results;
 	struct fr_job_done done;
+	struct fr_job_written written;
 	struct job *j = job_find(p, f->tag);
 
 	if (j == NULL) {
@@ -387,6 +405,8 @@ job_on_frame(struct peer *p, struct frame *f)
 	}
 	if (f->type == FRAME_JOB_RESULTS && get_job_results(f, &results))
 		on_results(p, j, results.results);
+	else if (f->type == FRAME_JOB_WRITTEN && get_job_written(f, &written))
+		on_written(p->q, j);
 	else if (f->type == FRAME_JOB_DONE && get_job_done(f, &done) &&
 		 done.site < SITE_COUNT)
 		job_end(p->q, j, done.site, SLICE_LIT("4.4.0"), done.text,
@@ -443,6 +463,8 @@ job_running(const struct queue *q)
 void
 job_init(struct queue *q)
 {
+	q->written_row = limits_row(LIMIT_COUNT, "deliveries written", "",
+	    sizeof(struct job), JOBS_WRITTEN_MAX);
 	class_agents(q, ROLE_LOCAL);
 	class_agents(q, ROLE_SMTP);
 }

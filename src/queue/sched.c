@@ -3,7 +3,7 @@
  * its class's ring.  sched_next takes the first message of a ring, its first
  * peer, cuts recipients into the delivery, and puts peer and message at the
  * ends of their lists.  sched_done gives the destination's slot to the peer
- * that waits longest.
+ * that waits longest, or sched_written before it.
  *
  * A peer is in exactly one list: its message's ready list (woken, holding a
  * slot of the destination, or not), its destination's blocked list, or the
@@ -461,14 +461,29 @@ sched_next_suspended(struct sched *s, struct sched_suspended *out)
 }
 
 void
+sched_written(struct sched *s, struct sched_job *job)
+{
+	struct sched_dest *d = job->dest;
+
+	if (job->written)
+		return;
+	ASSERT(d->in_flight > 0);
+	job->written = true;
+	d->in_flight--;
+	d->written++;
+	gate_leave(s->gates[job->class], &job->slot);
+	dest_wake(s, d);
+}
+
+void
 sched_done(struct sched *s, struct sched_job *job, enum job_site site,
     struct slice reason, struct mono now)
 {
 	struct sched_dest *d = job->dest;
 
-	ASSERT(d != NULL && d->in_flight > 0);
+	ASSERT(d != NULL && (job->written ? d->written : d->in_flight) > 0);
 	if (site == SITE_OK && !d->dead)
-		window_good(&d->window, d->in_flight,
+		window_good(&d->window, d->in_flight + d->written,
 		    d->transport->window_initial);
 	if (site == SITE_OK && d->dead) {
 		/* Somebody got through after all. */
@@ -476,7 +491,10 @@ sched_done(struct sched *s, struct sched_job *job, enum job_site site,
 		window_init(&d->window, d->transport->window_initial,
 		    d->transport->window_max);
 	}
-	d->in_flight--;
+	if (job->written)
+		d->written--;
+	else
+		d->in_flight--;
 	if (site == SITE_FAILED && !d->dead && window_bad(&d->window)) {
 		dest_kill(s, d, reason, now);
 		suspend(s, d);

@@ -94,6 +94,7 @@ struct sched_job {
 	struct list rcpts; /* sched_rcpt.node; the caller's from now on */
 	unsigned rcpt_count;
 	struct gate_slot slot;
+	bool written; /* it holds no slot any more */
 };
 
 /* What waits for a destination that died.  reason is valid until the next
@@ -184,6 +185,14 @@ MUST_CHECK bool sched_next(struct sched *s, struct mono now,
 /* Recipients to be deferred because their destination died; false: none. */
 MUST_CHECK bool sched_next_suspended(struct sched *s,
     struct sched_suspended *out);
+
+/*
+ * sched_written(s, job):
+ * What is left of a delivery is to wait for the disk: the slots that it has of
+ * its gate and its destination go to others, who will wait with it.  No-op
+ * when it was said before.  sched_done follows all the same.
+ */
+void sched_written(struct sched *s, struct sched_job *job);
 
 /*
  * sched_done(s, job, site, reason, now):

@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 #include "local/batch.h"
+#include "local/syncer.h"
 #include "tmpdir.h"
 
 /* The fake: bodies to read, results that came. */
 static struct {
 	const char *body;
 	size_t left, step;
-	unsigned report_count, result_count;
+	unsigned report_count, result_count, written_count;
 	struct outcome results[64]; /* by tag */
 } fake;
 
@@ -50,6 +51,10 @@ report(void *arg, struct slice packet)
 	fake.report_count++;
 	while (r.left > 0) {
 		assert_true(result_get(&r, &got));
+		if (got.status == RESULT_WRITTEN) {
+			fake.written_count++;
+			continue;
+		}
 		o = &fake.results[got.tag];
 		o->status = (enum job_status)got.status;
 		assert_true(slice_copy(got.dsn, o->dsn, sizeof(o->dsn)));
@@ -99,7 +104,7 @@ a_batch_reports_once(void **state)
 	struct tmpdir *t = *state;
 	uint32_t i;
 
-	for (i = 0; i < WORKER_REQUESTS_MAX; i++) {
+	for (i = 0; i < WORKER_GROUP_MAX; i++) {
 		assert_false(batch_full(batch));
 		assert_true(deliver(t, i, i % 2 ? "joe/" : "ann/",
 		    "A: b\r\n\r\nx\r\n"));
@@ -108,10 +113,10 @@ a_batch_reports_once(void **state)
 	/* Nothing is published before the commit. */
 	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), 0);
 	assert_int_equal(fake.report_count, 0);
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.report_count, 1);
-	assert_int_equal(fake.result_count, WORKER_REQUESTS_MAX);
-	for (i = 0; i < WORKER_REQUESTS_MAX; i++) {
+	assert_int_equal(fake.result_count, WORKER_GROUP_MAX);
+	for (i = 0; i < WORKER_GROUP_MAX; i++) {
 		assert_int_equal(fake.results[i].status, JOB_SENT);
 		assert_string_equal(fake.results[i].text,
 		    "delivered to maildir");
@@ -120,7 +125,7 @@ a_batch_reports_once(void **state)
 	assert_int_equal(tmpdir_count(t, "ann/new", NULL, 0), 16);
 	assert_int_equal(tmpdir_count(t, "ann/tmp", NULL, 0), 0);
 	assert_int_equal(batch_count(batch), 0);
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.report_count, 1);
 }
 
@@ -132,7 +137,7 @@ what_is_written(void **state)
 
 	fake.step = 1;
 	assert_true(deliver(t, 1, "joe/", "A: b\r\n\r\n.x\r\nend"));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(tmpdir_count(t, "joe/new", name, sizeof(name)), 1);
 	assert_string_equal(tmpdir_read(t, name),
 	    "Return-Path: <a@b.test>\nDelivered-To: joe@x.test\n"
@@ -150,11 +155,69 @@ more_maildirs_than_fit(void **state)
 		snprintf(path, sizeof(path), "u%u/", i);
 		assert_true(deliver(t, i, path, "x\r\n"));
 	}
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.result_count, 20);
 	for (i = 0; i < 20; i++)
 		assert_int_equal(fake.results[i].status, JOB_SENT);
 	assert_int_equal(tmpdir_count(t, ".", NULL, 0), 20);
+}
+
+/* What was written is told once, what failed only in its result. */
+static void
+written_is_told(void **state)
+{
+	struct tmpdir *t = *state;
+
+	tmpdir_write(t, "file", "");
+	batch_tell(batch);
+	assert_int_equal(fake.report_count, 0);
+	assert_true(deliver(t, 1, "joe/", "x\r\n"));
+	assert_true(deliver(t, 2, "file/", "x\r\n"));
+	batch_tell(batch);
+	batch_tell(batch);
+	assert_int_equal(fake.report_count, 1);
+	assert_int_equal(fake.written_count, 1);
+	assert_true(deliver(t, 3, "joe/", "x\r\n"));
+	batch_tell(batch);
+	assert_int_equal(fake.written_count, 2);
+	assert_int_equal(fake.result_count, 0);
+	batch_finish(batch);
+	assert_int_equal(fake.written_count, 2);
+	assert_int_equal(fake.result_count, 3);
+}
+
+/* While one group is synced by the threads the next is written. */
+static void
+two_groups_at_once(void **state)
+{
+	struct tmpdir *t = *state;
+	uint32_t i;
+
+	syncer_start();
+	for (i = 0; i < WORKER_GROUP_MAX; i++)
+		assert_true(deliver(t, i, "joe/", "x\r\n"));
+	batch_commit(batch);
+	assert_true(batch_syncing(batch));
+	assert_false(batch_full(batch));
+	for (; i < 2 * WORKER_GROUP_MAX; i++)
+		assert_true(deliver(t, i, "joe/", "x\r\n"));
+	assert_true(batch_full(batch));
+	batch_commit(batch); /* not while the first is under way */
+	assert_int_equal(batch_count(batch), WORKER_GROUP_MAX);
+	batch_finish(batch);
+	assert_int_equal(fake.report_count, 2);
+	assert_int_equal(fake.result_count, 2 * WORKER_GROUP_MAX);
+	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0),
+	    2 * WORKER_GROUP_MAX);
+	assert_int_equal(tmpdir_count(t, "joe/tmp", NULL, 0), 0);
+	/* weir-local dies: nothing that was not reported stays. */
+	assert_true(deliver(t, 1, "joe/", "x\r\n"));
+	batch_commit(batch);
+	assert_true(deliver(t, 2, "joe/", "x\r\n"));
+	batch_abandon(batch);
+	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0),
+	    2 * WORKER_GROUP_MAX);
+	assert_int_equal(tmpdir_count(t, "joe/tmp", NULL, 0), 0);
 }
 
 static void
@@ -166,7 +229,7 @@ one_fault_is_one_result(void **state)
 	assert_true(deliver(t, 1, "joe/", "x\r\n"));
 	assert_true(deliver(t, 2, "file/", "x\r\n"));
 	assert_true(deliver(t, 3, "joe/", "y\r\n"));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_SENT);
 	assert_int_equal(fake.results[2].status, JOB_DEFERRED);
 	assert_string_equal(fake.results[2].dsn, "4.2.0");
@@ -191,7 +254,7 @@ loops_fail(void **state)
 	    deliver(t, 1, "joe/", "Delivered-To: joe@x.test\r\n\r\nx\r\n"));
 	assert_true(deliver(t, 2, "joe/", late));
 	assert_true(deliver(t, 3, "mbox", late));
-	batch_commit(batch);
+	batch_finish(batch);
 	for (n = 1; n <= 3; n++) {
 		assert_int_equal(fake.results[n].status, JOB_FAILED);
 		assert_string_equal(fake.results[n].dsn, "5.4.6");
@@ -210,7 +273,7 @@ mbox_and_maildir_together(void **state)
 	/* What waits is not kept waiting for the locks of an mbox. */
 	assert_true(deliver(t, 2, "mbox", "y\r\n"));
 	assert_int_equal(fake.result_count, 1);
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_SENT);
 	assert_int_equal(fake.results[2].status, JOB_SENT);
 	assert_string_equal(fake.results[2].text, "delivered to mailbox");
@@ -266,20 +329,20 @@ homes_are_checked(void **state)
 	fake.body = "x";
 	fake.left = 1;
 	assert_true(batch_deliver(batch, &q));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_DEFERRED);
 	assert_non_null(strstr(fake.results[1].text, "writable"));
 	assert_int_equal(fchmod(t->fd, 0755), 0);
 	fake.body = "x";
 	fake.left = 1;
 	assert_true(batch_deliver(batch, &q));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_SENT);
 	q.base = SLICE_LIT("/nonexistent-home");
 	fake.body = "x";
 	fake.left = 1;
 	assert_true(batch_deliver(batch, &q));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_DEFERRED);
 	assert_int_equal(fake.left, 0);
 	if (geteuid() != 0)
@@ -289,7 +352,7 @@ homes_are_checked(void **state)
 	fake.body = "x";
 	fake.left = 1;
 	assert_true(batch_deliver(batch, &q));
-	batch_commit(batch);
+	batch_finish(batch);
 	assert_int_equal(fake.results[1].status, JOB_DEFERRED);
 	assert_non_null(strstr(fake.results[1].text, "belong"));
 }
@@ -302,11 +365,14 @@ main(void)
 		T(a_batch_reports_once),
 		T(what_is_written),
 		T(more_maildirs_than_fit),
+		T(written_is_told),
 		T(one_fault_is_one_result),
 		T(loops_fail),
 		T(mbox_and_maildir_together),
 		T(a_body_that_breaks_off),
 		T(homes_are_checked),
+		/* The last: from here on the process has threads. */
+		T(two_groups_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

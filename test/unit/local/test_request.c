@@ -117,11 +117,11 @@ results(void **state)
 	(void)state;
 	outcome_set(&o, JOB_DEFERRED, "4.2.2", "%0*d", OUTCOME_TEXT_BYTES + 10,
 	    1);
-	for (i = 0; i < WORKER_REQUESTS_MAX; i++)
+	for (i = 0; i < WORKER_GROUP_MAX; i++)
 		result_put(&w, i, &o);
 	assert_false(w.full);
 	r = rd_of(wr_done(&w));
-	for (i = 0; i < WORKER_REQUESTS_MAX; i++) {
+	for (i = 0; i < WORKER_GROUP_MAX; i++) {
 		assert_true(result_get(&r, &got));
 		assert_int_equal(got.tag, i);
 		assert_int_equal(got.status, JOB_DEFERRED);
@@ -129,7 +129,7 @@ results(void **state)
 		assert_int_equal(got.text.len, OUTCOME_TEXT_BYTES - 1);
 	}
 	assert_true(rd_done(&r));
-	packet[4] = JOB_STATUS_COUNT;
+	packet[4] = RESULT_WRITTEN + 1;
 	r = rd_of(wr_done(&w));
 	assert_false(result_get(&r, &got));
 }

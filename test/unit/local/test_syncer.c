@@ -11,14 +11,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "local/syncer.h"
 
 enum { ITEMS_MAX = 64, NOT_TOUCHED = -1 };
 
+/* As the worker waits: by the descriptor. */
 static void
-run(unsigned count, unsigned bad)
+poll_run(void)
+{
+	struct pollfd p = { .fd = syncer_fd(), .events = POLLIN };
+
+	while (syncer_busy())
+		assert_int_equal(poll(&p, 1, 20000), 1);
+}
+
+static void
+run(unsigned count, unsigned bad, bool wait)
 {
 	struct sync_item items[ITEMS_MAX];
 	unsigned i;
@@ -33,7 +44,12 @@ run(unsigned count, unsigned bad)
 		close(items[bad].fd);
 		items[bad].fd = -1;
 	}
-	syncer_run(items, count);
+	syncer_begin(items, count);
+	if (wait)
+		syncer_wait();
+	else
+		poll_run();
+	assert_false(syncer_busy());
 	for (i = 0; i < count; i++) {
 		assert_int_equal(items[i].errnum, i == bad ? EBADF : 0);
 		if (i != bad)
@@ -44,18 +60,18 @@ run(unsigned count, unsigned bad)
 }
 
 static void
-all_counts(void)
+all_counts(bool wait)
 {
 	static const unsigned counts[] = { 0, 1, 2, 3, SYNCER_THREADS_MAX,
 		SYNCER_THREADS_MAX + 1, SYNCER_THREADS_MAX + 2, ITEMS_MAX };
 	unsigned i;
 
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		run(counts[i], UINT32_MAX);
-		run(counts[i], 0);
-		run(counts[i], counts[i] / 2);
+		run(counts[i], UINT32_MAX, wait);
+		run(counts[i], 0, wait);
+		run(counts[i], counts[i] / 2, wait);
 		if (counts[i] > 0)
-			run(counts[i], counts[i] - 1);
+			run(counts[i], counts[i] - 1, wait);
 	}
 }
 
@@ -63,7 +79,8 @@ static void
 test_without_threads(void **state)
 {
 	(void)state;
-	all_counts();
+	all_counts(true);
+	all_counts(false);
 }
 
 static void
@@ -74,7 +91,7 @@ test_with_threads(void **state)
 	(void)state;
 	syncer_start();
 	for (i = 0; i < 20; i++)
-		all_counts();
+		all_counts(i % 2 == 0);
 }
 
 int

@@ -63,7 +63,7 @@ setup(void **state)
 	t = *state;
 	memset(&fake, 0, sizeof(fake));
 	segments_init(&fake.segments, &account);
-	fake.events = (struct workers_events){ on_done, NULL };
+	fake.events = (struct workers_events){ .on_done = on_done };
 	if (geteuid() == 0)
 		assert_int_equal(fchown(t->fd, OTHER_UID, OTHER_UID), 0);
 	return 0;

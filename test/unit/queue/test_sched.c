@@ -421,6 +421,54 @@ test_destination_limit(void **state)
 	}
 }
 
+/* The delivery that started last is written: what waits has its slots. */
+static void
+written_last(void)
+{
+	struct list_node *n = w.in_flight.head.prev;
+
+	sched_written(&w.s, &CONTAINER(n, struct job, node)->sched);
+}
+
+/* What waits for the disk alone keeps no slot, of the gate nor of the
+ * destination; it is over once all the same. */
+static void
+test_written(void **state)
+{
+	static const struct {
+		const char *why;
+		unsigned gate, window;
+	} rows[] = {
+		{ "the gate is full", 3, 5 },
+		{ "the destination is full", 10, 3 },
+		{ "both are", 3, 3 },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+		print_message("%s\n", rows[k].why);
+		world(rows[k].gate, 20, 100);
+		transport("local", SCHED_LOCAL, rows[k].window, 1);
+		for (unsigned i = 0; i < 20; i++)
+			add_ok(i, "local", "joe");
+		start_all(10);
+		assert_int_equal(w.started_count, 3);
+		for (unsigned i = 4; i < 20; i++) {
+			written_last();
+			written_last(); /* says nothing new */
+			assert_int_equal(w.local.in_use, 2);
+			start_all(10);
+			assert_int_equal(w.local.in_use, 3);
+			assert_int_equal(w.started_count, i);
+		}
+		while (end_one())
+			start_all(10);
+		assert_int_equal(w.started_count, 20);
+		assert_int_equal(w.s.dests.count, 0);
+		world_end();
+	}
+}
+
 static void
 test_window_grows(void **state)
 {
@@ -661,6 +709,7 @@ main(void)
 		cmocka_unit_test(test_recipient_limit),
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_destination_limit),
+		cmocka_unit_test(test_written),
 		cmocka_unit_test(test_window_grows),
 		cmocka_unit_test(test_dead_destination),
 		cmocka_unit_test(test_internal_takes_turns),
