@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""House rules as a test: layers, forbidden calls, documented symbols.
+"""House rules as a test: layers, forbidden calls, documented symbols,
+parameters that are read, documents that name what is there.
 
 Prints FILE:LINE: what is wrong.  Exit 1 if anything is.
 """
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -108,8 +111,61 @@ def check_documented(path, text, out):
         depth += line.count("{") - line.count("}")
 
 
+# Parameters that no code reads by their name, and why.
+NOT_READ = {
+    "mydomain": "other values name it: $mydomain",
+    "control_directory": "read before there is a configuration",
+}
+
+
+def check_parameters(out):
+    """A parameter that nothing reads promises what is not there."""
+    defs = SRC / "conf" / "params.def"
+    code = "\n".join(strip_comments(p.read_text()) for p in SRC.rglob("*.[ch]"))
+    for n, line in enumerate(defs.read_text().split("\n"), 1):
+        m = re.match(r"(TIME|SIZE|INT|BOOL|STR|ENUM|LIST)\((\w+),", line)
+        if not m or m.group(2) in NOT_READ:
+            continue
+        member = m.group(2) + {"TIME": "_ms", "SIZE": "_bytes"}.get(m.group(1), "")
+        if not re.search(rf"(->|\.){member}\b", code):
+            out.append(f"{defs.relative_to(ROOT)}:{n}: nothing reads {m.group(2)}")
+
+
+def check_documents(out):
+    """Files that a document names are there; the README of a folder names
+    every file of it."""
+    documents = [*ROOT.glob("*.md"), *(ROOT / "doc").rglob("*.md"), *SRC.glob("*/README.md")]
+    for path in sorted(documents):
+        for n, line in enumerate(path.read_text().split("\n"), 1):
+            for link in re.findall(r"\]\(([^)#:]+)\)", line):
+                if not (path.parent / link).exists():
+                    out.append(f"{path.relative_to(ROOT)}:{n}: no such file: {link}")
+            for name in re.findall(r"(?<![\w/.<*{-])(?:src|test|doc|pkg)/[\w./*-]+", line):
+                name = name.rstrip(".")
+                if not any(ROOT.glob(name)) and not any(ROOT.glob(name + ".*")):
+                    out.append(f"{path.relative_to(ROOT)}:{n}: no such file: {name}")
+    for readme in sorted(SRC.glob("*/README.md")):
+        words = set(re.findall(r"\w+", readme.read_text()))
+        for f in sorted(readme.parent.iterdir()):
+            if f.suffix in (".c", ".h", ".def") and f.stem not in words:
+                out.append(f"{readme.relative_to(ROOT)}:1: does not name {f.name}")
+
+
+def check_manuals(out):
+    """mandoc's own check, where it is installed; references to pages of this
+    project cannot be found before it is."""
+    if shutil.which("mandoc") is None:
+        return
+    pages = sorted((ROOT / "doc" / "man").glob("*.[1-8]"))
+    said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True)
+    out.extend(line.replace("mandoc: " + str(ROOT) + "/", "") for line in said.stdout.splitlines())
+
+
 def main():
     out = []
+    check_parameters(out)
+    check_documents(out)
+    check_manuals(out)
     for path in sorted(SRC.rglob("*.[ch]")):
         text = path.read_text()
         code = strip_comments(text)
