@@ -53,7 +53,10 @@ on_helo(struct smtps *s, struct smtps_io *io, struct slice arg)
 		return SMTPS_STEP_AGAIN;
 	}
 	if (!helo_ok(arg)) {
-		smtps_say(s, io, SMTPS_REPLY_HELO_SYNTAX);
+		smtps_say(s, io,
+		    s->verb == SMTP_HELO   ? SMTPS_REPLY_HELO_SYNTAX
+		    : s->verb == SMTP_EHLO ? SMTPS_REPLY_EHLO_SYNTAX
+					   : SMTPS_REPLY_LHLO_SYNTAX);
 		return SMTPS_STEP_AGAIN;
 	}
 	s->esmtp = s->verb != SMTP_HELO;

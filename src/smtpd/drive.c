@@ -30,8 +30,9 @@ may_begin(struct session *s)
 		return SMTPS_REPLY_NO_QUEUE;
 	if (sv->queue_state != OK)
 		return SMTPS_REPLY_STORAGE;
-	if (!clients_rate(sv, s, CLIENT_RATE_ERROR, 0) ||
-	    !clients_rate(sv, s, CLIENT_RATE_MESSAGE, 1))
+	if (!clients_rate(sv, s, CLIENT_RATE_ERROR, 0))
+		return SMTPS_REPLY_RATE_ERROR;
+	if (!clients_rate(sv, s, CLIENT_RATE_MESSAGE, 1))
 		return SMTPS_REPLY_RATE;
 	return SMTPS_REPLY_NONE;
 }

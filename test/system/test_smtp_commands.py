@@ -46,8 +46,8 @@ def test_helo(weir):
     ("MAIL FROM:<a@b.example> SIZE=10240001", 552, "5.3.4"),
     ("MAIL FROM:<a@b.example> BODY=9BIT", 501, "5."),
     ("MAIL FROM:<a@b.example> NONSENSE=1", 555, "5.5.4"),
-    ("EHLO", 501, "5.5"),
-    ("HELO", 501, "5.5"),
+    ("EHLO", 501, "5.5.4 Syntax: EHLO hostname"),
+    ("HELO", 501, "5.5.4 Syntax: HELO hostname"),
     ("XYZZY", 5, "5.5"),
     ("EXPN list", 502, "5.5.1"),
     ("STARTTLS", 502, "5.5.1"),
@@ -309,3 +309,51 @@ def test_lmtp_has_a_reply_for_each_recipient():
             c.ok("NOOP")
         w.wait_mails("joe")
         w.wait_mails("ann")
+
+
+STATES = {
+    "before HELO": (),
+    "after EHLO": ("EHLO c.example",),
+    "after MAIL": ("EHLO c.example", "MAIL FROM:<a@c.example>"),
+    "after a refused RCPT": ("EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<nobody-here@localhost>"),
+    "after RCPT": ("EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<joe@example.test>"),
+    "between chunks": ("EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<joe@example.test>",
+                       "BDAT 6\r\na: b\r\n"),
+}
+#: verb: the reply in each state, in the order above.
+ORDER = {
+    "HELO c.example": (250, 250, 250, 250, 250, 250),
+    "EHLO c.example": (250, 250, 250, 250, 250, 250),
+    "MAIL FROM:<a@c.example>": (503, 250, 503, 503, 503, 503),
+    "RCPT TO:<joe@example.test>": (503, 503, 250, 250, 250, 503),
+    "DATA": (503, 503, 503, 554, 354, 503),
+    "BDAT 6 LAST\r\na: b\r\n": (503, 503, 503, 554, 250, 250),
+    "RSET": (250,) * 6,
+    "NOOP": (250,) * 6,
+    "HELP": (214,) * 6,
+    "VRFY joe": (252,) * 6,
+    "QUIT": (221,) * 6,
+    "EXPN joe": (502,) * 6,
+    "FOO": (500,) * 6,
+}
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_every_verb_in_every_state(weir, pipelined):
+    for verb, codes in ORDER.items():
+        for (state, before), code in zip(STATES.items(), codes):
+            with weir.client() as c:
+                if pipelined:
+                    c.send("".join(b if b.endswith("\n") else b + "\r\n" for b in before))
+                for b in before:
+                    if not pipelined:
+                        c.send(b if b.endswith("\n") else b + "\r\n")
+                    c.reply()
+                c.send(verb if verb.endswith("\n") else verb + "\r\n")
+                got = c.reply()
+                assert got[0] == code, (verb, state, got)
+                if code == 354:
+                    c.send("a: b\r\n\r\nbody\r\n.\r\n")
+                    assert c.reply()[0] == 250
+                if code != 221:
+                    c.ok("NOOP")

@@ -264,9 +264,9 @@ static const struct {
 	{ "case and blanks", 0, "ehLO  a \r\nmail from: <x@y>\r\nnoop x y\r\n",
 	    EHLO "250 2.1.0 Ok\n250 2.0.0 Ok\n", NULL },
 	{ "a name is needed", 0, "EHLO\r\nHELO \r\nEHLO a b\r\n",
+	    "501 5.5.4 Syntax: EHLO hostname\n"
 	    "501 5.5.4 Syntax: HELO hostname\n"
-	    "501 5.5.4 Syntax: HELO hostname\n"
-	    "501 5.5.4 Syntax: HELO hostname\n",
+	    "501 5.5.4 Syntax: EHLO hostname\n",
 	    NULL },
 	{ "order", 0,
 	    "MAIL FROM:<x@y>\r\nEHLO a\r\nRCPT TO:<u@v>\r\nDATA\r\n"
