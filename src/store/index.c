@@ -12,6 +12,7 @@ index_reset(struct store *s, struct errtext *et)
 {
 	enum err e;
 
+	s->index.counted = false;
 	index_db_close(s);
 	index_db_remove(s);
 	e = index_db_open(s, et);
@@ -57,7 +58,9 @@ on_flush_done(struct job *j)
 
 	track_flush_end(s);
 	ix->flush_count++;
+	ix->counted = false;
 	ix->empty = false;
+	index_used(s);
 	if (ix->broken)
 		return; /* index_turn builds it anew */
 	ix->reached = ix->job_reached;
@@ -102,6 +105,47 @@ index_busy(const struct store *s)
 	return s->index.job.busy || s->queries.busy_count > 0;
 }
 
+/* ---- rest ---- */
+
+void
+index_used(struct store *s)
+{
+	s->index.used = true;
+	s->index.rest_at = mono_add(store_now(s), INDEX_REST_MS);
+}
+
+/* What was read of a long queue is in the system's cache anyway. */
+static void
+run_rest(struct job *j)
+{
+	index_shrink(CONTAINER(j, struct index, job));
+}
+
+static void
+on_rest_done(struct job *j)
+{
+	(void)j;
+}
+
+/* ms until it has rested long enough. */
+static int64_t
+rest_turn(struct store *s)
+{
+	struct index *ix = &s->index;
+	int64_t left = mono_sub(ix->rest_at, store_now(s));
+
+	/* Without threads (simulator, tools) nothing is long idle. */
+	if (!ix->used || !s->conf.threads || s->queries.busy_count > 0)
+		return INT64_MAX;
+	if (left > 0)
+		return left;
+	ix->used = false;
+	ix->job.run = run_rest;
+	ix->job.done = on_rest_done;
+	work_post(s->work, LANE_INDEX, &ix->job);
+	return INT64_MAX;
+}
+
 int64_t
 index_turn(struct store *s)
 {
@@ -114,7 +158,7 @@ index_turn(struct store *s)
 		return index_rebuild_turn(s);
 	left = mono_sub(ix->flush_at, store_now(s));
 	if (list_empty(&s->track.changes) && !ix->want_flush)
-		return INT64_MAX;
+		return rest_turn(s);
 	if (left > 0 && !ix->want_flush)
 		return left;
 	flush_prepare(s, false);

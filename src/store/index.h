@@ -44,6 +44,7 @@ enum index_sql {
 
 enum {
 	INDEX_FLUSH_MS = 1000,
+	INDEX_REST_MS = 1500,	/* unused for so long: its memory goes back */
 	INDEX_RETRY_MS = 10000, /* after a rebuild that failed */
 	INDEX_PATH_BYTES = 4096,
 };
@@ -62,8 +63,14 @@ struct index {
 	bool was_empty;	     /* when the replay began */
 	struct mono flush_at;
 	struct mono retry_at;
+	struct mono rest_at;
+	bool used; /* since its memory went back */
 
-	/* The flush that runs. */
+	/* The last counts, good while nothing was written since. */
+	struct store_counts counts;
+	bool counted;
+
+	/* The flush, or giving memory back, that runs. */
 	struct job job;
 	struct store *store;
 	struct store_pos job_reached;
@@ -89,6 +96,8 @@ MUST_CHECK enum err index_flush_now(struct store *s, bool all);
 int64_t index_turn(struct store *s);
 /* In recover.c: build it anew from the log when it is time. */
 int64_t index_rebuild_turn(struct store *s);
+/* Something used it: its memory is given back when it rests. */
+void index_used(struct store *s);
 /* Is a flush or query under way? */
 bool index_busy(const struct store *s);
 
@@ -117,4 +126,6 @@ MUST_CHECK enum err index_settle(struct store *s);
 MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,
     unsigned limit, struct store_row *rows, unsigned *count_out);
 MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
+/* Give back what SQLite keeps only to be faster. */
+void index_shrink(struct index *ix);
 MUST_CHECK enum err index_due_all(struct index *ix, int64_t due_ms);

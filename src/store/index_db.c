@@ -6,6 +6,7 @@
  * power failure the index may be older than it was, never torn; the position
  * in it is then older too.
  */
+#include <malloc.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,8 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS message_fresh ON message(due)"
     " WHERE state=0 AND flags&2=0;"
     "CREATE INDEX IF NOT EXISTS message_first ON message(first);"
+    "CREATE INDEX IF NOT EXISTS message_busy ON message(state)"
+    " WHERE state<>0;"
     "CREATE TABLE IF NOT EXISTS meta(k INTEGER PRIMARY KEY, version INTEGER,"
     " spool INTEGER, segment INTEGER, offset INTEGER);";
 
@@ -64,11 +67,17 @@ static const char *const texts[SQL_COUNT] = {
 		       " ORDER BY id LIMIT ?2",
 	[SQL_Q_OLD] = "SELECT " ROW_COLUMNS " FROM message WHERE first<=?1"
 		      " ORDER BY first LIMIT ?2",
-	[SQL_Q_COUNT] = "SELECT state,(flags&2)/2,count(*),min(due),sum(bytes)"
-			" FROM message GROUP BY 1,2",
+	/* Each from an index of its own: nothing here goes through all
+	 * messages, however many wait. */
+	[SQL_Q_COUNT] =
+	    "SELECT (SELECT count(*) FROM message),"
+	    "(SELECT count(*) FROM message WHERE state<>0 AND state=1),"
+	    "(SELECT count(*) FROM message WHERE state<>0 AND state=2),"
+	    "(SELECT count(*) FROM message WHERE state=0 AND flags&2=0),"
+	    "(SELECT min(due) FROM message WHERE state=0)",
 	[SQL_DUE_ALL] = "UPDATE message SET due=?1 WHERE state=0 AND due>?1",
 	[SQL_RELEASE] = "UPDATE message SET state=CASE WHEN flags&1 THEN 2"
-			" ELSE 0 END WHERE state=1",
+			" ELSE 0 END WHERE state<>0 AND state=1",
 	[SQL_SUM] = "SELECT count(*),coalesce(sum(bytes),0) FROM message",
 };
 
@@ -219,8 +228,10 @@ index_db_open(struct store *s, struct errtext *et)
 	ix->want_image = false;
 	snprintf(cache, sizeof(cache), "PRAGMA cache_size=-%zu",
 	    s->conf.index_heap_bytes / 2 / 1024);
-	if (sqlite3_exec(ix->db, cache, NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(ix->db, schema, NULL, NULL, &message) != SQLITE_OK) {
+	/* The size of the cache comes last: it reads the file, and before the
+	 * lock is exclusive that maps shared memory. */
+	if (sqlite3_exec(ix->db, schema, NULL, NULL, &message) != SQLITE_OK ||
+	    sqlite3_exec(ix->db, cache, NULL, NULL, &message) != SQLITE_OK) {
 		enum err e = err_set(et, ERR_IO, "%s: %s", path,
 		    message == NULL ? "failed" : message);
 
@@ -368,4 +379,11 @@ index_db_flush(struct index *ix)
 	if (e == OK)
 		e = index_run(ix, SQL_COMMIT, NULL, 0);
 	return e == OK ? read_min_first(ix) : e;
+}
+
+void
+index_shrink(struct index *ix)
+{
+	(void)sqlite3_db_release_memory(ix->db);
+	malloc_trim(0);
 }

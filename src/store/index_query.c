@@ -50,30 +50,27 @@ enum err
 index_counts(struct index *ix, struct store_counts *c)
 {
 	sqlite3_stmt *st;
-	bool more;
+	uint64_t all;
+	bool row;
 	enum err e;
 
 	*c = (struct store_counts){ .next_due_ms = INT64_MAX };
 	if (ix->db == NULL || ix->broken)
 		return ERR_AGAIN;
 	st = index_bind(ix, SQL_Q_COUNT, NULL, 0);
-	while ((e = index_step(ix, st, &more)) == OK && more) {
-		int64_t state = sqlite3_column_int64(st, 0);
-		uint64_t n = (uint64_t)sqlite3_column_int64(st, 2);
-		int64_t due = sqlite3_column_int64(st, 3);
-
-		if (state == 1)
-			c->held_count += n;
-		else if (state == 2)
-			c->hold_count += n;
-		else if (sqlite3_column_int64(st, 1))
-			c->deferred_count += n;
-		else
-			c->waiting_count += n;
-		if (state == 0 && due < c->next_due_ms)
-			c->next_due_ms = due;
-	}
-	return e;
+	e = index_step(ix, st, &row);
+	if (e != OK || !row)
+		return e;
+	all = (uint64_t)sqlite3_column_int64(st, 0);
+	c->held_count = (uint64_t)sqlite3_column_int64(st, 1);
+	c->hold_count = (uint64_t)sqlite3_column_int64(st, 2);
+	c->waiting_count = (uint64_t)sqlite3_column_int64(st, 3);
+	c->deferred_count =
+	    all - c->held_count - c->hold_count - c->waiting_count;
+	if (sqlite3_column_type(st, 4) != SQLITE_NULL)
+		c->next_due_ms = sqlite3_column_int64(st, 4);
+	sqlite3_reset(st);
+	return OK;
 }
 
 enum err
@@ -102,5 +99,6 @@ index_settle(struct store *s)
 	s->track.count = (uint64_t)sqlite3_column_int64(st, 0);
 	s->track.bytes = (uint64_t)sqlite3_column_int64(st, 1);
 	sqlite3_reset(st);
+	index_used(s);
 	return OK;
 }

@@ -119,8 +119,10 @@ run_query(struct job *j)
 	if (q->kind == QUERY_ROWS)
 		q->err = index_rows(ix, q->sql, q->value, q->limit, q->rows,
 		    &q->row_count);
-	else if (q->kind == QUERY_COUNTS)
+	else if (q->kind == QUERY_COUNTS && !q->known)
 		q->err = index_counts(ix, &q->counts);
+	else if (q->kind == QUERY_COUNTS)
+		q->err = OK;
 	else
 		q->err = index_due_all(ix, q->value);
 }
@@ -131,6 +133,10 @@ answer_counts(struct query *q)
 	struct store *s = q->store;
 	struct store_counts *c = &q->counts;
 
+	if (q->err == OK && !q->known) {
+		s->index.counts = *c;
+		s->index.counted = s->index.flush_count == q->flush_count;
+	}
 	c->message_count = s->track.count;
 	c->bytes = s->track.bytes;
 	c->held_count = s->held_count - s->quota.transactions;
@@ -205,6 +211,10 @@ on_query_done(struct job *j)
 	/* A broken index is rebuilt; the caller asks again. */
 	if (q->err != OK)
 		q->err = ERR_AGAIN;
+	if (!q->known)
+		index_used(q->store);
+	if (q->kind == QUERY_DUE_ALL)
+		q->store->index.counted = false;
 	if (q->kind == QUERY_ROWS) {
 		if (!answer_rows(q))
 			return;
@@ -283,6 +293,11 @@ store_count(struct store *s, store_counts_fn *fn, void *arg)
 		return ERR_AGAIN;
 	q->counts_fn = fn;
 	q->arg = arg;
+	q->flush_count = s->index.flush_count;
+	/* A queue that rests is not counted again and again. */
+	q->known = s->index.counted && !s->index.job.busy;
+	if (q->known)
+		q->counts = s->index.counts;
 	q->job.run = run_query;
 	q->job.done = on_query_done;
 	work_post(s->work, LANE_INDEX, &q->job);
@@ -296,6 +311,7 @@ store_due_all(struct store *s, struct wall now)
 
 	if (q == NULL)
 		return ERR_AGAIN;
+	s->index.counted = false;
 	/* What the track holds waits for its own flush. */
 	for (struct list_node *n = list_first(&s->track.changes); n != NULL;
 	     n = list_next(&s->track.changes, n)) {

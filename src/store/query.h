@@ -30,6 +30,8 @@ struct query {
 	unsigned row_count;
 	unsigned again_count;
 	struct store_counts counts;
+	bool known;	      /* the counts need not be asked for */
+	uint64_t flush_count; /* when it was asked */
 	enum err err;
 	store_rows_fn *rows_fn;
 	store_counts_fn *counts_fn;

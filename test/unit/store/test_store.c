@@ -5,13 +5,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "proto/envelope.h"
 #include "spool.h"
+#include "store/index.h"
 
 /* Everything runs in both ways. */
 static void
@@ -353,6 +356,7 @@ test_due(void **state)
 	struct spool sp;
 	struct store_msg m;
 	uint64_t ids[10];
+	char path[300];
 
 	setup(&sp, state);
 	for (unsigned i = 0; i < 10; i++) {
@@ -378,6 +382,81 @@ test_due(void **state)
 	assert_int_equal(sp.counts.hold_count, 1);
 	assert_int_equal(sp.counts.waiting_count, 9);
 	assert_int_equal(sp.counts.next_due_ms, 200);
+	/* Nothing of the index is shared memory, however it was opened. */
+	snprintf(path, sizeof(path), "%s/index-shm", sp.dir);
+	assert_int_equal(access(path, F_OK), -1);
+	spool_fini(&sp);
+}
+
+static int64_t now_ms;
+
+static struct mono
+clock_mono(struct clock *c)
+{
+	(void)c;
+	return (struct mono){ now_ms };
+}
+
+static struct wall
+clock_wall(struct clock *c)
+{
+	(void)c;
+	return (struct wall){ now_ms };
+}
+
+/* Once all is durable, the index is written when a second is over. */
+static void
+count_later(struct spool *sp)
+{
+	spool_settle(sp);
+	now_ms += 2 * INDEX_FLUSH_MS;
+	spool_settle(sp);
+	assert_int_equal(store_count(sp->store, spool_on_counts, sp), OK);
+	spool_answer(sp);
+}
+
+/* Counts are remembered while nothing is written, and only then. */
+static void
+test_counts(void **state)
+{
+	struct spool sp;
+	struct store_msg m, held;
+	struct store_update u = { .due_ms = 5000, .flags = STORE_TRIED };
+	struct clock clock = { clock_mono, clock_wall };
+	uint64_t id;
+
+	now_ms = 1;
+	spool_init(&sp, *state != NULL);
+	sp.conf.clock = &clock;
+	spool_open(&sp);
+	(void)spool_add(&sp, &m, 1, 10, 9000);
+	assert_int_equal(store_result_append(sp.store, &m, &u, NULL), OK);
+	store_msg_close(sp.store, &m);
+	(void)spool_add(&sp, &m, 1, 10, 7000);
+	id = m.id;
+	store_msg_close(sp.store, &m);
+	(void)spool_add(&sp, &held, 1, 10, 100);
+	for (unsigned again = 0; again < 2; again++) {
+		count_later(&sp);
+		assert_int_equal(sp.counts.message_count, 3);
+		assert_int_equal(sp.counts.deferred_count, 1);
+		assert_int_equal(sp.counts.waiting_count, 1);
+		assert_int_equal(sp.counts.held_count, 1);
+		assert_int_equal(sp.counts.next_due_ms, 5000);
+	}
+	assert_int_equal(store_hold_append(sp.store, id, true, NULL), OK);
+	u.over = true;
+	assert_int_equal(store_result_append(sp.store, &held, &u, NULL), OK);
+	store_msg_close(sp.store, &held);
+	count_later(&sp);
+	assert_int_equal(sp.counts.message_count, 2);
+	assert_int_equal(sp.counts.deferred_count, 1);
+	assert_int_equal(sp.counts.waiting_count, 0);
+	assert_int_equal(sp.counts.hold_count, 1);
+	assert_int_equal(sp.counts.held_count, 0);
+	assert_int_equal(store_due_all(sp.store, (struct wall){ 3000 }), OK);
+	count_later(&sp);
+	assert_int_equal(sp.counts.next_due_ms, 3000);
 	spool_fini(&sp);
 }
 
@@ -401,6 +480,8 @@ main(void)
 		cmocka_unit_test_prestate(test_ids, &threads),
 		cmocka_unit_test(test_due),
 		cmocka_unit_test_prestate(test_due, &threads),
+		cmocka_unit_test(test_counts),
+		cmocka_unit_test_prestate(test_counts, &threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
