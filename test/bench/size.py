@@ -103,8 +103,8 @@ def syncs(bench, count):
 
 
 def queue_private_kib(server):
-    """After the role has come to rest."""
-    time.sleep(3)
+    """After the role has come to rest: spare segments are made, caches given back."""
+    time.sleep(8)
     return private_kib(server.pids("queue"))
 
 
