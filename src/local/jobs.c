@@ -31,27 +31,6 @@ enum {
 	BUCKETS = 256,
 };
 
-struct jobs {
-	struct ev_loop *loop;
-	struct acct *acct;
-	const struct target_env *env;
-	struct chan *queue; /* NULL: none now */
-	struct segments segments;
-	struct workers *workers;
-	struct workers_events events;
-	struct pool pool;
-	struct hash by_tag;
-	struct list all, answers;
-	bool draining;
-	/* Frames of a job were dropped, for there was no memory even to
-	 * remember it: a job that does not fit together is no fault now. */
-	bool dropped;
-	void (*on_idle)(void *arg);
-	void *idle_arg;
-	void (*on_bad)(void *arg, const char *why);
-	void *bad_arg;
-};
-
 /* ---- life of a job ---- */
 
 static struct job *
@@ -83,8 +62,8 @@ new_job(struct jobs *js, uint32_t tag)
 	return j;
 }
 
-static void
-free_job(struct job *j)
+void
+job_free(struct job *j)
 {
 	struct jobs *js = j->jobs;
 
@@ -93,144 +72,6 @@ free_job(struct job *j)
 	hash_remove(&js->by_tag, &j->hash);
 	arena_fini(&j->arena);
 	pool_put(&js->pool, j);
-}
-
-/* ---- answers ---- */
-
-static void
-result_of(const struct job *j, const struct job_delivery *jd,
-    struct job_result *r)
-{
-	*r = (struct job_result){
-		.index = jd->rcpt.index,
-		.status = (uint8_t)jd->d.outcome.status,
-		.dsn = slice_str(jd->d.outcome.dsn),
-		.relay = j->transport,
-		.text = slice_str(jd->d.outcome.text),
-	};
-}
-
-/* As many results as fit into one frame, from the job's mark on; moves the
- * mark to piece_out and index_out. */
-static struct slice
-pack_results(const struct job *j, struct rcpt_piece **piece_out,
-    uint32_t *index_out)
-{
-	static unsigned char buffer[49152];
-	struct wr w = wr_of(buffer, sizeof(buffer));
-	struct rcpt_piece *p = j->answer_piece;
-	uint32_t i = j->answer_index;
-	struct job_result r;
-	size_t whole = 0;
-
-	while (p != NULL) {
-		if (i == p->count) {
-			p = p->next;
-			i = 0;
-			continue;
-		}
-		result_of(j, &p->deliveries[i], &r);
-		job_result_put(&w, &r);
-		if (w.full)
-			break;
-		whole = w.len;
-		i++;
-	}
-	*piece_out = p;
-	*index_out = i;
-	return slice_of(buffer, whole);
-}
-
-/* False when the channel is full: go on when it has room. */
-static bool
-answer(struct job *j)
-{
-	struct jobs *js = j->jobs;
-	struct fr_job_results results;
-	struct fr_job_done done = { .site = SITE_OK };
-	struct rcpt_piece *p;
-	uint32_t i;
-
-	while (j->answer_piece != NULL) {
-		results.results = pack_results(j, &p, &i);
-		if (results.results.len > 0 &&
-		    send_job_results(js->queue, j->tag, &results, -1) != OK)
-			return false;
-		j->answer_piece = p;
-		j->answer_index = i;
-	}
-	done.transfer_ms = (uint32_t)mono_sub(ev_now(js->loop), j->began);
-	if (j->refused)
-		done.text = SLICE_LIT("out of memory");
-	return send_job_done(js->queue, j->tag, &done, -1) == OK;
-}
-
-static void
-check_idle(struct jobs *js)
-{
-	if (js->draining && js->on_idle != NULL && list_empty(&js->all))
-		js->on_idle(js->idle_arg);
-}
-
-static void
-answer_all(struct jobs *js)
-{
-	struct list_node *n;
-	struct job *j;
-
-	while ((n = list_first(&js->answers)) != NULL) {
-		j = CONTAINER(n, struct job, answer);
-		if (!answer(j))
-			return;
-		free_job(j);
-	}
-	check_idle(js);
-}
-
-static void
-job_over(struct job *j)
-{
-	j->answer_piece = j->rcpts;
-	j->answer_index = 0;
-	list_push_back(&j->jobs->answers, &j->answer);
-	answer_all(j->jobs);
-}
-
-/* The queue need not keep a slot for a job that waits for the disk alone. */
-static void
-tell_written(struct job *j)
-{
-	struct fr_job_written f = { 0 };
-
-	if (j->told || j->open_count == 0 || j->written_count < j->open_count)
-		return;
-	/* A full channel: it keeps the slot until the job is over. */
-	j->told = true;
-	(void)!send_job_written(j->jobs->queue, j->tag, &f, -1);
-}
-
-static void
-on_written(void *arg, struct delivery *d)
-{
-	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
-
-	(void)arg;
-	j->written_count++;
-	tell_written(j);
-}
-
-static void
-on_done(void *arg, struct delivery *d)
-{
-	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
-
-	(void)arg;
-	ASSERT(j->open_count > 0);
-	j->written_count -= d->written;
-	if (--j->open_count == 0)
-		job_over(j);
-	else
-		tell_written(j);
 }
 
 /* ---- from job to deliveries ---- */
@@ -441,12 +282,12 @@ forget_all(struct jobs *js)
 
 	workers_abandon(js->workers);
 	while ((n = list_first(&js->all)) != NULL)
-		free_job(CONTAINER(n, struct job, node));
+		job_free(CONTAINER(n, struct job, node));
 	segments_clear(&js->segments);
 	if (js->queue != NULL)
 		chan_close(js->queue);
 	js->queue = NULL;
-	check_idle(js);
+	jobs_check_idle(js);
 }
 
 static void
@@ -464,7 +305,7 @@ static void
 on_room(void *arg, struct chan *c)
 {
 	(void)c;
-	answer_all(arg);
+	job_answer_all(arg);
 }
 
 /* ---- all of it ---- */
@@ -485,7 +326,7 @@ jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
 	list_init(&js->answers);
 	segments_init(&js->segments, a);
 	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
-	js->events = (struct workers_events){ on_done, on_written, js };
+	js->events = (struct workers_events){ job_on_done, job_on_written, js };
 	e = hash_init(&js->by_tag, a, BUCKETS);
 	if (e == OK)
 		e = workers_new(loop, a, program,
@@ -519,7 +360,7 @@ jobs_drain(struct jobs *js, void (*on_idle)(void *arg), void *arg)
 	js->draining = true;
 	js->on_idle = on_idle;
 	js->idle_arg = arg;
-	check_idle(js);
+	jobs_check_idle(js);
 }
 
 void

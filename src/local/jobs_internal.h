@@ -1,6 +1,6 @@
 /*
- * jobs_internal: a job, for jobs.c, which runs it, and assemble.c, which puts
- * it together.
+ * jobs_internal: a job, for jobs.c, which runs it, assemble.c, which puts it
+ * together, and answer.c, which says what became of it.
  */
 #pragma once
 
@@ -35,6 +35,27 @@ struct rcpt_piece {
 	struct job_delivery *deliveries;
 };
 
+struct jobs {
+	struct ev_loop *loop;
+	struct acct *acct;
+	const struct target_env *env;
+	struct chan *queue; /* NULL: none now */
+	struct segments segments;
+	struct workers *workers;
+	struct workers_events events;
+	struct pool pool;
+	struct hash by_tag;
+	struct list all, answers;
+	bool draining;
+	/* Frames of a job were dropped, for there was no memory even to
+	 * remember it: a job that does not fit together is no fault now. */
+	bool dropped;
+	void (*on_idle)(void *arg);
+	void *idle_arg;
+	void (*on_bad)(void *arg, const char *why);
+	void *bad_arg;
+};
+
 struct job {
 	struct hash_node hash;
 	struct list_node node;	 /* in jobs.all */
@@ -67,3 +88,20 @@ struct job {
  * fit together; ERR_FULL: no memory.
  */
 MUST_CHECK enum err job_assemble(struct job *j, struct frame *f);
+
+/* ---- jobs.c ---- */
+
+/* Its memory, and its place in every list. */
+void job_free(struct job *j);
+
+/* ---- answer.c ---- */
+
+/* Every delivery of it is over: answer as soon as the channel has room. */
+void job_over(struct job *j);
+/* Send what waits for the channel. */
+void job_answer_all(struct jobs *js);
+/* Tell who waits for the end that no job is left. */
+void jobs_check_idle(struct jobs *js);
+/* See struct workers_events; arg is not used. */
+void job_on_written(void *arg, struct delivery *d);
+void job_on_done(void *arg, struct delivery *d);

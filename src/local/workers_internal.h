@@ -1,0 +1,67 @@
+/*
+ * workers_internal: a worker, for workers.c, which chooses one for a delivery,
+ * and worker.c, which feeds it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/gate.h"
+#include "base/list.h"
+#include "ev/loop.h"
+#include "local/workers.h"
+
+struct worker {
+	struct list_node node; /* in workers.live or workers.dying */
+	struct workers *all;
+	struct owner owner;
+	pid_t pid;
+	int chan_fd, pipe_fd; /* -1 when dying */
+	struct ev_io chan_io, pipe_io;
+	struct ev_timer timer; /* idle, or deadline */
+	struct gate_slot slot;
+	struct list waiting;	  /* deliveries not yet sent */
+	struct list sent;	  /* that lack their result */
+	struct delivery *current; /* whose body is being sent */
+	unsigned sent_count;	  /* in sent, and current */
+	uint32_t next_tag;
+	int64_t locks_ms; /* longest wait for the locks of an mbox */
+};
+
+struct workers {
+	struct ev_loop *loop;
+	struct acct *acct;
+	const char *program;
+	const struct workers_events *events;
+	struct gate gate;
+	struct list live, dying;
+	struct list waiting; /* deliveries without a worker */
+	struct list done;    /* on_done is to be called */
+	struct ev_task task;
+	unsigned busy_count;
+	int64_t idle_ms, timeout_ms;
+	char host[256]; /* for unique names */
+};
+
+/* d is over, its outcome set: on_done will be called. */
+void workers_finish(struct workers *all, struct delivery *d);
+
+/*
+ * worker_start(all, w, id):
+ * Run the process of a new worker for id.  w holds its slot of the gate.
+ * False after a line in the log.
+ */
+bool worker_start(struct workers *all, struct worker *w,
+    const struct owner *id);
+/* Send what waits with it, as far as it takes it.  The worker may end. */
+void worker_feed(struct worker *w);
+/* Results that it sent are taken, a broken channel ends it. */
+void worker_receive(struct worker *w);
+/* It exits when it sees that its channels are closed; why, unless it is NULL:
+ * it is killed, and its deliveries are deferred with that. */
+void worker_end(struct worker *w, const char *why);
+/* Close its channels; it is in all->dying from now on. */
+void worker_detach(struct worker *w);
+/* The process is gone, the gate's slot free. */
+void worker_free(struct worker *w);
