@@ -1,9 +1,10 @@
 /*
  * chan: a channel between two roles: frames over a SOCK_SEQPACKET pair.
  *
- * Small frames are gathered and leave together at the end of the turn; a
- * large one takes those before it along at once.  What the socket does not
- * take waits in a bounded queue.  Reading takes several frames per call.
+ * Small frames are gathered and leave together at the end of the turn, several
+ * to a packet; a large one takes those before it along at once.  What the
+ * socket does not take waits in a bounded queue.  Reading takes several packets
+ * per call.
  * A malformed frame closes the channel (on_closed with bad = true); the
  * owner tells the master.  Layouts: ipc/frames.def, doc/format/frames.md.
  *
@@ -42,9 +43,13 @@ const char *role_name(enum role r); /* "smtpd" */
 
 enum {
 	CHAN_FRAME_BYTES_MAX = 69632, /* header and fields of one frame */
-	CHAN_HEADER_BYTES = 8,	      /* u16 type, u16 zero, u32 tag */
+	CHAN_HEADER_BYTES = 8,	      /* u16 type, u16 next, u32 tag */
+	CHAN_PACKET_BYTES = 16384,    /* small frames that travel together */
+	CHAN_PACKET_FRAMES_MAX = 32,
 	CHAN_FDS_MAX = 1,
-	CHAN_BATCH_MAX = 16, /* frames taken from the socket in one call */
+	CHAN_BATCH_MAX = 4, /* packets taken from the socket in one call */
+	/* frames that one call may bring */
+	CHAN_READ_FRAMES_MAX = CHAN_BATCH_MAX * CHAN_PACKET_FRAMES_MAX,
 	CHAN_WHY_BYTES = 128,
 };
 
@@ -100,7 +105,7 @@ void chan_flush(struct chan *c);
  * ERR_FULL: for an owner that stops early, with room to spare. */
 void chan_tell_room(struct chan *c);
 /* Stop or resume reading (back-pressure).  Frames that were already taken from
- * the socket, fewer than CHAN_BATCH_MAX, still come. */
+ * the socket, fewer than CHAN_READ_FRAMES_MAX, still come. */
 void chan_pause(struct chan *c, bool paused);
 unsigned chan_peer_index(const struct chan *c);
 enum role chan_peer(const struct chan *c);

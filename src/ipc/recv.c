@@ -1,11 +1,11 @@
 /*
  * recv: the receiving half of a channel.
  *
- * One recvmmsg takes several frames.  Each is checked against the table
- * (length, direction, descriptors) before the owner sees it.  The buffer is
- * one per process: frames are valid during the callback only.  The first
- * frame that fails a check ends the channel; descriptors that came with it or
- * after it are closed.
+ * One recvmmsg takes several packets of one or more frames.  Each frame is
+ * checked against the table (length, direction, descriptors) before the owner
+ * sees it.  The buffer is one per process: frames are valid during the
+ * callback only.  The first frame that fails a check ends the channel;
+ * descriptors that came with it or after it are closed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ enum err
 chan_receiver_hold(enum role self, struct acct *a)
 {
 	struct receiver *r = &receivers[self];
-	size_t most = 0, count;
+	size_t most = CHAN_PACKET_BYTES, count;
 
 	if (r->holders++ > 0)
 		return OK;
@@ -105,46 +105,65 @@ take_fds(struct msghdr *m, struct arrival *a)
 	}
 }
 
+/* The first frame of a packet; rest: what follows it.  NULL when its bounds are
+ * right, else what is wrong. */
+static const char *
+cut_frame(struct slice packet, struct frame *f, struct slice *rest)
+{
+	struct rd r = rd_of(packet);
+	size_t len;
+
+	if (packet.len < CHAN_HEADER_BYTES)
+		return "shorter than a header";
+	f->type = rd_u16(&r);
+	len = rd_u16(&r);
+	f->tag = rd_u32(&r);
+	*rest = SLICE_NONE;
+	if (len > 0) {
+		if (CHAN_HEADER_BYTES + len >= packet.len)
+			return "longer than its packet";
+		*rest = slice_sub(packet, CHAN_HEADER_BYTES + len, packet.len);
+	}
+	f->fields =
+	    slice_sub(packet, CHAN_HEADER_BYTES, packet.len - rest->len);
+	return NULL;
+}
+
 /* NULL when the frame may pass, else what is wrong with it. */
 static const char *
 check(const struct chan *c, const struct arrival *a, struct frame *f,
-    const struct frame_info **info_out)
+    struct slice *rest, const struct frame_info **info_out)
 {
-	struct rd r = rd_of(a->bytes);
 	const struct frame_info *info;
-	uint16_t zero;
+	const char *wrong = cut_frame(a->bytes, f, rest);
 
 	*info_out = NULL;
-	if (a->bytes.len < CHAN_HEADER_BYTES)
-		return "shorter than a header";
-	f->type = rd_u16(&r);
-	zero = rd_u16(&r);
-	f->tag = rd_u32(&r);
-	f->fields = slice_sub(a->bytes, CHAN_HEADER_BYTES, a->bytes.len);
+	if (wrong != NULL)
+		return wrong;
 	*info_out = info = frame_info(f->type);
 	if (info == NULL)
 		return "unknown type";
-	if (zero != 0)
-		return "header is not zero where it must be";
 	if (!(info->from & (1u << c->peer)) || !(info->to & (1u << c->self)))
 		return "not from this role";
 	if (a->cut)
 		return "cut short: too long, or too many descriptors";
 	if (f->fields.len < info->bytes_min || f->fields.len > info->bytes_max)
 		return "wrong length";
-	if (a->fd_count > info->fd_max)
+	/* One that brings a descriptor travels alone. */
+	if (a->fd_count > (rest->len == 0 ? info->fd_max : 0))
 		return "too many descriptors";
 	f->fd = a->fd_count > 0 ? a->fds[0] : -1;
 	return NULL;
 }
 
-/* Give one frame to the owner; false when the channel ended. */
+/* Give the first frame to the owner; false when the channel ended. */
 static bool
-deliver(struct chan *c, struct arrival *a)
+deliver_one(struct chan *c, struct arrival *a)
 {
 	const struct frame_info *info;
 	struct frame f = { .fd = -1 };
-	const char *wrong = check(c, a, &f, &info);
+	struct slice rest;
+	const char *wrong = check(c, a, &f, &rest, &info);
 
 	if (wrong != NULL) {
 		char why[CHAN_WHY_BYTES];
@@ -154,6 +173,7 @@ deliver(struct chan *c, struct arrival *a)
 		chan_end(c, true, why);
 		return false;
 	}
+	a->bytes = rest;
 	a->fd_count = 0;
 	c->events->on_frame(c->arg, c, &f);
 	if (f.fd >= 0)
@@ -161,6 +181,20 @@ deliver(struct chan *c, struct arrival *a)
 	if (c->bad && !c->ended)
 		chan_end(c, true, c->why);
 	return !c->ended;
+}
+
+/* All frames of a packet; false when the channel ended. */
+static bool
+deliver(struct chan *c, struct arrival *a)
+{
+	for (unsigned n = 0; n < CHAN_PACKET_FRAMES_MAX; n++) {
+		if (!deliver_one(c, a))
+			return false;
+		if (a->bytes.len == 0)
+			return true;
+	}
+	chan_end(c, true, "more frames than a packet may hold");
+	return false;
 }
 
 void

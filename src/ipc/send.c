@@ -2,9 +2,10 @@
  * send: the sending half of a channel.
  *
  * Happy path: chan_send puts a small frame into the queue and asks for a
- * flush at the end of the turn, where one sendmmsg takes all; a large frame,
- * or one with a descriptor, is the last message of such a call at once and is
- * not copied.
+ * flush at the end of the turn, where one sendmmsg takes all, packed into as
+ * few packets as they fit into: each packet costs the kernel as much as
+ * copying a kilobyte does, on either side.  A large frame, or one with a
+ * descriptor, is the last packet of such a call at once and is not copied.
  *
  * Failure modes: the socket is full: what is left waits in the queue until
  * the socket is writable (EV_WR); the queue is full: ERR_FULL, and on_room
@@ -24,23 +25,34 @@
 #include "ipc/frames.h"
 
 enum {
-	GATHER_BYTES = 4096, /* a larger frame is not worth copying */
-	OUT_FIRST_BYTES = 1024,
-	SEND_BATCH = 32,
+	GATHER_BYTES = 8192, /* a larger frame is not worth copying */
+	OUT_FIRST_BYTES = 4096,
+	SEND_BATCH = 8,	 /* packets in one call */
+	NEXT_OFFSET = 2, /* in a header: see doc/format/frames.md */
 };
+
+_Static_assert(CHAN_HEADER_BYTES + GATHER_BYTES <= CHAN_PACKET_BYTES,
+    "what is copied fits into a packet");
+_Static_assert(CHAN_PACKET_BYTES <= UINT16_MAX,
+    "the length of a frame that another follows fits into its header");
 
 /* One row for the channels of the process: the longest queue it had, and what
  * was refused. */
 static struct limit_row *queue_row;
 
-/* A message of a batch, with the room for its descriptor. */
+/* A packet of a batch, with the room for its descriptor. */
 struct parcel {
-	struct iovec iov[3];
+	struct iovec iov[CHAN_PACKET_FRAMES_MAX];
+	unsigned frame_count;
 	union {
 		char room[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
 };
+
+/* Of the one thread that sends; too large to be cleared for every call. */
+static struct parcel parcels[SEND_BATCH];
+static struct mmsghdr packets[SEND_BATCH + 1];
 
 static void
 fill(struct mmsghdr *m, struct parcel *p, unsigned iov_count, int fd)
@@ -70,34 +82,74 @@ record_at(struct slice s)
 	return r;
 }
 
-/* Up to SEND_BATCH queued frames as messages. */
+/* In the header of a queued frame: how long it is, since another follows it in
+ * its packet; 0: it ends the packet. */
+static void
+set_next(char *frame, size_t bytes)
+{
+	struct wr w = wr_of(frame + NEXT_OFFSET, sizeof(uint16_t));
+
+	wr_u16(&w, (uint16_t)bytes);
+}
+
+/* The oldest queued frames as one packet: all that fit into it.  One with a
+ * descriptor, or too large, goes alone.  Gives what is left of s. */
+static struct slice
+pack(struct chan *c, struct slice s, struct mmsghdr *m, struct parcel *p)
+{
+	size_t bytes = 0;
+	int fd = -1;
+
+	p->frame_count = 0;
+	while (s.len > 0 && p->frame_count < CHAN_PACKET_FRAMES_MAX && fd < 0) {
+		struct record r = record_at(s);
+		char *at = c->out.data + c->out.first + (c->out.len - s.len) +
+			   sizeof(r);
+
+		if (p->frame_count > 0 &&
+		    (r.fd >= 0 || bytes + r.bytes > CHAN_PACKET_BYTES))
+			break;
+		if (p->frame_count > 0) {
+			struct iovec *before = &p->iov[p->frame_count - 1];
+
+			set_next(before->iov_base,
+			    before->iov_len - CHAN_HEADER_BYTES);
+		}
+		set_next(at, 0);
+		p->iov[p->frame_count++] = (struct iovec){ at, r.bytes };
+		bytes += r.bytes;
+		fd = r.fd;
+		s = slice_sub(s, sizeof(r) + r.bytes, s.len);
+	}
+	fill(m, p, p->frame_count, fd);
+	return s;
+}
+
+/* Up to SEND_BATCH packets of queued frames. */
 static unsigned
-gather(struct chan *c, struct mmsghdr *msgs, struct parcel *parcels)
+gather(struct chan *c)
 {
 	struct slice s = buf_data(&c->out);
 	unsigned n = 0;
 
 	while (s.len > 0 && n < SEND_BATCH) {
-		struct record r = record_at(s);
-		char *at = c->out.data + c->out.first + (c->out.len - s.len);
-
-		parcels[n].iov[0] = (struct iovec){ at + sizeof(r), r.bytes };
-		fill(&msgs[n], &parcels[n], 1, r.fd);
-		s = slice_sub(s, sizeof(r) + r.bytes, s.len);
+		s = pack(c, s, &packets[n], &parcels[n]);
 		n++;
 	}
 	return n;
 }
 
-/* The oldest frame left, or never will. */
+/* The oldest frames left, or never will. */
 static void
-drop_first(struct chan *c)
+drop_first(struct chan *c, unsigned frame_count)
 {
-	struct record r = record_at(buf_data(&c->out));
+	while (frame_count-- > 0) {
+		struct record r = record_at(buf_data(&c->out));
 
-	if (r.fd >= 0)
-		close(r.fd);
-	buf_take(&c->out, sizeof(r) + r.bytes);
+		if (r.fd >= 0)
+			close(r.fd);
+		buf_take(&c->out, sizeof(r) + r.bytes);
+	}
 }
 
 void
@@ -106,7 +158,7 @@ chan_send_stop(struct chan *c)
 	c->send_dead = true;
 	c->blocked = false;
 	while (c->out.len > 0)
-		drop_first(c);
+		drop_first(c, 1);
 	buf_release(&c->out);
 }
 
@@ -116,19 +168,18 @@ chan_send_stop(struct chan *c)
 static bool
 push(struct chan *c, struct parcel *last, unsigned last_iovs, int last_fd)
 {
-	struct mmsghdr msgs[SEND_BATCH + 1];
-	struct parcel parcels[SEND_BATCH];
 	bool sent_last = false;
 
 	while (!c->send_dead && !c->blocked) {
-		unsigned queued = gather(c, msgs, parcels), count = queued;
+		unsigned queued = gather(c), count = queued;
 		int n;
 
 		if (last != NULL && !sent_last && queued < SEND_BATCH)
-			fill(&msgs[count++], last, last_iovs, last_fd);
+			fill(&packets[count++], last, last_iovs, last_fd);
 		if (count == 0)
 			break;
-		n = sendmmsg(c->fd, msgs, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = sendmmsg(c->fd, packets, count,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
@@ -137,7 +188,7 @@ push(struct chan *c, struct parcel *last, unsigned last_iovs, int last_fd)
 		}
 		c->blocked = n < (int)count;
 		for (int i = 0; i < n && i < (int)queued; i++)
-			drop_first(c);
+			drop_first(c, parcels[i].frame_count);
 		if (n > (int)queued)
 			sent_last = true;
 	}

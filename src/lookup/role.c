@@ -17,6 +17,7 @@
  */
 #include "lookup/role.h"
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "ipc/chan.h"
@@ -28,8 +29,13 @@ enum {
 	LINK_COUNT_MAX = 66, /* 64 smtpd, the queue, one spare */
 	/* A channel is not read while half of its queue is taken; the other
 	 * half holds the answers to what one call of it may have read. */
-	QUEUE_BYTES_MAX = 256 * 1024,
+	QUEUE_BYTES_MAX = 640 * 1024,
+	ANSWER_BYTES_MAX = 2400, /* RESOLVED, and what the queue adds */
 };
+
+_Static_assert((int)QUEUE_BYTES_MAX / 2 >=
+		   (int)CHAN_READ_FRAMES_MAX * (int)ANSWER_BYTES_MAX,
+    "the answers to one read fit");
 
 struct link {
 	struct chan *chan; /* NULL: free */
@@ -163,6 +169,8 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 
 	if (l == NULL)
 		role_die(self, "more than %d channels", LINK_COUNT_MAX);
+	ASSERT(
+	    chan_frame_bytes_max(ROLE_LOOKUP, peer) + 16 <= ANSWER_BYTES_MAX);
 	link_close(l);
 	*l = (struct link){ .peer = peer, .index = index };
 	if (chan_open(self->loop, self->acct, fd, ROLE_LOOKUP, peer, index,

@@ -26,7 +26,8 @@ struct chan {
 struct ctl {
 	struct cli *cli;
 	struct chan chan;
-	uint64_t about; /* message id; 0: none */
+	uint64_t about;	   /* message id; 0: none */
+	struct slice rest; /* in room: frames of the packet not looked at */
 	unsigned char room[CHAN_FRAME_BYTES_MAX];
 };
 
@@ -109,12 +110,9 @@ chan_send(struct chan *c, uint16_t type, uint32_t tag, struct slice fields,
 						     : err_from_errno(errno);
 }
 
-/* The next frame of an answer, checked as ipc/recv.c does. */
 static enum err
-receive(struct ctl *c, struct frame *f)
+receive_packet(struct ctl *c)
 {
-	const struct frame_info *info;
-	struct rd r;
 	ssize_t n;
 
 	do
@@ -128,15 +126,35 @@ receive(struct ctl *c, struct frame *f)
 		return ERR_CLOSED;
 	if ((size_t)n > sizeof(c->room))
 		return ERR_PROTOCOL;
-	r = rd_of(slice_of(c->room, (size_t)n));
+	c->rest = slice_of(c->room, (size_t)n);
+	return OK;
+}
+
+/* The next frame of an answer, checked as ipc/recv.c does. */
+static enum err
+receive(struct ctl *c, struct frame *f)
+{
+	const struct frame_info *info;
+	struct rd r;
+	size_t len;
+
+	if (c->rest.len == 0) {
+		enum err e = receive_packet(c);
+
+		if (e != OK)
+			return e;
+	}
+	r = rd_of(c->rest);
 	f->type = rd_u16(&r);
-	rd_u16(&r);
+	len = rd_u16(&r);
 	f->tag = rd_u32(&r);
 	f->fd = -1;
 	info = frame_info(f->type);
-	if (r.bad || info == NULL || !(info->to & (1u << ROLE_COMMAND)))
+	if (r.bad || info == NULL || !(info->to & (1u << ROLE_COMMAND)) ||
+	    (len > 0 && len >= r.left))
 		return ERR_PROTOCOL;
-	f->fields = slice_of(r.at, r.left);
+	f->fields = slice_of(r.at, len > 0 ? len : r.left);
+	c->rest = slice_of(r.at + f->fields.len, r.left - f->fields.len);
 	return OK;
 }
 

@@ -385,6 +385,113 @@ send_with_fds(int sock, unsigned fd_count)
 	assert_int_equal(sendmsg(sock, &m, 0), w.len);
 }
 
+/* ---- packets of several frames ---- */
+
+/* So many FLUSH-like frames (GO) by hand in one packet; next of the last and
+ * of the others is what is given. */
+static void
+send_packet(int sock, unsigned count, uint16_t next, uint16_t last_next, int fd)
+{
+	unsigned char room[64 * (CHAN_HEADER_BYTES + 1)];
+	struct wr w = wr_of(room, sizeof(room));
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov;
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	for (unsigned i = 1; i <= count; i++) {
+		wr_u16(&w, FRAME_GO);
+		wr_u16(&w, i < count ? next : last_next);
+		wr_u32(&w, i);
+		wr_u8(&w, 0);
+	}
+	assert_false(w.full);
+	iov = (struct iovec){ room, w.len };
+	if (fd >= 0) {
+		struct cmsghdr *c = &control.align;
+
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	assert_int_equal(sendmsg(sock, &m, 0), w.len);
+}
+
+static void
+test_packets(void **state)
+{
+	static const struct {
+		const char *why;
+		unsigned count;
+		uint16_t next, last_next;
+		bool with_fd;
+		unsigned frames; /* that arrive */
+		bool bad;
+	} rows[] = {
+		{ "one frame", 1, 1, 0, false, 1, false },
+		{ "two frames", 2, 1, 0, false, 2, false },
+		{ "as many as may be", CHAN_PACKET_FRAMES_MAX, 1, 0, false,
+		    CHAN_PACKET_FRAMES_MAX, false },
+		{ "one too many", CHAN_PACKET_FRAMES_MAX + 1, 1, 0, false,
+		    CHAN_PACKET_FRAMES_MAX, true },
+		{ "another should follow", 2, 1, 1, false, 1, true },
+		{ "longer than the packet", 2, 1, 500, false, 1, true },
+		{ "the first ends inside the second", 2, 2, 0, false, 0, true },
+		{ "the first takes the second's bytes", 2, 0, 0, false, 0,
+		    true },
+		{ "a descriptor among several", 2, 1, 0, true, 0, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct control k;
+		unsigned before;
+
+		open_control(&k);
+		before = open_fd_count();
+		send_packet(k.raw, rows[i].count, rows[i].next,
+		    rows[i].last_next, rows[i].with_fd ? STDIN_FILENO : -1);
+		turns(2);
+		if (k.end.frames != rows[i].frames ||
+		    k.end.bad != rows[i].bad ||
+		    open_fd_count() != before - (rows[i].bad ? 1 : 0))
+			fail_msg("%s: %u frames, %s", rows[i].why, k.end.frames,
+			    k.end.bad ? k.end.why : "good");
+		close_control(&k);
+	}
+}
+
+/* What is sent in one turn travels together, at every size around the bound
+ * of a packet. */
+static void
+test_packing(void **state)
+{
+	static const size_t sizes[] = { 1, 100, 499, 500, 501, 1000, 4096, 8180,
+		8181, 8192, 9000, 16000, 16384 };
+	uint32_t tag = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		unsigned before = queue.frames;
+
+		for (unsigned n = 0; n < 40; n++) {
+			tag++;
+			assert_int_equal(send_body_frame(tag, sizes[i]), OK);
+			if (n % 8 == 7)
+				turns(2);
+		}
+		for (unsigned n = 0; n < 100 && queue.frames < before + 40; n++)
+			turns(1);
+		assert_int_equal(queue.frames, before + 40);
+		assert_int_equal(queue.closed, 0);
+	}
+}
+
 static void
 test_fd_kept(void **state)
 {
@@ -540,6 +647,8 @@ main(void)
 		T(test_close_in_callback),
 		T(test_bad_in_callback),
 		T(test_bad_outside),
+		T(test_packets),
+		T(test_packing),
 		T(test_fd_kept),
 		T(test_fd_counts),
 		T(test_fd_waits),

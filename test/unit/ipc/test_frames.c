@@ -177,13 +177,13 @@ turns(unsigned n)
 /* ---- raw bytes from a peer, checked by the channel ---- */
 
 static void
-send_raw(int fd, uint16_t type, uint16_t zero, size_t fields_len)
+send_raw(int fd, uint16_t type, uint16_t next, size_t fields_len)
 {
 	static unsigned char room[2 * CHAN_FRAME_BYTES_MAX];
 	struct wr w = wr_of(room, sizeof(room));
 
 	wr_u16(&w, type);
-	wr_u16(&w, zero);
+	wr_u16(&w, next);
 	wr_u32(&w, 5);
 	assert_int_equal(write(fd, room, CHAN_HEADER_BYTES + fields_len),
 	    CHAN_HEADER_BYTES + fields_len);
@@ -191,7 +191,7 @@ send_raw(int fd, uint16_t type, uint16_t zero, size_t fields_len)
 
 /* Send one raw frame to self as peer; true when it was called malformed. */
 static bool
-is_refused(enum role self, enum role peer, uint16_t type, uint16_t zero,
+is_refused(enum role self, enum role peer, uint16_t type, uint16_t next,
     size_t fields_len)
 {
 	struct chan *c;
@@ -203,7 +203,7 @@ is_refused(enum role self, enum role peer, uint16_t type, uint16_t zero,
 	assert_int_equal(chan_open(loop, &mem, fd[1], self, peer, 0, &events,
 			     NULL, 1 << 16, &c),
 	    OK);
-	send_raw(fd[0], type, zero, fields_len);
+	send_raw(fd[0], type, next, fields_len);
 	turns(2);
 	assert_true(got.closed <= 1);
 	assert_int_equal(got.frames + got.closed, 1);
@@ -225,7 +225,10 @@ test_bounds(void **state)
 		assert_false(is_refused(to, from, t, 0, i->bytes_max));
 		assert_true(is_refused(to, from, t, 0, i->bytes_min - 1));
 		assert_true(is_refused(to, from, t, 0, i->bytes_max + 1));
-		assert_true(is_refused(to, from, t, 1, i->bytes_min));
+		/* It says that another follows, and none does. */
+		assert_true(is_refused(to, from, t, (uint16_t)i->bytes_min,
+		    i->bytes_min));
+		assert_true(is_refused(to, from, t, UINT16_MAX, i->bytes_min));
 	}
 }
 
