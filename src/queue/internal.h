@@ -200,7 +200,7 @@ struct txn {
 	uint64_t body_bytes;  /* received */
 	uint32_t credit_left; /* what the peer may still send */
 	uint32_t credit_owed; /* taken by the store, not given back */
-	struct mono active;   /* last body frame */
+	struct mono active;   /* invited, or last body frame */
 	struct fr_txn_commit commit;
 	struct store_ticket ticket;
 	struct report *report; /* what it is the report of; or NULL */
@@ -374,6 +374,8 @@ void txn_tell_state(struct peer *p);
 void txn_on_room(struct queue *q);
 /* Tickets became durable. */
 void txn_on_durable(struct queue *q);
+/* Its body was invited, or some of it came: it may end soon. */
+void txn_active(struct queue *q, struct txn *t);
 /* Bodies that are about to end, for store_turn. */
 unsigned txn_ending(struct queue *q);
 /* Answers every transaction with e (the store is poisoned). */

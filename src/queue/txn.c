@@ -22,7 +22,8 @@
 enum {
 	RCPTS_BYTES_MIN = 256,
 	BODY_BYTES_MIN = 4096,
-	/* A body that was active so lately may end any moment. */
+	/* A body that was invited or active so lately may end any moment: a
+	 * small one comes whole, with its end. */
 	ENDING_MS = 3,
 	ENDING_COUNT_MAX = 8,
 };
@@ -281,6 +282,7 @@ txn_begin(struct queue *q, struct txn *t)
 		return e;
 	t->state = TXN_BODY;
 	t->credit_left = TXN_CREDIT_BYTES;
+	txn_active(q, t);
 	f.id = t->msg->store.id;
 	e = send_txn_ready(t->peer->chan, t->tag, &f, -1);
 	if (e != OK)
@@ -406,6 +408,14 @@ txn_fail_all(struct queue *q, enum err e)
 		}
 		chan_flush(p->chan);
 	}
+}
+
+void
+txn_active(struct queue *q, struct txn *t)
+{
+	t->active = ev_now(q->loop);
+	list_remove(&t->recent);
+	list_push_back(&q->recent, &t->recent);
 }
 
 unsigned

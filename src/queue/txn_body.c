@@ -120,9 +120,7 @@ txn_on_body(struct peer *p, struct txn *t, struct frame *f)
 	}
 	t->credit_left -= (uint32_t)in.data.len;
 	t->body_bytes += in.data.len;
-	t->active = ev_now(q->loop);
-	list_remove(&t->recent);
-	list_push_back(&q->recent, &t->recent);
+	txn_active(q, t);
 	if (t->body.len == 0)
 		e = store_body_append(q->store, &t->msg->store, in.data);
 	if (e == OK) {
