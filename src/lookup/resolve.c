@@ -197,6 +197,22 @@ classify(struct resolver *r, enum resolve_class *class, struct fr_resolved *out,
 	return e;
 }
 
+/* So long an answer may be used again for its domain: a change of the
+ * configuration is in force everywhere after that. */
+enum { DOMAIN_MS = 1000 };
+
+/* Does the answer follow from the domain alone?  Tables may know each address,
+ * and change at any time. */
+static bool
+is_of_domain(const struct resolver *r, enum resolve_class class)
+{
+	return (class == CLASS_RELAY || class == CLASS_REMOTE) &&
+	       !r->address.literal && r->conf->virtualdomains.count == 0 &&
+	       r->local_domains.count == 0 && r->virtual_domains.count == 0 &&
+	       r->relay_domains.count == 0 && r->alias_domains.count == 0 &&
+	       r->aliases.count == 0 && r->transports.count == 0;
+}
+
 static void
 resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 {
@@ -231,6 +247,8 @@ resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
 		if (out->verdict != RESOLVE_REFUSE &&
 		    resolve_transport_maps(r, out))
 			find_recipient(r, class, out);
+		if (is_of_domain(r, class))
+			out->domain_ms = DOMAIN_MS;
 	}
 }
 
@@ -254,6 +272,8 @@ resolve(struct resolver *r, struct slice address, struct slice sender,
 	if (out->verdict != RESOLVE_REFUSE && is_bad_sender(r, sender))
 		resolve_refuse(r, out, 553, "5.7.1",
 		    "sorry, your envelope sender is in my badmailfrom list");
+	if (sender.len > 0 && r->conf->badmailfrom.count > 0)
+		out->domain_ms = 0;
 }
 
 void

@@ -110,7 +110,8 @@ void resolver_close(struct resolver *r);
  * out: transport and nexthop of what can be delivered; for local mailbox is
  * the user's name ("postmaster" also without such a user), for virtual a
  * path below virtual_mailbox_base, with uid and gid of its owner (0 and 0:
- * Weir's own).  Borrowed until the next call.
+ * Weir's own); domain_ms: how long the answer holds for its whole domain.
+ * Borrowed until the next call.
  */
 void resolve(struct resolver *r, struct slice address, struct slice sender,
     struct fr_resolved *out);

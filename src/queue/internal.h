@@ -75,6 +75,7 @@ enum {
 	PUT_BACK_MS = 10000,
 };
 
+struct domain_cache;
 struct queue;
 struct msg;
 
@@ -296,7 +297,8 @@ struct queue {
 	struct log_limit_site short_sites[STORE_SHORT_COUNT];
 
 	/* routing */
-	struct list routing; /* rcpt.sched.node: not asked yet */
+	struct domain_cache *domains; /* answers of lookup */
+	struct list routing;	      /* rcpt.sched.node: not asked yet */
 	struct route routes[ROUTES_MAX];
 	unsigned routes_busy;
 	uint32_t route_tag;

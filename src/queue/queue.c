@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "ipc/domain_cache.h"
 #include "queue/internal.h"
 
 enum {
@@ -317,6 +318,8 @@ init_tables(struct queue *q)
 	if (e == OK)
 		e = sched_init(&q->sched, &q->msg_acct, &sc,
 		    &q->gates[SCHED_LOCAL], &q->gates[SCHED_REMOTE]);
+	if (e == OK)
+		e = domain_cache_new(&q->chan_acct, &q->domains);
 	q->scratch = mem_alloc(&q->chan_acct, SCRATCH_BYTES);
 	if (e == OK && q->scratch == NULL)
 		e = ERR_NOMEM;
@@ -428,6 +431,7 @@ void
 queue_reload(struct queue *q, const struct conf *conf)
 {
 	set_conf(q, conf);
+	domain_cache_clear(q->domains);
 	q->sched.dead_ms = q->retry.min_ms;
 	for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++) {
 		unsigned limit =
@@ -538,6 +542,7 @@ queue_close(struct queue *q)
 	sched_fini(&q->sched);
 	result_fini(q);
 	mem_free(&q->chan_acct, q->scratch);
+	domain_cache_free(q->domains);
 	hash_fini(&q->txns);
 	hash_fini(&q->jobs);
 	pool_fini(&q->job_pool);

@@ -3,15 +3,17 @@
  * answered at RCPT and what is done always follow the configuration in force.
  *
  * Happy path: route_add puts the recipient into the list of those to be
- * asked; the task sends up to ROUTES_MAX questions; the answer goes to the
- * scheduler.  Failure modes: lookup dies (its questions are asked again of
- * the next one); it does not answer in time (deferred); it refuses
- * (deferred or failed); there is no room in the scheduler (put back).
+ * asked; the task sends up to ROUTES_MAX questions, except about domains that
+ * lookup just answered for; the answer goes to the scheduler.  Failure modes:
+ * lookup dies (its questions are asked again of the next one); it does not
+ * answer in time (deferred); it refuses (deferred or failed); there is no room
+ * in the scheduler (put back).
  */
 #include <ctype.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "ipc/domain_cache.h"
 #include "queue/internal.h"
 
 void
@@ -69,38 +71,6 @@ free_route(struct queue *q)
 			return u;
 	}
 	return NULL;
-}
-
-void
-route_task(void *arg, struct ev_task *t)
-{
-	struct queue *q = arg;
-	struct list_node *n;
-	struct route *u;
-
-	(void)t;
-	if (q->lookup == NULL || q->lookup->chan == NULL || !q->running)
-		return;
-	while ((n = list_first(&q->routing)) != NULL &&
-	       (u = free_route(q)) != NULL) {
-		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
-		struct fr_resolve f = {
-			.purpose = RESOLVE_ROUTE,
-			.address = rcpt_stored_address(r),
-			.sender = r->msg->sender,
-		};
-		uint32_t tag = q->route_tag + 1;
-
-		if (send_resolve(q->lookup->chan, tag, &f, -1) != OK)
-			return; /* on_room, or the next lookup */
-		list_remove(n);
-		q->route_tag = tag;
-		q->routes_busy++;
-		*u = (struct route){ .rcpt = r,
-			.tag = tag,
-			.busy = true,
-			.since = queue_mono(q) };
-	}
 }
 
 static struct slice
@@ -258,6 +228,49 @@ answered(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 }
 
 void
+route_task(void *arg, struct ev_task *t)
+{
+	struct queue *q = arg;
+	struct list_node *n;
+	struct route *u;
+
+	(void)t;
+	if (q->lookup == NULL || q->lookup->chan == NULL || !q->running)
+		return;
+	while ((n = list_first(&q->routing)) != NULL &&
+	       (u = free_route(q)) != NULL) {
+		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
+		struct fr_resolve f = {
+			.purpose = RESOLVE_ROUTE,
+			.address = rcpt_stored_address(r),
+			.sender = r->msg->sender,
+		};
+		uint32_t tag = q->route_tag + 1;
+		struct fr_resolved known;
+
+		if (domain_cache_find(q->domains, queue_mono(q), f.address,
+			&known)) {
+			struct msg *m = r->msg;
+
+			list_remove(n);
+			answered(q, r, &known);
+			routed(q, m);
+			continue;
+		}
+
+		if (send_resolve(q->lookup->chan, tag, &f, -1) != OK)
+			return; /* on_room, or the next lookup */
+		list_remove(n);
+		q->route_tag = tag;
+		q->routes_busy++;
+		*u = (struct route){ .rcpt = r,
+			.tag = tag,
+			.busy = true,
+			.since = queue_mono(q) };
+	}
+}
+
+void
 route_on_frame(struct peer *p, struct frame *f)
 {
 	struct queue *q = p->q;
@@ -284,6 +297,8 @@ route_on_frame(struct peer *p, struct frame *f)
 	if (r != NULL) {
 		struct msg *m = r->msg;
 
+		domain_cache_keep(q->domains, queue_mono(q), rcpt_address(r),
+		    &a);
 		/* Before it is counted: while it is, the message stays. */
 		answered(q, r, &a);
 		routed(q, m);
@@ -303,6 +318,7 @@ route_peer_closed(struct queue *q)
 			list_push_front(&q->routing, &r->sched.node);
 	}
 	q->routes_busy = 0;
+	domain_cache_clear(q->domains);
 }
 
 static void

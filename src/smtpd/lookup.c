@@ -1,10 +1,12 @@
 /*
  * lookup: who is a recipient.
  *
- * Each RCPT is asked of the lookup role; several may be outstanding.  An
- * address of another domain is accepted from clients that may relay.
+ * Each RCPT is asked of the lookup role, unless it just answered for the whole
+ * domain; several may be outstanding.  An address of another domain is
+ * accepted from clients that may relay.
  */
 #include "base/assert.h"
+#include "ipc/domain_cache.h"
 #include "smtpd/session.h"
 
 static void
@@ -49,45 +51,6 @@ keep(struct session *s, const struct smtp_rcpt *in)
 	return r;
 }
 
-void
-rcpt_ask(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot)
-{
-	struct server *sv = s->server;
-	struct txn *t = s->txn;
-	struct rcpt *r = keep(s, rcpt);
-	struct fr_resolve f = { .purpose = RESOLVE_RCPT, .sender = t->sender };
-
-	if (r == NULL) {
-		refuse(s, slot, SMTPS_REPLY_FULL);
-		return;
-	}
-	smtps_rcpt_keep(&s->m, slot, r->address);
-	f.address = r->address;
-	ASSERT(t->ask_tags[slot] == TAG_NONE);
-	if (sv->lookup != NULL)
-		t->ask_tags[slot] = tags_get(&sv->tags, s, (uint16_t)slot);
-	if (t->ask_tags[slot] == TAG_NONE ||
-	    send_resolve(sv->lookup, t->ask_tags[slot], &f, -1) != OK) {
-		tags_put(&sv->tags, t->ask_tags[slot]);
-		t->ask_tags[slot] = TAG_NONE;
-		refuse(s, slot, SMTPS_REPLY_LOOKUP);
-		return;
-	}
-	t->asked[slot] = r;
-}
-
-void
-rcpt_refuse(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot,
-    enum smtps_reply why)
-{
-	struct rcpt *r = keep(s, rcpt);
-
-	/* Its address, for the log. */
-	if (r != NULL)
-		smtps_rcpt_keep(&s->m, slot, r->address);
-	refuse(s, slot, why);
-}
-
 static void
 accept_rcpt(struct session *s, unsigned slot)
 {
@@ -119,13 +82,10 @@ refuse_as_told(struct session *s, unsigned slot, const struct fr_resolved *f)
 	smtps_rcpt_refuse(&s->m, slot, &why);
 }
 
+/* What follows from an answer. */
 static void
-on_resolved(struct session *s, unsigned slot, const struct fr_resolved *f)
+decide(struct session *s, unsigned slot, const struct fr_resolved *f)
 {
-	struct txn *t = s->txn;
-
-	tags_put(&s->server->tags, t->ask_tags[slot]);
-	t->ask_tags[slot] = TAG_NONE;
 	switch ((enum resolve_verdict)f->verdict) {
 	case RESOLVE_OK: accept_rcpt(s, slot); break;
 	case RESOLVE_REMOTE:
@@ -137,7 +97,66 @@ on_resolved(struct session *s, unsigned slot, const struct fr_resolved *f)
 		break;
 	default: refuse_as_told(s, slot, f); break;
 	}
-	t->asked[slot] = NULL;
+	s->txn->asked[slot] = NULL;
+}
+
+void
+rcpt_ask(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+	struct rcpt *r = keep(s, rcpt);
+	struct fr_resolve f = { .purpose = RESOLVE_RCPT, .sender = t->sender };
+	struct fr_resolved known;
+
+	if (r == NULL) {
+		refuse(s, slot, SMTPS_REPLY_FULL);
+		return;
+	}
+	smtps_rcpt_keep(&s->m, slot, r->address);
+	f.address = r->address;
+	ASSERT(t->ask_tags[slot] == TAG_NONE);
+	if (domain_cache_find(sv->domains, ev_now(sv->loop), r->address,
+		&known)) {
+		t->asked[slot] = r;
+		decide(s, slot, &known);
+		return;
+	}
+	if (sv->lookup != NULL)
+		t->ask_tags[slot] = tags_get(&sv->tags, s, (uint16_t)slot);
+	if (t->ask_tags[slot] == TAG_NONE ||
+	    send_resolve(sv->lookup, t->ask_tags[slot], &f, -1) != OK) {
+		tags_put(&sv->tags, t->ask_tags[slot]);
+		t->ask_tags[slot] = TAG_NONE;
+		refuse(s, slot, SMTPS_REPLY_LOOKUP);
+		return;
+	}
+	t->asked[slot] = r;
+}
+
+void
+rcpt_refuse(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot,
+    enum smtps_reply why)
+{
+	struct rcpt *r = keep(s, rcpt);
+
+	/* Its address, for the log. */
+	if (r != NULL)
+		smtps_rcpt_keep(&s->m, slot, r->address);
+	refuse(s, slot, why);
+}
+
+static void
+on_resolved(struct session *s, unsigned slot, const struct fr_resolved *f)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+
+	tags_put(&sv->tags, t->ask_tags[slot]);
+	t->ask_tags[slot] = TAG_NONE;
+	domain_cache_keep(sv->domains, ev_now(sv->loop),
+	    t->asked[slot]->address, f);
+	decide(s, slot, f);
 	session_wake(s);
 }
 
@@ -185,6 +204,7 @@ lookup_on_lost(struct server *sv)
 {
 	struct list_node *n = list_first(&sv->open_sessions);
 
+	domain_cache_clear(sv->domains);
 	for (; n != NULL; n = list_next(&sv->open_sessions, n)) {
 		struct session *s = CONTAINER(n, struct session, node);
 

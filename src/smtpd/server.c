@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "ipc/domain_cache.h"
 #include "smtpd/session.h"
 
 enum {
@@ -90,6 +91,10 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 
 	if (sv == NULL)
 		return ERR_NOMEM;
+	if (domain_cache_new(a, &sv->domains) != OK) {
+		mem_free(a, sv);
+		return ERR_NOMEM;
+	}
 	sv->loop = loop;
 	sv->acct = a;
 	sv->conf = conf;
@@ -176,6 +181,7 @@ server_free(struct server *sv)
 		tags_fini(&sv->tags);
 		client_page_unmap(&sv->page);
 	}
+	domain_cache_free(sv->domains);
 	mem_free(sv->acct, sv);
 }
 
@@ -294,6 +300,7 @@ void
 server_reload(struct server *sv, const struct conf *conf)
 {
 	sv->conf = conf;
+	domain_cache_clear(sv->domains);
 	configure(sv);
 	limits_show(sv);
 }

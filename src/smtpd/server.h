@@ -83,6 +83,7 @@ struct server {
 	struct smtps_conf smtps; /* made from conf */
 	struct smtps_conf local; /* of LISTEN_LOCAL: sendmail's limits hold */
 
+	struct domain_cache *domains;	   /* answers of lookup */
 	struct chan *queue, *lookup, *dns; /* NULL: none now */
 	enum err queue_state;		   /* OK, or why MAIL is refused */
 	unsigned aborts_due;		   /* TXN_ABORTs that found no room */
