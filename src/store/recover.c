@@ -51,6 +51,19 @@ first_head(struct store *s, struct errtext *et)
 	return OK;
 }
 
+/* A file that is shorter than it was made: what lay behind is not known, but
+ * that it is gone is said. */
+static void
+look_for_cut(struct store *s, struct scan *scan, struct segment *last)
+{
+	uint64_t size;
+
+	if (s->disk->ops->size(s->disk, scan->fd, &size) == 0 &&
+	    size < last->bytes)
+		recover_damage(s, scan, (uint32_t)size, (uint32_t)last->bytes,
+		    STORE_DAMAGE_TAIL);
+}
+
 /* Steps 2 and 3 for a log that has records. */
 static enum err
 settle_tail(struct store *s, struct scan *scan, struct segment *last,
@@ -70,6 +83,7 @@ settle_tail(struct store *s, struct scan *scan, struct segment *last,
 	for (unsigned i = 0; i < t->bad_count; i++)
 		recover_damage(s, scan, t->bad[i].from, t->bad[i].to,
 		    STORE_DAMAGE_RECORD);
+	look_for_cut(s, scan, last);
 	if (t->torn_to > t->end)
 		recover_damage(s, scan, t->end, t->torn_to, STORE_DAMAGE_TAIL);
 	if (t->id_ceiling > s->id_ceiling)
@@ -204,6 +218,7 @@ read_with(struct store *s, struct scan *scan, struct errtext *et)
 	if (e != OK)
 		return e;
 	tail_examine(scan, 0, &t);
+	look_for_cut(s, scan, last);
 	if (t.torn_to > t.end)
 		recover_damage(s, scan, t.end, t.torn_to, STORE_DAMAGE_TAIL);
 	s->inspect_end = t.end;

@@ -3,6 +3,8 @@
  */
 #include "store/scan.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "store/disk.h"
 
@@ -29,14 +31,31 @@ read_sector(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
 	return false;
 }
 
+/* How much of a stretch is in the file: one that was cut short ends there,
+ * and no second attempt will find more. */
+static size_t
+within_file(struct scan *s, size_t len, uint64_t offset)
+{
+	uint64_t size;
+
+	if (s->disk->ops->size(s->disk, s->fd, &size) != 0)
+		return len;
+	if (offset >= size)
+		return 0;
+	return len < size - offset ? len : (size_t)(size - offset);
+}
+
 /* Read one stretch; what cannot be read becomes zeros, which never verify. */
 static void
 read_stretch(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
 {
-	size_t step;
+	size_t step, there;
 
 	if (disk_read_all(s->disk, s->fd, to, len, offset, NULL) == OK)
 		return;
+	there = within_file(s, len, offset);
+	memset(to + there, 0, len - there);
+	len = there;
 	for (size_t at = 0; at < len; at += step) {
 		step = SCAN_SECTOR_BYTES -
 		       (size_t)((offset + at) % SCAN_SECTOR_BYTES);

@@ -165,6 +165,46 @@ test_flip(void **state)
 	}
 }
 
+/* The file of a segment ends too early: what lay behind is lost, and named;
+ * the rest lives, and the store works on. */
+static void
+test_row_53_cut_short(void **state)
+{
+	for (unsigned last = 0; last < 2; last++) {
+		struct store_msg m;
+		struct store_ticket t;
+		struct spool sp;
+		uint64_t ids[MESSAGES], bad = 0;
+		struct store_row row;
+		char path[128];
+		unsigned n, whole;
+
+		(void)state;
+		spool_init(&sp, false);
+		spool_open(&sp);
+		n = fill(&sp, ids);
+		assert_true(spool_find(&sp, ids[last ? n - 3 : 1], &row));
+		spool_kill(&sp);
+		snprintf(path, sizeof(path), "%s/log/%010llu.seg", sp.dir,
+		    (unsigned long long)row.envelope.segment);
+		assert_int_equal(truncate(path, row.envelope.offset + 10), 0);
+		drop_index(&sp);
+		spool_open(&sp);
+		assert_true(sp.damage_count > 0);
+		whole = count_whole(&sp, ids, n, &bad);
+		assert_in_range(whole, 1, n - 1);
+		assert_false(spool_find(&sp, row.id, &row));
+		t = spool_add(&sp, &m, 1, BODY, 5);
+		spool_wait(&sp, t);
+		ids[0] = m.id;
+		store_msg_close(sp.store, &m);
+		spool_close(&sp);
+		spool_open(&sp);
+		assert_int_equal(count_whole(&sp, ids, 1, &bad), 1);
+		spool_fini(&sp);
+	}
+}
+
 /* A bit of a body: not delivered, but set aside with what is left. */
 static void
 test_body(void **state)
@@ -447,6 +487,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flip),
+		cmocka_unit_test(test_row_53_cut_short),
 		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_segment),
