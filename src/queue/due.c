@@ -21,6 +21,8 @@ enum {
 	/* How soon to look again when a place came free. */
 	ROOM_MS = 50,
 	RCPTS_PER_READ = 5000,
+	/* A shorter way ahead is not worth a thought: limits were lowered. */
+	AHEAD_LEAST_MS = 2 * 60 * 60 * 1000,
 	ARENA_CHUNK_BYTES = 16384,
 };
 
@@ -186,6 +188,21 @@ due_load_part(struct queue *q, struct msg *m)
 
 /* ---- asking ---- */
 
+/* No attempt is set so far ahead: the clock was ahead when it was set. */
+static bool
+too_far(struct queue *q, int64_t due_ms)
+{
+	int64_t lifetime_ms = q->retry.lifetime_ms;
+	int64_t most_ms;
+
+	if (lifetime_ms < q->retry.bounce_lifetime_ms)
+		lifetime_ms = q->retry.bounce_lifetime_ms;
+	most_ms = 2 * retry_delay_ms(&q->retry, lifetime_ms, false, 0);
+	if (most_ms < AHEAD_LEAST_MS)
+		most_ms = AHEAD_LEAST_MS;
+	return due_ms - queue_wall(q).ms > most_ms;
+}
+
 static void
 on_counts(void *arg, enum err e, const struct store_counts *c)
 {
@@ -197,6 +214,8 @@ on_counts(void *arg, enum err e, const struct store_counts *c)
 		return;
 	}
 	status_counts(q, c);
+	if (c->next_due_ms != INT64_MAX && too_far(q, c->next_due_ms))
+		q->flush_owed = true;
 	q->next_due_ms = INT64_MAX;
 	due_at(q, c->next_due_ms);
 }

@@ -349,6 +349,9 @@ struct queue {
 
 /* ---- queue.c ---- */
 struct wall queue_wall(const struct queue *q);
+/* How long ago that was; a jump of the clock since the last look is no time
+ * that passed, and after one back all that is deferred is due. */
+int64_t queue_age_ms(struct queue *q, uint64_t arrival_ms);
 struct mono queue_mono(const struct queue *q);
 /* The store's class of error is IO: nothing goes on. */
 void queue_store_failed(struct queue *q, enum err e);

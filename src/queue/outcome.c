@@ -173,8 +173,7 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 		dsn[0] = '4';
 	}
 	if (as.status == JOB_DEFERRED && !m->gone &&
-	    retry_expired(&q->retry,
-		retry_age_ms(&q->clock, m->arrival_ms, queue_wall(q)),
+	    retry_expired(&q->retry, queue_age_ms(q, m->arrival_ms),
 		r->attempts, msg_is_null_sender(m))) {
 		as.status = JOB_FAILED;
 		slice_copy(SLICE_LIT("5.4.7"), dsn, sizeof(dsn));

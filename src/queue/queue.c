@@ -218,20 +218,30 @@ all_due(struct queue *q)
 	due_now(q);
 }
 
+int64_t
+queue_age_ms(struct queue *q, uint64_t arrival_ms)
+{
+	struct wall wall = queue_wall(q);
+	int64_t jump_ms = retry_clock_look(&q->clock, queue_mono(q), wall);
+
+	if (jump_ms != 0)
+		log_warning("the system's clock jumped by %lld s",
+		    (long long)(jump_ms / 1000));
+	if (jump_ms < 0)
+		q->flush_owed = true;
+	return retry_age_ms(&q->clock, arrival_ms, wall);
+}
+
 static void
 second_fired(void *arg, struct ev_timer *t)
 {
 	struct queue *q = arg;
-	int64_t jump_ms;
 
 	ev_timer_set(t, SECOND_MS);
 	if (q->dead || !q->running)
 		return;
-	jump_ms = retry_clock_look(&q->clock, queue_mono(q), queue_wall(q));
-	if (jump_ms != 0)
-		log_warning("the system's clock jumped by %lld s",
-		    (long long)(jump_ms / 1000));
-	if (jump_ms < 0 || q->flush_owed)
+	(void)queue_age_ms(q, 0);
+	if (q->flush_owed)
 		all_due(q);
 	route_tick(q);
 	report_tick(q);

@@ -46,8 +46,7 @@ warn_now(struct queue *q, const struct msg *m)
 {
 	return q->retry.delay_warning_ms > 0 && !msg_is_null_sender(m) &&
 	       (m->store.row.flags & STORE_DELAY_WARNED) == 0 &&
-	       retry_age_ms(&q->clock, m->arrival_ms, queue_wall(q)) >=
-		   q->retry.delay_warning_ms;
+	       queue_age_ms(q, m->arrival_ms) >= q->retry.delay_warning_ms;
 }
 
 bool

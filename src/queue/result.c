@@ -28,8 +28,7 @@ result_due_ms(struct queue *q, const struct msg *m)
 {
 	struct wall now = queue_wall(q);
 	int64_t delay_ms = retry_delay_ms(&q->retry,
-	    retry_age_ms(&q->clock, m->arrival_ms, now), !m->remote_left,
-	    random_u64());
+	    queue_age_ms(q, m->arrival_ms), !m->remote_left, random_u64());
 
 	/* Without a deferred recipient it matters after a crash only. */
 	if (m->deferred == 0)

@@ -23,7 +23,8 @@ retry_clock_look(struct retry_clock *rc, struct mono mono, struct wall wall)
 			jump_ms = 0;
 	}
 	if (jump_ms > 0) {
-		rc->before = rc->wall;
+		/* What it would show now: up to then it has set marks. */
+		rc->before.ms = rc->wall.ms + mono_sub(mono, rc->mono);
 		rc->jump_ms += jump_ms;
 	} else if (jump_ms < 0) {
 		/* Most often the correction of an earlier jump. */

@@ -33,7 +33,7 @@ struct retry_conf {
 struct retry_clock {
 	struct mono mono;   /* at the last look */
 	struct wall wall;   /* likewise */
-	struct wall before; /* wall time just before the last jump */
+	struct wall before; /* what it would have shown at the last jump */
 	int64_t jump_ms;    /* how far forward the clock has jumped in all */
 	bool started;
 };

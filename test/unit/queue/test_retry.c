@@ -128,6 +128,9 @@ test_clock_jump(void **state)
 	m.ms += S, w.ms += year + S;
 	assert_true(retry_clock_look(&rc, m, w) == year);
 	assert_true(retry_age_ms(&rc, arrival, w) == H + 60 * S);
+	/* What came between the last look and the jump, too. */
+	assert_true(
+	    retry_age_ms(&rc, (uint64_t)(w.ms - year - S / 2), w) == S / 2);
 	/* What comes after the jump ages as usual. */
 	m.ms += H, w.ms += H;
 	assert_int_equal(retry_clock_look(&rc, m, w), 0);
