@@ -111,7 +111,8 @@ turn_idle(struct store *s)
 		(void)segment_retire(s, g);
 		return MOVE_SOON_MS;
 	}
-	if (!want_copy(s) || mono_sub(v->retry_at, store_now(s)) > 0)
+	if (!want_copy(s) || !segments_may_copy(s, g) ||
+	    mono_sub(v->retry_at, store_now(s)) > 0)
 		return MOVE_IDLE_MS;
 	v->segment = g->number;
 	v->phase = MOVE_ASK;
@@ -153,7 +154,8 @@ turn_begin(struct store *s)
 
 	if (wait > 0)
 		return wait;
-	if (v->row_next == v->row_count) {
+	if (v->row_next == v->row_count ||
+	    !segments_may_copy(s, segment_oldest(s))) {
 		/* Those that were moved show in the next answer. */
 		v->phase = MOVE_IDLE;
 		s->index.want_flush = true;

@@ -149,6 +149,10 @@ void segments_turn(struct store *s);
 bool segment_retire(struct store *s, struct segment *g);
 /* Spares that a new message may use up. */
 unsigned segments_spare_free(const struct store *s);
+/* May what lives in this segment be copied to the head?  Not into the last
+ * place for results: who holds messages there needs it to let go of them, and
+ * only then is the segment free. */
+bool segments_may_copy(const struct store *s, const struct segment *from);
 /* Give one spare's space back to the file system (for the index on a full
  * disk).  Blocks.  False: none left. */
 bool segments_drop_spare(struct store *s);

@@ -208,6 +208,23 @@ segments_spare_free(const struct store *s)
 	return n > s->conf.spare_count ? n - s->conf.spare_count : 0;
 }
 
+bool
+segments_may_copy(const struct store *s, const struct segment *from)
+{
+	const struct segments *g = &s->segments;
+	unsigned ahead = free_spare_count(g) + (g->next != NULL);
+
+	if (ahead >= 2)
+		return true;
+	for (unsigned i = 0; i < g->spare_count; i++)
+		if (g->spares[i].busy)
+			return false;
+	/* At most all of it; then a part of a segment is left for results. */
+	return ahead == 1 &&
+	       (from->pins == 0 ||
+		   s->log.head->bytes - s->log.offset > from->bytes / 4);
+}
+
 static void
 begin_activate(struct store *s, unsigned spare)
 {
