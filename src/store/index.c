@@ -1,6 +1,9 @@
 /*
  * index: when the index is opened, flushed, thrown away and built anew.  The
  * database itself: index_db.c.
+ *
+ * Where its file cannot be made or grown (a full disk) the index is made in
+ * memory, within the same heap, until there is room: what is queued goes on.
  */
 #include "store/index.h"
 
@@ -10,16 +13,33 @@
 enum err
 index_reset(struct store *s, struct errtext *et)
 {
+	struct index *ix = &s->index;
 	enum err e;
 
 	s->index.counted = false;
 	index_db_close(s);
 	index_db_remove(s);
 	e = index_db_open(s, et);
+	if (e != OK && s->conf.index_dir != NULL && !ix->in_memory) {
+		index_db_close(s);
+		index_move(s);
+		e = index_db_open(s, et);
+	}
 	if (e != OK)
 		index_db_close(s);
-	s->index.empty = true;
+	ix->empty = true;
 	return e;
+}
+
+void
+index_move(struct store *s)
+{
+	struct index *ix = &s->index;
+
+	ix->in_memory = s->conf.index_dir != NULL && !ix->in_memory;
+	if (!ix->in_memory)
+		(void)segments_drop_spare(s);
+	ix->retry_at = mono_add(store_now(s), INDEX_RETRY_MS);
 }
 
 enum err
@@ -154,6 +174,11 @@ index_turn(struct store *s)
 
 	if (ix->job.busy || s->log.poisoned)
 		return INT64_MAX;
+	if (ix->in_memory && mono_sub(ix->retry_at, store_now(s)) <= 0 &&
+	    quota_index_fits(s)) {
+		ix->in_memory = false;
+		ix->broken = true;
+	}
 	if (ix->broken || ix->db == NULL)
 		return index_rebuild_turn(s);
 	left = mono_sub(ix->flush_at, store_now(s));

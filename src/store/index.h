@@ -59,10 +59,11 @@ struct index {
 	bool want_flush;
 	_Atomic bool broken; /* set in the lane */
 	_Atomic bool full;   /* broken for want of disk space */
+	bool in_memory;	     /* there is no room for it on the disk */
 	bool empty;	     /* just made: nothing in it */
 	bool was_empty;	     /* when the replay began */
 	struct mono flush_at;
-	struct mono retry_at;
+	struct mono retry_at; /* no rebuild, no return to disk before */
 	struct mono rest_at;
 	bool used; /* since its memory went back */
 
@@ -90,6 +91,9 @@ MUST_CHECK enum err index_open(struct store *s, struct errtext *et);
 void index_close(struct store *s);
 /* Throw it away and make an empty one. */
 MUST_CHECK enum err index_reset(struct store *s, struct errtext *et);
+/* Where it was, it cannot be: the next one is made in memory; or, where that
+ * was too little, on the disk, which gets back a spare segment. */
+void index_move(struct store *s);
 /* Flush here and now; the lane is idle. */
 MUST_CHECK enum err index_flush_now(struct store *s, bool all);
 /* Start a flush when it is time; ms until the next. */

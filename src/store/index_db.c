@@ -155,7 +155,7 @@ index_path(const struct store *s, const char *suffix,
 {
 	int n;
 
-	if (s->conf.index_dir == NULL) {
+	if (s->conf.index_dir == NULL || s->index.in_memory) {
 		snprintf(path, INDEX_PATH_BYTES, ":memory:");
 		return true;
 	}
@@ -280,12 +280,15 @@ index_db_remove(struct store *s)
 	static const char *const suffixes[] = { "", "-wal", "-shm",
 		"-journal" };
 	char path[INDEX_PATH_BYTES];
+	bool in_memory = s->index.in_memory;
 
 	if (s->conf.index_dir == NULL)
 		return;
+	s->index.in_memory = false;
 	for (unsigned i = 0; i < ARRAY_LEN(suffixes); i++)
 		if (index_path(s, suffixes[i], path))
 			(void)unlink(path);
+	s->index.in_memory = in_memory;
 }
 
 /* ---- flush ---- */

@@ -166,6 +166,16 @@ quota_short(struct store *s)
 	       segments_spare_free(s) == 0;
 }
 
+bool
+quota_index_fits(struct store *s)
+{
+	refresh(s);
+	return s->quota.space.free_inodes >= QUOTA_INODES_MIN &&
+	       free_above(s) >= QUOTA_INDEX_BYTES +
+				    s->track.count * QUOTA_INDEX_ROW_BYTES +
+				    2 * s->conf.segment_bytes;
+}
+
 void
 quota_show(struct store *s)
 {

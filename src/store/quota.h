@@ -23,6 +23,9 @@ enum {
 	QUOTA_REFRESH_MS = 200,
 	QUOTA_INODES_MIN = 64,	    /* below it, no new mail */
 	QUOTA_MESSAGE_BYTES = 4096, /* for records about a message */
+	/* The index: its own log, and a row. */
+	QUOTA_INDEX_BYTES = 8 << 20,
+	QUOTA_INDEX_ROW_BYTES = 512,
 };
 
 struct quota {
@@ -53,4 +56,6 @@ void quota_close(struct store *s);
 bool quota_may_grow(struct store *s);
 /* Is the disk so short that moving messages must make room? */
 bool quota_short(struct store *s);
+/* Has the disk room for the index, which is in memory for want of it? */
+bool quota_index_fits(struct store *s);
 void quota_show(struct store *s);

@@ -6,6 +6,8 @@
 #include "store/scan.h"
 #include "store/store_int.h"
 
+enum { INDEX_TRIES_MAX = 3 };
+
 /* Wait until the log can take so much. */
 static enum err
 wait_room(struct store *s)
@@ -133,14 +135,15 @@ first_checkpoint(struct store *s)
 	return log_sync(s);
 }
 
-/* Step 4; an index that fails on the way is replaced by a new one, once. */
+/* Step 4; an index that fails on the way is replaced by a new one, and by one
+ * in another place where there is no room for it. */
 static enum err
 fill_index(struct store *s, struct scan *scan, uint32_t end, struct errtext *et)
 {
 	struct store_pos from = s->index.reached;
 	enum err e = OK;
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < INDEX_TRIES_MAX; i++) {
 		log_table_reset(s);
 		e = recover_replay(s, scan, from, end, true, et);
 		if (e == OK)
@@ -149,8 +152,8 @@ fill_index(struct store *s, struct scan *scan, uint32_t end, struct errtext *et)
 			e = index_settle(s);
 		if (e == OK || !s->index.broken)
 			return e;
-		if (s->index.full)
-			(void)segments_drop_spare(s);
+		if (s->index.full || s->index.in_memory)
+			index_move(s);
 		track_clear(s);
 		if (index_reset(s, et) != OK)
 			break;
@@ -295,8 +298,8 @@ index_rebuild_turn(struct store *s)
 	scan.buf = mem_alloc(s->acct, SCAN_BUFFER_BYTES);
 	if (scan.buf == NULL)
 		return INDEX_RETRY_MS;
-	if (ix->full)
-		(void)segments_drop_spare(s);
+	if (ix->full || (ix->in_memory && ix->broken))
+		index_move(s);
 	e = rebuild(s, &scan, &et);
 	mem_free(s->acct, scan.buf);
 	if (e != OK) {
