@@ -101,6 +101,7 @@ struct master {
 	int page_fd;
 	int status_fd; /* listening socket of run/status */
 	struct ev_io status_io;
+	struct ev_timer status_timer; /* accept failed: try again */
 	struct status_client status_clients[STATUS_CLIENTS_MAX];
 	unsigned status_count;
 	struct limit_row *status_row;

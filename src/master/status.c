@@ -27,6 +27,7 @@
 enum {
 	PAGES_MAX = 253,  /* descriptors in one message (SCM_MAX_FD) */
 	ANSWERS_MAX = 16, /* in one turn */
+	NOFD_POLL_MS = 1000,
 };
 
 struct answer {
@@ -181,8 +182,15 @@ on_connect(void *arg, struct ev_io *io, unsigned ready)
 		int fd =
 		    accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0)
+		if (fd < 0) {
+			/* Descriptors, memory of the kernel: try later. */
+			if (errno == EMFILE || errno == ENFILE ||
+			    errno == ENOBUFS || errno == ENOMEM) {
+				ev_io_want(io, 0);
+				ev_timer_set(&m->status_timer, NOFD_POLL_MS);
+			}
 			return;
+		}
 		c = place(m, fd);
 		if (c != NULL) {
 			answer(m, c);
@@ -191,6 +199,15 @@ on_connect(void *arg, struct ev_io *io, unsigned ready)
 			close(fd);
 		}
 	}
+}
+
+static void
+on_status_timer(void *arg, struct ev_timer *t)
+{
+	struct master *m = arg;
+
+	(void)t;
+	ev_io_want(&m->status_io, EV_RD);
 }
 
 enum err
@@ -205,6 +222,7 @@ status_open(struct master *m, struct errtext *et)
 		m->status_clients[i].fd = -1;
 	m->status_row = limits_row(LIMIT_GATE, "status clients", "",
 	    sizeof(struct status_client), STATUS_CLIENTS_MAX);
+	ev_timer_init(&m->status_timer, m->loop, on_status_timer, m);
 	ev_io_init(&m->status_io, m->loop, m->status_fd, on_connect, m);
 	ev_io_want(&m->status_io, EV_RD);
 	return OK;
@@ -216,6 +234,7 @@ status_close(struct master *m)
 	for (unsigned i = 0; i < STATUS_CLIENTS_MAX; i++)
 		if (m->status_clients[i].fd >= 0)
 			leave(&m->status_clients[i]);
+	ev_timer_clear(&m->status_timer);
 	ev_io_fini(&m->status_io);
 	close(m->status_fd);
 }

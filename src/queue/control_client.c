@@ -1,4 +1,5 @@
 /* Clients of the control socket: who they are, how many, and for how long. */
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -120,14 +121,18 @@ on_listen(void *arg, struct ev_io *io, unsigned ready)
 	struct queue *q = arg;
 	int fd;
 
-	(void)io;
 	(void)ready;
 	/* A few in each turn; the rest stay in the backlog. */
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
 		fd = accept4(q->listen_fd, NULL, NULL,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0)
+		if (fd < 0) {
+			/* Descriptors, memory of the kernel: in a second. */
+			if (errno == EMFILE || errno == ENFILE ||
+			    errno == ENOBUFS || errno == ENOMEM)
+				ev_io_want(io, 0);
 			return;
+		}
 		take_client(q, fd);
 	}
 }
@@ -171,6 +176,8 @@ control_tick(struct queue *q)
 {
 	struct mono now = queue_mono(q);
 
+	if (q->listen_fd >= 0)
+		ev_io_want(&q->listen_io, EV_RD);
 	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
 		struct client *c = q->clients[i];
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -40,14 +41,15 @@ __attribute__((constructor)) static void
 map_page(void)
 {
 	const char *dir = getenv("WEIR_FAULTS");
-	char path[4096];
+	char exe[2048], path[4096];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	void *p;
 	int fd;
 
-	if (dir == NULL)
+	if (dir == NULL || n <= 0)
 		return;
-	snprintf(path, sizeof(path), "%s/%s", dir,
-	    program_invocation_short_name);
+	exe[n] = '\0';
+	snprintf(path, sizeof(path), "%s/%s", dir, strrchr(exe, '/') + 1);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return;

@@ -571,7 +571,7 @@ class Faults:
 
     FIELDS = ("sync", "left", "failed", "accept", "refused", "clock_s")
     LIES = -1
-    ROLES = ("smtpd", "queue", "smtp", "local", "lookup", "dns", "bounce")
+    ROLES = ("master", "smtpd", "queue", "smtp", "local", "lookup", "dns", "bounce")
 
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-faults-"))
@@ -581,7 +581,7 @@ class Faults:
                         pathlib.Path(__file__).with_name("faults.c")], check=True)
         self.env = {"LD_PRELOAD": str(library), "WEIR_FAULTS": str(self.dir)}
         self.pages = {}
-        for role in self.ROLES + ("master",):
+        for role in self.ROLES:
             path = self.path(role)
             path.write_bytes(bytes(8 * len(self.FIELDS)))
             path.chmod(0o666)
@@ -589,7 +589,7 @@ class Faults:
                 self.pages[role] = mmap.mmap(f.fileno(), 0)
 
     def path(self, role):
-        return self.dir / ("weir" if role == "master" else f"weir-{role}")
+        return self.dir / f"weir-{role}"
 
     def set(self, role, **what):
         for name, value in what.items():
