@@ -114,8 +114,7 @@ fail(struct client *c, const struct store_row *row, struct msg *m)
 		if (e != OK)
 			return e;
 	}
-	if (m->state == MSG_ACTIVE)
-		result_give_up(q, m);
+	result_give_up(q, m);
 	return OK;
 }
 

@@ -7,6 +7,9 @@
 #include "base/assert.h"
 #include "queue/internal.h"
 
+#define DSN_GIVEN_UP  "5.7.0"
+#define TEXT_GIVEN_UP "given up by the administrator"
+
 static bool
 is_double_bounce(const struct queue *q, struct slice address)
 {
@@ -172,6 +175,11 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 		as.status = JOB_DEFERRED;
 		dsn[0] = '4';
 	}
+	if (as.status == JOB_DEFERRED && m->failing) {
+		as.status = JOB_FAILED;
+		slice_copy(SLICE_LIT(DSN_GIVEN_UP), dsn, sizeof(dsn));
+		prefix = TEXT_GIVEN_UP ": ";
+	}
 	if (as.status == JOB_DEFERRED && !m->gone &&
 	    retry_expired(&q->retry, queue_age_ms(q, m->arrival_ms),
 		r->attempts, msg_is_null_sender(m))) {
@@ -200,16 +208,34 @@ result_put_back(struct queue *q, struct rcpt *r)
 	rcpt_over(q, r);
 }
 
+/* Was it deferred in this pass?  Then it is as if it had no result yet. */
+static bool
+reopen(struct msg *m, struct rcpt *r)
+{
+	if (r->state != RCPT_OVER || r->status != STORE_WAITING)
+		return false;
+	if (r->put_back)
+		m->put_back--;
+	else
+		m->deferred--;
+	r->put_back = false;
+	r->state = RCPT_WAITING;
+	m->busy++;
+	return true;
+}
+
 void
 result_give_up(struct queue *q, struct msg *m)
 {
 	struct result res = { .status = JOB_FAILED,
-		.dsn = SLICE_LIT("5.7.0"),
+		.dsn = SLICE_LIT(DSN_GIVEN_UP),
 		.relay = SLICE_LIT("none"),
-		.text = SLICE_LIT("given up by the administrator") };
+		.text = SLICE_LIT(TEXT_GIVEN_UP) };
 	struct list_node *n = list_first(&m->rcpts);
 
 	m->failing = true;
+	if (m->state != MSG_ACTIVE)
+		return; /* again when its report is made */
 	for (; n != NULL; n = list_next(&m->rcpts, n)) {
 		struct rcpt *r = CONTAINER(n, struct rcpt, node);
 
@@ -217,7 +243,7 @@ result_give_up(struct queue *q, struct msg *m)
 			route_remove(q, r);
 		else if (r->state == RCPT_WAITING)
 			sched_remove(&q->sched, &r->sched);
-		else
+		else if (!reopen(m, r))
 			continue;
 		result_set(q, r, &res);
 	}

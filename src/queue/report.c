@@ -303,6 +303,8 @@ report_task(void *arg, struct ev_task *t)
 			report_begin(q, r, m, kind);
 		} else {
 			m->state = MSG_ACTIVE;
+			if (m->failing)
+				result_give_up(q, m);
 			result_mark(q, m);
 		}
 	}
@@ -397,6 +399,8 @@ report_done(struct queue *q, struct report *r)
 	report_free(r);
 	m->report_tries = 0;
 	m->state = MSG_ACTIVE;
+	if (m->failing) /* the administrator came meanwhile */
+		result_give_up(q, m);
 	result_mark(q, m);
 	ev_defer(q->loop, &q->report_task);
 }

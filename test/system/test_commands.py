@@ -1,4 +1,5 @@
 """The command `weir` and its faces: what people type and read."""
+import errno
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from harness import BUILD, NOBODY, WEIR, FakeMX, Weir, message, relay_conf, wait_for
+from harness import BUILD, NOBODY, WEIR, FakeMX, Faults, Weir, message, relay_conf, wait_for
 
 
 def run(*args, **kw):
@@ -484,3 +485,58 @@ def test_postcat_of_what_is_not_there(weir):
 def test_a_second_server_says_where_the_first_one_runs(weir):
     code, out, err = run("run", "-c", weir.conf_path, timeout=30)
     assert code == 75 and f"{weir.dir}/queue" in out + err, (code, out, err)
+
+
+def test_fail_while_its_report_is_being_made():
+    """Recipients that are deferred are given up too, once the report that is
+    under way is done."""
+    mx = FakeMX(lambda v, a, c: None if v != "RCPT" else "450 4.2.0 later" if "later" in a
+                else "550 5.1.1 nobody")
+    try:
+        with Weir(dict(relay_conf(mx), minimal_backoff_time="1h")) as w:
+            w.send("first@far.example", sender="joe@example.test")
+            w.wait_mails("joe")
+            reporter = w.role_pids("bounce")
+            for pid in reporter:
+                os.kill(pid, signal.SIGSTOP)
+            one = w.send(["bad@far.example", "later@far.example"], sender="joe@example.test")
+            w.wait_log(rf"{one}: to=<bad@far.example>.*status=bounced")
+            w.wait_log(rf"{one}: to=<later@far.example>.*status=deferred")
+            assert "1" in w.weir("queue", "fail", one).out
+            assert w.count_log(rf"{one}: to=<later@far.example>.*status=bounced") == 0
+            for pid in reporter:
+                os.kill(pid, signal.SIGCONT)
+            w.wait_log(rf"{one}: to=<later@far.example>.*status=bounced \(given up by the administrator\)")
+            w.wait_mails("joe", 3)
+            w.wait_queue_empty()
+    finally:
+        mx.close()
+
+
+def cpu_ticks(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("role,command", [("queue", ("queue", "list")), ("master", ("status",))])
+def test_row_26_no_descriptor_for_who_asks(role, command):
+    """accept fails: the socket is left alone for a while, not polled for
+    ever; who waits is served when there are descriptors again."""
+    with Faults() as faults, Weir({"defer_transports": "smtp"}, env=faults.env) as w:
+        w.send("x@far.example")
+        pid = w.role_pids(role)[0] if role != "master" else w.process.pid
+        faults.set(role, accept=errno.EMFILE)
+        asker = subprocess.Popen([WEIR, *command, "-c", w.conf_path], stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT)
+        try:
+            wait_for(lambda: faults.get(role, "refused") >= 1, "accept fails")
+            before, refused = cpu_ticks(pid), faults.get(role, "refused")
+            wait_for(lambda: faults.get(role, "refused") >= refused + 2, "accept is tried again")
+            assert faults.get(role, "refused") <= refused + 3
+            assert cpu_ticks(pid) - before < 50, "it spins"
+            faults.set(role, accept=0)
+            out, _ = asker.communicate(timeout=30)
+            assert asker.returncode == 0 and out, out
+        finally:
+            asker.kill()
+            asker.wait()
