@@ -21,6 +21,7 @@ Shapes:
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -121,6 +122,8 @@ def main():
     chosen = choose(args.only)
     if os.geteuid() != 0:
         say("not root: no file system of its own, no Postfix, no cold cache")
+    # What is mounted and started is taken away also when a run is cut short.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended by a signal"))
     place = Place(args.dir)
     try:
         servers, versions = peers(args)

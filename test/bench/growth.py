@@ -98,7 +98,7 @@ def recipients(bench):
 
 
 def destinations(bench):
-    """Domain literals, so that each next hop is an address of its own."""
+    """Domains routed by smtproutes, each to an address of its own."""
     c = Curve("destinations", "Rate against destinations, in turn (50 sessions)", "destinations")
     for n in range(bench.rounds):
         for d in (1, 2, 5, 10, 50, 100, 500, 1000):
@@ -110,11 +110,12 @@ def destinations(bench):
 def to_destinations(bench, count, messages):
     warm = 200
     sink = tools.Sink(messages, warm, ["-a"])
-    server = bench.weir(bench.place, sink.port, {"relayhost": None, "smtp_remote_port": str(sink.port)})
+    server = bench.weir(bench.place, sink.port, {"smtproutes": " ".join(
+        f"d{i}.example:127.2.{i // 250}.{i % 250 + 1}:{sink.port}" for i in range(count))})
     try:
-        tools.load(server.port, "-s", 50, "-n", warm, "-t", "user@[127.2.0.1]")
+        tools.load(server.port, "-s", 50, "-n", warm, "-t", "user@d0.example")
         sink.wait_warm()
-        l = tools.load(server.port, "-s", 50, "-m", 0, "-n", messages, "-d", count, "-t", "user@[127.2.%a]")
+        l = tools.load(server.port, "-s", 50, "-m", 0, "-n", messages, "-d", count, "-t", "user@d%u.example")
         ended = sink.result()["last_ns"]
     finally:
         server.stop()

@@ -336,8 +336,7 @@ on_ready(struct session *s, uint32_t events)
 		session_read(s);
 }
 
-/* "RCPT TO:<ADDRESS>\r\n": in the format %u is the number, %a the last two
- * octets of an address made of it ("1.250"). */
+/* "RCPT TO:<ADDRESS>\r\n": in the format %u is the number. */
 static size_t
 make_rcpt(char *to, size_t size, unsigned number)
 {
@@ -347,10 +346,6 @@ make_rcpt(char *to, size_t size, unsigned number)
 		if (f[0] == '%' && f[1] == 'u') {
 			len += (size_t)snprintf(to + len, size - len, "%u",
 			    number);
-			f++;
-		} else if (f[0] == '%' && f[1] == 'a') {
-			len += (size_t)snprintf(to + len, size - len, "%u.%u",
-			    number / 250, number % 250 + 1);
 			f++;
 		} else
 			to[len++] = *f;
@@ -431,8 +426,7 @@ usage(void)
 	    "  -P    MAIL, RCPT and DATA in one packet\n"
 	    "  -d    one recipient, numbered from 0 to DESTINATIONS - 1 in "
 	    "turn\n"
-	    "  -t    recipients; %%u is the number of the recipient, %%a the\n"
-	    "        last two octets of an address made of it\n");
+	    "  -t    recipients; %%u is the number of the recipient\n");
 	exit(64);
 }
 
