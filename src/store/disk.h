@@ -41,6 +41,9 @@ struct disk_ops {
 	    uint64_t offset);
 	ssize_t (*pwritev)(struct disk *, int fd, const struct iovec *iov,
 	    int iov_count, uint64_t offset);
+	/* A hint: let the disk begin with what was written there.  Whether it
+	 * got through only datasync tells. */
+	void (*writeout)(struct disk *, int fd, uint64_t offset, size_t len);
 	int (*datasync)(struct disk *, int fd);
 	/* Make creations, renames and removals in a directory durable. */
 	int (*dirsync)(struct disk *, const char *path);

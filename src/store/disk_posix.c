@@ -64,6 +64,14 @@ px_pwritev(struct disk *d, int fd, const struct iovec *iov, int iov_count,
 	return n;
 }
 
+static void
+px_writeout(struct disk *d, int fd, uint64_t offset, size_t len)
+{
+	(void)d;
+	(void)sync_file_range(fd, (off_t)offset, (off_t)len,
+	    SYNC_FILE_RANGE_WRITE);
+}
+
 static int
 px_datasync(struct disk *d, int fd)
 {
@@ -175,6 +183,7 @@ static const struct disk_ops posix_ops = {
 	.close = px_close,
 	.pread = px_pread,
 	.pwritev = px_pwritev,
+	.writeout = px_writeout,
 	.datasync = px_datasync,
 	.dirsync = px_dirsync,
 	.rename = px_rename,

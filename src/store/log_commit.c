@@ -6,6 +6,14 @@
  * disk is busy goes with the next batch.  Body data alone is written without
  * a sync; the sync of a later batch of the same segment covers it, and a
  * segment is never left without one.
+ *
+ * A small batch is written and synced in one job.  A sync that has much to
+ * wait for runs by itself, so that bodies that come meanwhile are written and
+ * on their way to the disk before it is over: a batch that is half full does
+ * not wait for it.  What was written then needs the next sync (log.due), which
+ * covers all of it; but the last sync of a segment comes before anything goes
+ * to the next one.  A point is durable when its own sync is over, never
+ * earlier.
  */
 #include "store/log_commit.h"
 
@@ -13,6 +21,9 @@
 
 #include "base/assert.h"
 #include "store/store_int.h"
+
+/* A batch of more than this share of the largest has its sync apart. */
+enum { LARGE_BATCH_DIVISOR = 8 };
 
 static void
 run_batch(struct job *j)
@@ -24,9 +35,112 @@ run_batch(struct job *j)
 	if (b->err == OK && b->closing)
 		b->err = disk_write_all(d, b->fd, b->end, END_BYTES,
 		    b->segment->bytes - END_BYTES, &b->et);
-	if (b->err == OK && b->sync && d->ops->datasync(d, b->fd) < 0)
+	if (b->err != OK)
+		return;
+	if (!b->sync || b->apart)
+		d->ops->writeout(d, b->fd, b->base, b->used);
+	else if (d->ops->datasync(d, b->fd) < 0)
 		b->err = err_sys(&b->et, errno, "fdatasync");
 }
+
+static struct log_point
+point_of(const struct batch *b)
+{
+	return (struct log_point){ .serial = b->serial,
+		.segment = b->segment->number,
+		.offset = b->base + (uint32_t)b->used,
+		.fd = b->fd,
+		.id_ceiling = b->id_ceiling,
+		.closing = b->closing };
+}
+
+/* Everything before p is on the disk. */
+static void
+made_durable(struct store *s, const struct log_point *p)
+{
+	struct log *l = &s->log;
+
+	l->durable_serial = p->serial;
+	l->durable_segment = p->segment;
+	l->durable_offset = p->offset;
+	l->synced_at = store_now(s);
+	s->id_ceiling = p->id_ceiling;
+	if (p->closing)
+		segment_end_write(s, segment_find(s, p->segment));
+}
+
+static void
+tell(struct store *s, bool durable)
+{
+	const struct store_events *ev = s->conf.events;
+
+	if (durable && ev != NULL && ev->on_durable != NULL)
+		ev->on_durable(s->conf.arg);
+	if (s->want_room)
+		store_room(s);
+}
+
+/* ---- a sync by itself ---- */
+
+static void
+run_sync(struct job *j)
+{
+	struct log_sync *y = CONTAINER(j, struct log_sync, job);
+	struct disk *d = y->store->disk;
+
+	y->err = d->ops->datasync(d, y->at.fd) < 0
+		     ? err_sys(&y->et, errno, "fdatasync")
+		     : OK;
+}
+
+static void on_sync_done(struct job *j);
+
+static void
+start_sync(struct store *s)
+{
+	struct log *l = &s->log;
+
+	if (l->due.serial == 0 || l->sync.job.busy)
+		return;
+	l->sync.at = l->due;
+	l->due = (struct log_point){ 0 };
+	l->sync.job.run = run_sync;
+	l->sync.job.done = on_sync_done;
+	work_post(s->work, LANE_SYNC, &l->sync.job);
+}
+
+static void
+on_sync_done(struct job *j)
+{
+	struct log_sync *y = CONTAINER(j, struct log_sync, job);
+	struct store *s = y->store;
+
+	if (y->err != OK)
+		log_poison(s, y->err, y->et.text);
+	/* Nothing is acknowledged after a failure of either kind. */
+	if (s->log.poisoned)
+		return;
+	made_durable(s, &y->at);
+	segment_unpin(s, y->at.segment, y->at.segment, true);
+	start_sync(s);
+	tell(s, true);
+}
+
+/* The sync of b comes by itself; it covers what was due before. */
+static void
+sync_later(struct store *s, const struct batch *b)
+{
+	struct log *l = &s->log;
+
+	ASSERT(l->due.serial == 0 ||
+	       (l->due.segment == b->segment->number && !l->due.closing));
+	if (l->due.serial == 0)
+		segment_pin(s, b->segment->number, b->segment->number, true);
+	l->due = point_of(b);
+	start_sync(s);
+}
+
+/* ---- batches ---- */
 
 static void
 on_batch_done(struct job *j)
@@ -34,30 +148,25 @@ on_batch_done(struct job *j)
 	struct batch *b = CONTAINER(j, struct batch, job);
 	struct store *s = b->store;
 	struct log *l = &s->log;
-	const struct store_events *ev = s->conf.events;
+	struct log_point p;
+	bool durable = b->sync && !b->apart;
 
 	ASSERT(l->flight == b);
 	l->flight = NULL;
-	if (b->err != OK) {
+	if (b->err != OK)
 		log_poison(s, b->err, b->et.text);
+	if (l->poisoned)
 		return;
-	}
-	l->written = (struct store_pos){ b->segment->number,
-		b->base + (uint32_t)b->used, 0 };
-	l->synced_at = store_now(s);
-	if (b->sync) {
-		l->durable_serial = b->serial;
-		l->durable_segment = b->segment->number;
-		l->durable_offset = b->base + (uint32_t)b->used;
-		s->id_ceiling = b->id_ceiling;
-	}
-	if (b->closing)
-		segment_end_write(s, b->segment);
+	p = point_of(b);
+	l->written = (struct store_pos){ p.segment, p.offset, 0 };
+	if (durable)
+		made_durable(s, &p);
+	else if (b->sync)
+		sync_later(s, b);
+	else
+		l->synced_at = store_now(s);
 	b->used = 0;
-	if (b->sync && ev != NULL && ev->on_durable != NULL)
-		ev->on_durable(s->conf.arg);
-	if (s->want_room)
-		store_room(s);
+	tell(s, durable);
 }
 
 void
@@ -114,6 +223,10 @@ log_submit(struct store *s)
 	struct segment *old = l->head;
 
 	ASSERT(l->flight == NULL && b->used > 0 && !l->poisoned);
+	/* A segment is synced to its end before anything goes to the next:
+	 * recovery takes a gap in one that is closed for damage. */
+	if (l->due.closing || (l->sync.job.busy && l->sync.at.closing))
+		return ERR_AGAIN; /* on_sync_done makes room */
 	b->fd = segment_write_fd(s, b->segment);
 	if (b->fd < 0)
 		return err_from_errno(errno);
@@ -127,6 +240,8 @@ log_submit(struct store *s)
 		seal_end(s);
 	b->sync =
 	    b->closing || b->has[LOG_COMMIT] || b->has[LOG_RESULT] || l->hurry;
+	b->apart = l->sync.job.busy ||
+		   b->used > s->conf.batch_bytes / LARGE_BATCH_DIVISOR;
 	b->job.run = run_batch;
 	b->job.done = on_batch_done;
 	l->flight = b;
@@ -186,6 +301,10 @@ log_turn(struct store *s, unsigned ending_count)
 
 	if (l->poisoned || l->flight != NULL)
 		return INT64_MAX;
+	/* Little enough to go with what comes until the sync is over. */
+	if (l->sync.job.busy && !l->want_close &&
+	    l->fill->used <= s->conf.batch_bytes / 2)
+		return INT64_MAX;
 	if (l->fill->used == 0) {
 		wait = prove_wait(s);
 		if (wait > 0)
@@ -211,6 +330,16 @@ log_turn(struct store *s, unsigned ending_count)
 	return INT64_MAX;
 }
 
+void
+log_wait(struct store *s)
+{
+	struct log *l = &s->log;
+
+	while (l->flight != NULL || l->sync.job.busy)
+		work_wait(s->work,
+		    l->flight != NULL ? &l->flight->job : &l->sync.job);
+}
+
 enum err
 log_sync(struct store *s)
 {
@@ -219,8 +348,8 @@ log_sync(struct store *s)
 	enum err e;
 
 	while (!l->poisoned && l->durable_serial < serial) {
-		if (l->flight != NULL) {
-			work_wait(s->work, &l->flight->job);
+		if (l->flight != NULL || l->sync.job.busy) {
+			log_wait(s);
 			continue;
 		}
 		if (l->fill->used == 0)

@@ -24,6 +24,7 @@ log_init(struct store *s)
 			return ERR_NOMEM;
 	}
 	l->fill = &l->batches[0];
+	l->sync.store = s;
 	return OK;
 }
 

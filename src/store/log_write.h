@@ -50,7 +50,8 @@ struct batch {
 	bool has[LOG_COMMIT + 1];
 	struct mono since[LOG_COMMIT + 1]; /* when the first of each came */
 	bool closing;
-	bool sync;
+	bool sync;  /* it needs one */
+	bool apart; /* which is not part of the job: see struct log_sync */
 	uint64_t id_ceiling;
 	unsigned char end[END_BYTES];
 
@@ -64,10 +65,32 @@ struct batch {
 	struct errtext et;
 };
 
+/* The end of a batch that was written and needs a sync; its segment is pinned
+ * meanwhile. */
+struct log_point {
+	uint64_t serial; /* 0: none */
+	uint64_t segment;
+	uint32_t offset;
+	int fd;
+	uint64_t id_ceiling;
+	bool closing; /* nothing more comes to the segment */
+};
+
+/* A sync by itself, in LANE_SYNC: what comes meanwhile is written. */
+struct log_sync {
+	struct job job;
+	struct store *store;
+	struct log_point at;
+	enum err err;
+	struct errtext et;
+};
+
 struct log {
 	struct batch batches[2];
 	struct batch *fill;   /* takes appends */
 	struct batch *flight; /* being written; NULL: none */
+	struct log_sync sync;
+	struct log_point due; /* to be synced when that is over */
 	struct segment *head;
 	uint32_t offset;      /* in head, where fill begins */
 	uint64_t serial_last; /* of fill */
@@ -135,6 +158,8 @@ uint64_t log_serial(const struct store *s);
 struct store_pos log_head_pos(const struct store *s);
 /* Decide whether to write; ms until it wants to be asked again. */
 int64_t log_turn(struct store *s, unsigned ending_count);
+/* Wait for what is being written or synced. */
+void log_wait(struct store *s);
 /* Write everything and wait for it. */
 MUST_CHECK enum err log_sync(struct store *s);
 /* A checkpoint that says the log ends here; then log_sync. */

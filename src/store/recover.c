@@ -15,8 +15,8 @@ wait_room(struct store *s)
 	enum err e;
 
 	while ((e = log_room(s, 0, 0)) == ERR_AGAIN) {
-		if (s->log.flight != NULL)
-			work_wait(s->work, &s->log.flight->job);
+		if (s->log.flight != NULL || s->log.sync.job.busy)
+			log_wait(s);
 		else if (s->segments.job.busy)
 			work_wait_next(s->work);
 		else

@@ -220,8 +220,7 @@ quiesce(struct store *s)
 		if (q->kind != QUERY_NONE)
 			query_silence(q);
 	}
-	if (s->log.flight != NULL)
-		work_wait(s->work, &s->log.flight->job);
+	log_wait(s);
 	work_wait(s->work, &s->index.job);
 	work_wait(s->work, &s->mover.job);
 	for (unsigned i = 0; i < STORE_QUERIES_MAX; i++)

@@ -17,7 +17,8 @@ struct acct;
 struct work;
 
 enum lane {
-	LANE_LOG,   /* write and sync of batches */
+	LANE_LOG,   /* write of batches, and sync of small ones */
+	LANE_SYNC,  /* sync of large ones */
 	LANE_INDEX, /* SQLite */
 	LANE_FILES, /* making, renaming, reading of segments */
 	LANE_COUNT
