@@ -97,6 +97,7 @@ batch_begin(struct store *s)
 	b->base = l->offset;
 	b->serial = ++l->serial_last;
 	b->closing = false;
+	b->commit_count = 0;
 	b->body_at = 0;
 	memset(b->has, 0, sizeof(b->has));
 	/* The checkpoint is filled in when the batch is written. */
@@ -196,6 +197,7 @@ note_urgency(struct store *s, enum log_urgency u)
 {
 	struct batch *b = s->log.fill;
 
+	b->commit_count += u == LOG_COMMIT;
 	if (!b->has[u]) {
 		b->has[u] = true;
 		b->since[u] = store_now(s);

@@ -28,6 +28,7 @@ enum {
 	LOG_BATCH_BYTES_MIN = 2 * RECORD_BYTES_MAX,
 	LOG_RESULT_DELAY_MS = 100,
 	LOG_BODY_DELAY_MS = 100,
+	LOG_CROWD_MS = 10,   /* so long the last batch says what comes next */
 	LOG_PROVE_MS = 1000, /* idle: a checkpoint proves the last batch */
 };
 
@@ -49,6 +50,7 @@ struct batch {
 	uint32_t base; /* offset in the segment */
 	bool has[LOG_COMMIT + 1];
 	struct mono since[LOG_COMMIT + 1]; /* when the first of each came */
+	uint32_t commit_count;		   /* records that somebody waits for */
 	bool closing;
 	bool sync;  /* it needs one */
 	bool apart; /* which is not part of the job: see struct log_sync */
@@ -104,6 +106,7 @@ struct log {
 	bool
 	    unproven; /* no checkpoint after the last batch says it is synced */
 	struct mono synced_at;
+	uint32_t crowd; /* commit_count of the last batch that was synced */
 	bool poisoned;
 	enum err poison;
 
