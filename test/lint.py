@@ -16,7 +16,7 @@ SRC = ROOT / "src"
 # A folder may include its own headers and those of the folders it names.
 BASE = {"base"}
 LOW = BASE | {"proto", "ev"}
-MIDDLE = LOW | {"ipc", "conf", "store", "table"}
+MIDDLE = LOW | {"ipc", "conf", "store", "table", "alias"}
 LAYERS = {
     "base": set(),
     "proto": BASE,
@@ -25,6 +25,8 @@ LAYERS = {
     "conf": LOW,
     "store": LOW,
     "table": LOW | {"conf"},
+    # Pure, as proto.
+    "alias": BASE | {"proto"},
     "role": MIDDLE,
     # A library of the light command, below src/weir alone.
     "sendmail": BASE | {"proto", "conf"},

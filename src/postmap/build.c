@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "alias/target.h"
 #include "postmap/postmap.h"
 #include "table/source.h"
 
@@ -66,6 +67,27 @@ put(struct build *b, struct slice key, struct slice value, bool *twice)
 	    b->p->replace ? MAKE_LAST_HOLDS : MAKE_FIRST_HOLDS, twice, &b->et);
 }
 
+/* Mistakes in the list of an alias: mail to it would wait. */
+static void
+check_targets(struct build *b, const struct source_entry *entry)
+{
+	static struct alias_scan scan;
+	struct slice rest = entry->value;
+	struct alias_target target;
+	struct errtext et;
+	enum err e;
+
+	if (entry->line <= b->told_line)
+		return;
+	alias_scan_init(&scan, ALIAS_SOURCE_VALUE);
+	while ((e = alias_scan_next(&scan, &rest, true, &target, &et)) !=
+	       ERR_NOTFOUND)
+		if (e != OK)
+			postmap_say(b->p, "%s:%u: warning: %.*s: %s", b->name,
+			    entry->line, SLICE_ARGS(entry->key),
+			    strchr(et.text, ':') + 2);
+}
+
 static void
 take_entry(struct build *b, const struct source_entry *entry)
 {
@@ -90,6 +112,8 @@ take_entry(struct build *b, const struct source_entry *entry)
 		    entry->key);
 	}
 	b->entry_count++;
+	if (b->p->syntax == TABLE_SYNTAX_ALIASES)
+		check_targets(b, entry);
 	if (b->make != NULL)
 		put(b, entry->key, entry->value, &twice);
 	if (twice && !b->p->quiet)

@@ -283,6 +283,12 @@ def test_postalias(kind, tmp_path):
     assert err == f"postalias: {source}:6: not a key and a value\n"
     assert run("postalias", "-q", "postmaster", f"{kind}:{source}")[1] == "root\n"
     assert run("postalias", "-q", "root", f"{kind}:{source}")[1] == 'joe, "|/bin/cmd a"\n'
+    # A list that nobody could deliver to is told, and kept: its owner may mend it.
+    source.write_text('a: joe jane, x\nb: "|cmd\n')
+    status, _, err = run("postalias", f"{kind}:{source}")
+    assert status == 0 and err.splitlines() == [
+        f"postalias: {source}:1: warning: a: two words; separate addresses by commas",
+        f"postalias: {source}:2: warning: b: a quote is missing"]
     # A long list: more than a map's value may have.
     source.write_text("all: " + ", ".join(f"user{i}@example.test" for i in range(2000)) + "\n")
     assert run("postalias", f"{kind}:{source}") == (0, "", "")
