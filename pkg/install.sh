@@ -56,12 +56,19 @@ do_install() {
 		[ -d "$dest$f" ] || note file "$f"
 	done
 	for n in sendmail mailq newaliases postqueue postsuper postcat postconf \
-	    postmap postalias; do
+	    postmap postalias forward condredirect bouncesaying except \
+	    preline maildirmake maildir2mbox mbox2maildir; do
 		face "$prefix/lib/weir/bin/$n"
 	done
 	face "$prefix/sbin/sendmail"
 	face "$prefix/bin/mailq"
 	face "$prefix/bin/newaliases"
+	for n in postmap postalias; do
+		face "$prefix/sbin/$n"
+	done
+	for n in maildirmake maildir2mbox mbox2maildir; do
+		face "$prefix/bin/$n"
+	done
 	mkdir -p "$(dirname "$unit")"
 	sed "s|@bindir@|$prefix/bin|g" pkg/systemd/weir.service >"$unit"
 	note file /lib/systemd/system/weir.service

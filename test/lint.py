@@ -30,7 +30,9 @@ LAYERS = {
     "role": MIDDLE,
     # A library of the light command, below src/weir alone.
     "sendmail": BASE | {"proto", "conf"},
-    "weir": MIDDLE | {"role", "sendmail"},
+    # Likewise; it talks to the server as sendmail does.
+    "usercmd": BASE | {"proto", "conf", "alias", "sendmail"},
+    "weir": MIDDLE | {"role", "sendmail", "usercmd"},
 }
 PROGRAM_MAY = MIDDLE | {"role"}
 
