@@ -10,8 +10,9 @@
  * good) > spare when nobody reads it any more.
  *
  * Failure modes: no spare can be made (disk full): segments_next stays NULL
- * and last_error tells; a spare that cannot be written is left alone and
- * another one taken.  One operation runs at a time, in LANE_FILES.
+ * and last_error tells; a spare that cannot be written goes behind the others.
+ * What failed is tried again, and no file is lost by it: the reserve stays.
+ * One operation runs at a time, in LANE_FILES.
  */
 #pragma once
 
@@ -44,7 +45,7 @@ struct segment {
 	uint32_t pins;	       /* held messages with extents here */
 	uint32_t open_pins;    /* of pins: not yet committed */
 	bool retired;	       /* no longer part of the log */
-	uint64_t spare_number; /* retired: name of the file now */
+	uint64_t spare_number; /* its name when retired; 0: not tried yet */
 };
 
 struct spare {
@@ -82,6 +83,7 @@ struct segments {
 	struct segment *op_segment;
 	struct segment_header op_header;
 	int op_fd;
+	bool op_lost; /* ACTIVATE: a file without a known name */
 	struct disk *disk;
 
 	/* A spare in the making.  Each slice is an operation of its own, so
@@ -147,7 +149,7 @@ void segments_turn(struct store *s);
 /* The oldest segment holds nothing that lives: begin to retire it.  False:
  * an operation runs; try again. */
 bool segment_retire(struct store *s, struct segment *g);
-/* Spares that a new message may use up. */
+/* Spares that may be taken now. */
 unsigned segments_spare_free(const struct store *s);
 /* May what lives in this segment be copied to the head?  Not into the last
  * place for results: who holds messages there needs it to let go of them, and

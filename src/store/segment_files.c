@@ -45,8 +45,9 @@ make_end(struct segments *g)
 	if (g->op_err == OK &&
 	    (d->ops->rename(d, from, to) < 0 || d->ops->dirsync(d, "log") < 0))
 		g->op_err = fail(g);
-	if (g->op_err != OK)
-		(void)d->ops->unlink(d, from);
+	/* Under one of these names it is. */
+	if (g->op_err != OK && d->ops->unlink(d, from) < 0)
+		(void)d->ops->unlink(d, to);
 }
 
 /* One slice of zeros, synced, so that no sync of a batch waits for all of
@@ -88,6 +89,7 @@ run_activate(struct job *j)
 	segment_path(from, SEGMENT_SPARE, g->op_from);
 	segment_path(to, SEGMENT_LOG, g->op_to);
 	segment_header_put(&g->op_header, header);
+	g->op_lost = false;
 	g->op_fd = d->ops->open(d, from, 0);
 	if (g->op_fd < 0) {
 		g->op_err = fail(g);
@@ -96,9 +98,12 @@ run_activate(struct job *j)
 	g->op_err =
 	    disk_write_all(d, g->op_fd, header, sizeof(header), 0, NULL);
 	if (g->op_err == OK && (d->ops->datasync(d, g->op_fd) < 0 ||
-				   d->ops->rename(d, from, to) < 0 ||
-				   d->ops->dirsync(d, "log") < 0))
+				   d->ops->rename(d, from, to) < 0))
 		g->op_err = fail(g);
+	if (g->op_err == OK && d->ops->dirsync(d, "log") < 0) {
+		g->op_err = fail(g);
+		g->op_lost = d->ops->rename(d, to, from) < 0;
+	}
 	if (g->op_err != OK)
 		op_close(g);
 }
@@ -112,7 +117,9 @@ run_retire(struct job *j)
 
 	segment_path(from, SEGMENT_LOG, g->op_from);
 	segment_path(to, SEGMENT_SPARE, g->op_to);
-	if (d->ops->rename(d, from, to) < 0 || d->ops->dirsync(d, "log") < 0)
+	/* ENOENT: it was renamed before, and the sync failed. */
+	if ((d->ops->rename(d, from, to) < 0 && errno != ENOENT) ||
+	    d->ops->dirsync(d, "log") < 0)
 		g->op_err = fail(g);
 }
 
@@ -203,9 +210,7 @@ free_spare_count(const struct segments *g)
 unsigned
 segments_spare_free(const struct store *s)
 {
-	unsigned n = free_spare_count(&s->segments);
-
-	return n > s->conf.spare_count ? n - s->conf.spare_count : 0;
+	return free_spare_count(&s->segments);
 }
 
 bool
@@ -249,7 +254,7 @@ begin_activate(struct store *s, unsigned spare)
 		.spool_id = s->spool_id,
 		.id_floor = s->id_ceiling,
 	};
-	/* Whatever becomes of it, this file is no spare any more. */
+	/* For now this file is no spare any more. */
 	drop_spare_at(g, spare);
 	g->make_bytes = s->conf.segment_bytes;
 	start(s, FILES_ACTIVATE);
@@ -314,7 +319,9 @@ segment_retire(struct store *s, struct segment *n)
 	ASSERT(n != s->log.head && !n->retired);
 	g->op_segment = n;
 	g->op_from = n->number;
-	g->op_to = ++g->number_last;
+	if (n->spare_number == 0) /* else tried before */
+		n->spare_number = ++g->number_last;
+	g->op_to = n->spare_number;
 	start(s, FILES_RETIRE);
 	return true;
 }
@@ -327,6 +334,9 @@ activated(struct store *s)
 
 	if (g->op_err != OK) {
 		mem_free(s->acct, n);
+		/* To the end: others are tried first. */
+		if (!g->op_lost)
+			add_spare(g, g->op_from, false, false);
 		return;
 	}
 	*n = (struct segment){ .number = g->op_to,
@@ -348,7 +358,6 @@ retired(struct store *s)
 	if (g->op_err != OK)
 		return;
 	n->retired = true;
-	n->spare_number = g->op_to;
 	add_spare(g, g->op_to, true, n->bytes != s->conf.segment_bytes);
 	/* Nobody may hold it; then it goes at once. */
 	segment_pin(s, n->number, n->number, false);
@@ -386,6 +395,8 @@ on_files_done(struct job *j)
 		activated(s);
 	} else if (op == FILES_RETIRE) {
 		retired(s);
+	} else if (op == FILES_UNLINK && g->op_err != OK) {
+		add_spare(g, g->op_from, false, true); /* again, later */
 	}
 	g->op_segment = NULL;
 	if (over)
@@ -417,6 +428,8 @@ segments_drop_spare(struct store *s)
 	if (i < 0)
 		return false;
 	segment_path(path, SEGMENT_SPARE, g->spares[i].number);
+	if (s->disk->ops->unlink(s->disk, path) < 0)
+		return false;
 	drop_spare_at(g, (unsigned)i);
-	return s->disk->ops->unlink(s->disk, path) == 0;
+	return true;
 }
