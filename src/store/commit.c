@@ -113,7 +113,7 @@ store_result_append(struct store *s, struct store_msg *m,
 		return ERR_TOOBIG;
 	e = track_room(s, 1);
 	if (e == OK)
-		e = log_room(s, record_bytes(bytes), 1);
+		e = log_room(s, LOG_FOR_OLD, record_bytes(bytes), 1);
 	if (e != OK)
 		return e;
 	if (ticket_out != NULL)
@@ -231,7 +231,9 @@ begin_envelope(const struct store_msg *m, const struct store_commit *c,
 			.id = m->id,
 			.dest = c->dest,
 			.bytes = m->stored_bytes + c->envelope.len +
-			    c->rcpts.len + QUOTA_MESSAGE_BYTES / 8,
+			    c->rcpts.len + QUOTA_MESSAGE_BYTES / 8 +
+			    (uint64_t)c->rcpt_count * QUOTA_RESULT_BYTES +
+			    (uint64_t)m->extent_count * QUOTA_EXTENT_BYTES,
 			.due_ms = c->due_ms,
 			.flags = c->flags & STORE_FLAG_MASK,
 			.held = true,
@@ -286,7 +288,7 @@ store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
 	}
 	e = track_room(s, 2);
 	if (e == OK)
-		e = log_room(s, record_bytes(bytes) + also, 2);
+		e = log_room(s, LOG_FOR_NEW, record_bytes(bytes) + also, 2);
 	if (e != OK)
 		return e;
 	ticket_out->serial = log_serial(s);
@@ -311,7 +313,7 @@ put_mark(struct store *s, unsigned type, uint64_t id, struct store_pos *pos_out,
 	enum err e = track_room(s, 1);
 
 	if (e == OK)
-		e = log_room(s, record_bytes(0), 1);
+		e = log_room(s, LOG_FOR_OLD, record_bytes(0), 1);
 	if (e != OK)
 		return e;
 	if (ticket_out != NULL)

@@ -233,10 +233,10 @@ log_submit(struct store *s)
 	b->fd = segment_write_fd(s, b->segment);
 	if (b->fd < 0)
 		return err_from_errno(errno);
-	/* Room in the list of segments first: next_head must not fail. */
+	/* Without a next segment the head is closed by a later batch, for
+	 * which it has room.  Room in the list of segments first: next_head
+	 * must not fail. */
 	b->closing = l->want_close && segments_can_take_next(s);
-	if (l->want_close && !b->closing)
-		return ERR_AGAIN;
 	log_seal(s);
 	ASSERT(b->base + b->used + END_BYTES <= old->bytes);
 	if (b->closing)
@@ -290,7 +290,7 @@ prove_wait(struct store *s)
 	left = LOG_PROVE_MS - mono_sub(store_now(s), l->synced_at);
 	if (left > 0)
 		return left;
-	if (log_room(s, 0, 0) != OK)
+	if (log_room(s, LOG_FOR_OLD, 0, 0) != OK)
 		return LOG_PROVE_MS;
 	l->hurry = true;
 	return 0;
@@ -332,7 +332,7 @@ log_turn(struct store *s, unsigned ending_count)
 	wait = w < wait ? w : wait;
 	w = wait_of(s, LOG_BODY, LOG_BODY_DELAY_MS);
 	wait = w < wait ? w : wait;
-	if (l->hurry || l->want_close ||
+	if (l->hurry || (l->want_close && s->segments.next != NULL) ||
 	    l->fill->used > s->conf.batch_bytes / 2)
 		wait = 0;
 	if (wait > 0)
@@ -368,13 +368,6 @@ log_sync(struct store *s)
 		if (l->fill->used == 0)
 			break; /* body data only, written already */
 		l->hurry = true;
-		if (l->want_close && s->segments.next == NULL) {
-			segments_want_next(s);
-			if (s->segments.op == FILES_NONE)
-				return ERR_NOSPACE;
-			work_wait_next(s->work);
-			continue;
-		}
 		e = log_submit(s);
 		if (e != OK)
 			return e;
@@ -390,15 +383,12 @@ log_finish(struct store *s)
 	e = log_sync(s);
 	if (e != OK)
 		return e;
-	/* An empty batch: its checkpoint covers all before it. */
+	/* An empty batch: its checkpoint covers all before it.  No room: the
+	 * log is recovered like after any other end. */
 	s->log.want_close = false;
-	if (s->log.offset + 2 * CHECKPOINT_BYTES + TABLE_BYTES_MAX + END_BYTES >
-	    s->log.head->bytes)
-		return OK; /* no room: recovered like any other end */
-	e = log_room(s, 0, 0);
-	if (e != OK)
-		return e;
-	s->log.finishing = true;
-	s->log.hurry = true;
+	if (log_room(s, LOG_FOR_OLD, 0, 0) == OK) {
+		s->log.finishing = true;
+		s->log.hurry = true;
+	}
 	return log_sync(s);
 }

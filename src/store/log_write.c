@@ -122,11 +122,13 @@ batch_need(const struct store *s, size_t bytes, unsigned entries)
 
 /* The head is full: write the batch with the head's end, go on in the next. */
 static enum err
-roll(struct store *s)
+roll(struct store *s, enum log_use use)
 {
 	struct log *l = &s->log;
 	enum err e;
 
+	if (!l->want_close && !quota_may_take(s, use))
+		return ERR_NOSPACE;
 	l->want_close = true;
 	if (l->flight == NULL && s->segments.next != NULL) {
 		batch_begin(s);
@@ -158,7 +160,7 @@ not_now(struct store *s, enum err e)
 static void table_put(struct store *s);
 
 enum err
-log_room(struct store *s, size_t bytes, unsigned entries)
+log_room(struct store *s, enum log_use use, size_t bytes, unsigned entries)
 {
 	struct log *l = &s->log;
 	size_t need;
@@ -170,7 +172,7 @@ log_room(struct store *s, size_t bytes, unsigned entries)
 		need = batch_need(s, bytes, entries);
 		if (l->want_close ||
 		    l->offset + need + END_BYTES > l->head->bytes) {
-			e = roll(s);
+			e = roll(s, use);
 			if (e == OK)
 				continue;
 			return not_now(s, e);
@@ -258,7 +260,7 @@ log_put_body(struct store *s, uint64_t id, struct slice data,
 	struct batch *b;
 	enum err e;
 
-	e = log_room(s, record_bytes(data.len), 0);
+	e = log_room(s, LOG_FOR_NEW, record_bytes(data.len), 0);
 	if (e != OK)
 		return e;
 	b = l->fill;

@@ -7,8 +7,9 @@
  * batch is under way at a time, so what is not proven durable after a crash
  * is at most the last one and body data before it that was not synced.
  *
- * Failure modes: batch full, or no next segment: ERR_AGAIN.  A failed write
- * or sync: the log is poisoned for the life of the process.
+ * Failure modes: batch full, or no next segment: ERR_AGAIN.  No segment is
+ * left for this use (quota.h): ERR_NOSPACE.  A failed write or sync: the log
+ * is poisoned for the life of the process.
  */
 #pragma once
 
@@ -30,6 +31,12 @@ enum {
 	LOG_BODY_DELAY_MS = 100,
 	LOG_CROWD_MS = 10,   /* so long the last batch says what comes next */
 	LOG_PROVE_MS = 1000, /* idle: a checkpoint proves the last batch */
+};
+
+/* What an append is for decides how many free segments it leaves. */
+enum log_use {
+	LOG_FOR_NEW, /* new mail: leaves the whole reserve */
+	LOG_FOR_OLD, /* results, removals, ids, moving: takes any */
 };
 
 /* What a batch holds decides how long it may wait. */
@@ -130,11 +137,12 @@ void log_fini(struct store *s);
 void log_start(struct store *s, struct segment *head, uint32_t offset);
 
 /*
- * log_room(s, bytes, entries):
+ * log_room(s, use, bytes, entries):
  * Make sure that records of bytes in all (record_bytes each) with so many
  * table entries can be put now.  ERR_AGAIN, ERR_NOSPACE, ERR_IO.
  */
-MUST_CHECK enum err log_room(struct store *s, size_t bytes, unsigned entries);
+MUST_CHECK enum err log_room(struct store *s, enum log_use use, size_t bytes,
+    unsigned entries);
 /* Append; log_room was asked.  parts are copied one after the other. */
 struct store_pos log_put(struct store *s, unsigned type, unsigned flags,
     uint64_t id, const struct slice *parts, unsigned part_count,

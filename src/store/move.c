@@ -68,11 +68,13 @@ want_copy(struct store *s)
 	uint64_t log_bytes = segments_live_count(s) * s->conf.segment_bytes;
 	uint64_t alive = s->track.bytes + s->quota.reserved_bytes;
 
-	if (segments_live_count(s) < MOVE_SEGMENTS_MIN)
-		return false;
-	if (alive < log_bytes / 2)
+	if (segments_live_count(s) >= MOVE_SEGMENTS_MIN &&
+	    alive < log_bytes / 2)
 		return true;
-	return quota_short(s) && alive < log_bytes - log_bytes / 8;
+	/* A whole segment can be gained. */
+	return quota_short(s) &&
+	       alive + quota_segment_holds(s->conf.segment_bytes) <=
+		   quota_log_holds(s);
 }
 
 static void

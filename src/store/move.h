@@ -3,16 +3,17 @@
  *
  * Segments are freed strictly oldest first, so a record that ends a message
  * is never gone before the record that began it.  What still lives in the
- * oldest one is copied to the head: body, recipients, state, and at last a
- * new envelope record, which makes the copy count.  Then the segment is
- * retired.
+ * oldest one is copied to the head: the pieces of body and recipients that
+ * lie in it, state, and at last a new envelope record, which makes the copy
+ * count.  Then the segment is retired.
  *
  * A segment is retired when the index, whose position is beyond it, knows no
  * message in it, and no transaction has data in it.  Messages held by the
  * caller keep reading the old place: the file is reused when they let go.
  *
- * Copying happens when less than half of the log is alive, or when the disk
- * is short, at MOVE_BYTES_PER_SECOND; in the latter case at any rate.
+ * Copying happens when less than half of the log is alive, at
+ * MOVE_BYTES_PER_SECOND; and when the disk is short and a segment can be
+ * gained (quota.h), at any rate.
  */
 #pragma once
 

@@ -132,8 +132,14 @@ static void
 read_next(struct store *s)
 {
 	struct mover *v = &s->mover;
+	uint32_t count = v->body_count + v->rcpt_count;
 
-	if (v->done_count == v->body_count + v->rcpt_count) {
+	/* What lies in newer segments stays there. */
+	for (; v->done_count < count &&
+	       v->from[v->done_count].segment > v->segment;
+	     v->done_count++)
+		v->to[v->done_count] = v->from[v->done_count];
+	if (v->done_count == count) {
 		v->chain_from = (struct store_pos){ UINT64_MAX, 0, 0 };
 		v->phase = MOVE_STATE;
 		return;
@@ -227,7 +233,7 @@ mover_write(struct store *s)
 		return damaged(s, "body does not verify");
 	if (v->err != OK)
 		return mover_unreadable(s);
-	e = log_room(s, record_bytes(v->payload.len), 0);
+	e = log_room(s, LOG_FOR_OLD, record_bytes(v->payload.len), 0);
 	if (e != OK)
 		return MOVE_SOON_MS;
 	pos = log_put(s, v->piece_type, 0, v->row.id, &v->payload, 1, LOG_BODY);
@@ -291,7 +297,7 @@ put_states(struct store *s, const struct store_row *row)
 	for (;;) {
 		if (v->chain_next.segment == 0)
 			return OK;
-		e = log_room(s, v->chain_next.length + 64, 0);
+		e = log_room(s, LOG_FOR_OLD, v->chain_next.length + 64, 0);
 		if (e != OK)
 			return e;
 		c = (struct chain){ s, row->id, v->chain_next, s->load_buf2 };
@@ -335,7 +341,7 @@ put_envelope(struct store *s, const struct store_row *row)
 		return ERR_CORRUPT;
 	e = track_room(s, 1);
 	if (e == OK)
-		e = log_room(s, record_bytes(bytes), 1);
+		e = log_room(s, LOG_FOR_OLD, record_bytes(bytes), 1);
 	if (e != OK)
 		return e;
 	commit_put_envelope(s, &env, false);

@@ -113,7 +113,7 @@ mover_txn_write(struct store *s)
 		v->phase = MOVE_TXN;
 		return 0;
 	}
-	if (log_room(s, record_bytes(v->payload.len), 0) != OK)
+	if (log_room(s, LOG_FOR_OLD, record_bytes(v->payload.len), 0) != OK)
 		return MOVE_SOON_MS;
 	pos = log_put(s, v->piece_type, 0, m->id, &v->payload, 1, LOG_BODY);
 	x->segment = pos.segment;

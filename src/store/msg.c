@@ -17,11 +17,11 @@ enum { IDS_AHEAD = 4096 / STORE_SCALE, IDS_LOW = 1024 / STORE_SCALE };
 void
 ids_turn(struct store *s)
 {
-	if (s->next_id + IDS_LOW <= s->id_ceiling_next)
+	if (s->next_id + IDS_LOW <= s->id_ceiling_next ||
+	    log_room(s, LOG_FOR_OLD, 0, 0) != OK)
 		return;
 	s->id_ceiling_next = s->next_id + IDS_AHEAD;
-	if (log_room(s, 0, 0) == OK)
-		store_hurry(s);
+	store_hurry(s);
 }
 
 static enum err
@@ -310,7 +310,7 @@ store_rcpts_append(struct store *s, struct store_msg *m, struct slice rcpts)
 		    STORE_RCPT_EXTENTS_MAX, sizeof(*m->rcpt_extents));
 	if (m->rcpt_extents == NULL)
 		return ERR_NOMEM;
-	e = log_room(s, record_bytes(rcpts.len), 0);
+	e = log_room(s, LOG_FOR_NEW, record_bytes(rcpts.len), 0);
 	if (e != OK)
 		return e;
 	pos = log_put(s, RECORD_RCPTS, 0, m->id, &rcpts, 1, LOG_BODY);

@@ -46,19 +46,62 @@ free_above(const struct store *s)
 	return free > keep ? free - keep : 0;
 }
 
+/* Segments that can be taken: ready ones, and those that fit into free. */
+static uint64_t
+free_segments(const struct store *s, uint64_t free)
+{
+	return segments_spare_free(s) + (s->segments.next != NULL) +
+	       free / s->conf.segment_bytes;
+}
+
+bool
+quota_may_take(struct store *s, enum log_use use)
+{
+	refresh(s);
+	if (use == LOG_FOR_NEW)
+		return free_segments(s, free_above(s)) >
+		       s->conf.spare_count + 1;
+	return free_segments(s, s->quota.space.free_bytes) > 0;
+}
+
+uint64_t
+quota_segment_holds(uint64_t bytes)
+{
+	const uint64_t waste = SEGMENT_HEADER_BYTES + RECORD_BYTES_MAX +
+			       2 * TABLE_BYTES_MAX + 2 * CHECKPOINT_BYTES +
+			       END_BYTES;
+
+	return bytes > waste ? bytes - waste : 0;
+}
+
+uint64_t
+quota_log_holds(const struct store *s)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->segments.count; i++)
+		if (!s->segments.list[i]->retired)
+			n += quota_segment_holds(s->segments.list[i]->bytes);
+	return n;
+}
+
+/* Bytes that transactions may reserve in all: there is room for them now, and
+ * what then lives leaves room for moving. */
 static uint64_t
 capacity(struct store *s)
 {
 	const struct log *l = &s->log;
-	uint64_t seg = s->conf.segment_bytes, n;
 	uint64_t used = l->offset + l->fill->used + TABLE_BYTES_MAX;
+	uint64_t left = l->head->bytes > used ? l->head->bytes - used : 0;
+	uint64_t holds = quota_segment_holds(s->conf.segment_bytes);
+	uint64_t keep = s->conf.spare_count + 1;
+	uint64_t free = free_segments(s, free_above(s)), now, lives;
 
-	n = l->head->bytes > used ? l->head->bytes - used : 0;
-	if (s->segments.next != NULL)
-		n += seg;
-	n += segments_spare_free(s) * seg;
-	n += free_above(s) / seg * seg;
-	return n;
+	now = left + (free > keep ? free - keep : 0) * holds;
+	lives = quota_log_holds(s) + free * holds;
+	keep = keep * holds + s->track.bytes;
+	lives = lives > keep ? lives - keep : 0;
+	return now < lives ? now : lives;
 }
 
 /* ERR_NOSPACE, and why. */
@@ -152,7 +195,7 @@ quota_may_grow(struct store *s)
 	if (s->quota.space.free_inodes < 2)
 		return false;
 	/* The reserve may go below queue_minfree, the rest may not. */
-	if (s->segments.spare_count < s->conf.spare_count ||
+	if (s->segments.spare_count <= s->conf.spare_count ||
 	    s->segments.want_next)
 		return s->quota.space.free_bytes >= seg;
 	return free_above(s) >= seg;
@@ -161,9 +204,7 @@ quota_may_grow(struct store *s)
 bool
 quota_short(struct store *s)
 {
-	refresh(s);
-	return free_above(s) < 2 * s->conf.segment_bytes &&
-	       segments_spare_free(s) == 0;
+	return !quota_may_take(s, LOG_FOR_NEW);
 }
 
 bool

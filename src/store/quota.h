@@ -1,11 +1,19 @@
 /*
  * quota: disk space, reserved before it is needed.
  *
- * A body may be written into what is left of the head, into the next
- * segment, into spares beyond the reserved ones, and into new segments that
- * the file system has room for above queue_minfree.  The sum of all
- * reservations stays below that.  Results, removals and moves need no
- * reservation: the reserved spares are theirs.
+ * The log grows by whole segments: those that are ready and those that the
+ * file system still has room for are free.  New mail takes one only when
+ * spare_count + 1 are left after it; results, removals and moving take any.
+ * Moving leaves the last one to results (segments_may_copy), and by moving
+ * there is room for results again, because what lives is bounded too, to one
+ * segment less than the log then has:
+ *
+ *   living messages + reservations <= what is held by all segments
+ *                                     but spare_count + 1
+ *
+ * A message is counted with the results that its recipients may have.
+ * Reservations are of bodies, before they are read; queue_minfree and the
+ * other quotas bind new mail only.
  */
 #pragma once
 
@@ -15,6 +23,7 @@
 #include "base/err.h"
 #include "base/time.h"
 #include "store/disk.h"
+#include "store/log_write.h"
 #include "store/store.h"
 
 struct limit_row;
@@ -26,6 +35,8 @@ enum {
 	/* The index: its own log, and a row. */
 	QUOTA_INDEX_BYTES = 8 << 20,
 	QUOTA_INDEX_ROW_BYTES = 512,
+	QUOTA_RESULT_BYTES = 128, /* the last result of a recipient, about */
+	QUOTA_EXTENT_BYTES = 64,  /* of a body besides its octets */
 };
 
 struct quota {
@@ -52,10 +63,17 @@ MUST_CHECK enum err quota_any(struct store *s);
 MUST_CHECK enum err quota_open(struct store *s);
 /* The transaction was committed or given up. */
 void quota_close(struct store *s);
+/* May a segment be taken for this use? */
+bool quota_may_take(struct store *s, enum log_use use);
 /* May another segment be made? */
 bool quota_may_grow(struct store *s);
 /* Is the disk so short that moving messages must make room? */
 bool quota_short(struct store *s);
 /* Has the disk room for the index, which is in memory for want of it? */
 bool quota_index_fits(struct store *s);
+/* Bytes of records that the segments of the log hold at least when they are
+ * closed. */
+uint64_t quota_log_holds(const struct store *s);
+/* What a segment of bytes holds at least: records are not cut. */
+uint64_t quota_segment_holds(uint64_t bytes);
 void quota_show(struct store *s);

@@ -14,7 +14,7 @@ wait_room(struct store *s)
 {
 	enum err e;
 
-	while ((e = log_room(s, 0, 0)) == ERR_AGAIN) {
+	while ((e = log_room(s, LOG_FOR_OLD, 0, 0)) == ERR_AGAIN) {
 		if (s->log.flight != NULL || s->log.sync.job.busy)
 			log_wait(s);
 		else if (s->segments.job.busy)

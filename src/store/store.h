@@ -66,8 +66,8 @@ enum {
 	STORE_RCPTS_MAX = 50000 / STORE_SCALE, /* of one message */
 	/* One update, encoded (about the sum of its texts). */
 	STORE_UPDATE_BYTES_MAX = 131072 / STORE_SCALE,
-	/* So much of a body is verified by store_load; all of it when it is
-	 * moved, and by weir-fsck. */
+	/* So much of a body is verified by store_load; each piece when it is
+	 * moved, all of it by weir-fsck. */
 	STORE_VERIFY_BYTES_MAX = (1 << 20) / STORE_SCALE,
 	STORE_TEXT_BYTES_MAX = 1000, /* longer texts are cut */
 	STORE_RELAY_BYTES_MAX = 400,
