@@ -55,6 +55,9 @@ on_damage(void *arg, const struct store_damage *d)
 	if (d->kind == STORE_DAMAGE_TAIL || m->disk.dead)
 		return;
 	m->damage_count++;
+	/* A table that cannot be read now: the segment is read whole. */
+	if (d->kind == STORE_DAMAGE_TABLE && m->disk.fault.kinds & SIM_READ)
+		return;
 	/* No power failure and no failing call may cost anything but the
 	 * torn tail. */
 	if (!m->rot)
@@ -108,7 +111,7 @@ sim_init(struct sim *m, uint64_t seed)
 	m->conf.threads = false;
 	m->conf.segment_bytes = SEGMENT_BYTES_MIN;
 	m->conf.batch_bytes = LOG_BATCH_BYTES_MIN;
-	m->conf.spare_count = 1 + (unsigned)chance(m, 3);
+	m->conf.spare_count = 2 + (unsigned)chance(m, 2);
 	m->conf.unindexed_max = 8 + (unsigned)chance(m, 64);
 	m->conf.held_max = SIM_OPEN_MAX;
 	m->conf.index_heap_bytes = 8 << 20;
@@ -283,39 +286,63 @@ sim_fsck(struct sim *m)
 
 /* ---- liveness ---- */
 
-/* It ends, whatever its recipients' state. */
-static bool
-end_message(struct sim *m, struct active *a)
+/* An update is recorded, however short the disk is. */
+static void
+record(struct sim *m, struct active *a, const struct store_update *u)
 {
-	struct store_update u = { .over = true };
 	struct store_ticket t;
-	unsigned i;
 
-	for (i = 0; i < SIM_TURNS_MAX; i++) {
-		enum err e;
+	for (unsigned i = 0; i < SIM_TURNS_MAX && !a->msg.over; i++) {
+		enum err e = store_result_append(m->store, &a->msg, u, &t);
 
-		if (a->msg.over)
-			break;
-		e = store_result_append(m->store, &a->msg, &u, &t);
-		if (e == OK) {
+		if (e == OK && u->over) {
 			a->model->over = SAID;
 			a->model->over_serial = t.serial;
-			break;
 		}
+		if (e == OK)
+			return;
 		if (e != ERR_AGAIN && e != ERR_NOSPACE)
-			sim_fail("end of message %llu: %s",
+			sim_fail("result of message %llu: %s",
 			    (unsigned long long)a->msg.id, err_name(e));
 		sim_turn(m, 100);
 	}
-	if (i == SIM_TURNS_MAX)
-		sim_fail("the end of message %llu cannot be recorded",
-		    (unsigned long long)a->msg.id);
-	store_msg_close(m->store, &a->msg);
-	return true;
+	if (!a->msg.over)
+		sim_fail("the %s of message %llu cannot be recorded",
+		    u->over ? "end" : "delay", (unsigned long long)a->msg.id);
 }
 
 static void
-end_row(struct sim *m, const struct store_row *row)
+end_message(struct sim *m, struct active *a)
+{
+	struct store_update u = { .over = true };
+
+	record(m, a, &u);
+	store_msg_close(m->store, &a->msg);
+}
+
+static void
+defer_message(struct sim *m, struct active *a)
+{
+	struct store_result r[SIM_RCPTS_MAX];
+	struct store_update u = { .results = r,
+		.due_ms = m->now_ms + 1000,
+		.flags = STORE_TRIED };
+
+	for (unsigned i = 0; i < a->model->rcpt_count; i++)
+		if (a->model->done[i] == NO)
+			r[u.result_count++] = (struct store_result){ .index = i,
+				.status = STORE_WAITING,
+				.dsn = SLICE_LIT("4.4.1"),
+				.text = SLICE_LIT("connect to the other side: "
+						  "it does not listen, and has "
+						  "not for a long time") };
+	record(m, a, &u);
+	store_msg_close(m->store, &a->msg);
+}
+
+/* Load it and let it end, or be deferred once more. */
+static void
+deliver_row(struct sim *m, const struct store_row *row, bool end)
 {
 	struct active a = { 0 };
 	struct store_message out;
@@ -336,11 +363,49 @@ end_row(struct sim *m, const struct store_row *row)
 		if (e == OK)
 			return;
 	}
-	if (e == OK)
-		(void)end_message(m, &a);
+	if (e == OK && end)
+		end_message(m, &a);
+	else if (e == OK)
+		defer_message(m, &a);
 	else if (e != ERR_AGAIN && e != ERR_NOTFOUND && e != ERR_NOSPACE)
 		sim_fail("message %llu does not load: %s %s",
 		    (unsigned long long)row->id, err_name(e), et.text);
+}
+
+/* The next page of the list.  False: it is empty. */
+static bool
+next_page(struct sim *m, uint64_t after)
+{
+	for (unsigned i = 0; i < SIM_TURNS_MAX; i++) {
+		m->answered = false;
+		if (store_list(m->store, after, 64, sim_on_rows, m) != OK ||
+		    !sim_answer(m))
+			sim_fail("no list");
+		if (m->err == OK)
+			return m->row_count > 0;
+		sim_turn(m, 100);
+	}
+	sim_fail("no list: %s", err_name(m->err));
+}
+
+void
+sim_deliver_some(struct sim *m, unsigned percent)
+{
+	uint64_t after = 0;
+
+	sim_let_go(m);
+	while (next_page(m, after)) {
+		unsigned n = m->row_count;
+		struct store_row rows[64];
+
+		memcpy(rows, m->rows, n * sizeof(rows[0]));
+		after = rows[n - 1].id;
+		for (unsigned k = 0; k < n; k++)
+			if (rows[k].stamp == m->store->index.flush_count)
+				deliver_row(m, &rows[k],
+				    chance(m, 100) < percent);
+		sim_turn(m, 50);
+	}
 }
 
 void
@@ -350,21 +415,17 @@ sim_drain(struct sim *m)
 		struct active *a = &m->active[i];
 
 		if (a->msg.store != NULL && a->msg.committed)
-			(void)end_message(m, a);
+			end_message(m, a);
 		else
 			store_msg_close(m->store, &a->msg);
 	}
 	for (unsigned i = 0; i < SIM_TURNS_MAX; i++) {
-		m->answered = false;
-		if (store_list(m->store, 0, 64, sim_on_rows, m) != OK ||
-		    !sim_answer(m))
-			sim_fail("no list");
-		if (m->err == OK && m->row_count == 0)
+		if (!next_page(m, 0))
 			return;
 		for (unsigned k = 0; k < m->row_count; k++) {
 			struct store_row row = m->rows[k];
 
-			end_row(m, &row);
+			deliver_row(m, &row, true);
 		}
 		sim_turn(m, 100);
 	}
@@ -386,6 +447,19 @@ sim_intake(struct sim *m)
 		sim_turn(m, 100);
 	if (i == SIM_TURNS_MAX)
 		sim_fail("a new message does not become durable");
+}
+
+void
+sim_prelude(struct sim *m)
+{
+	for (uint64_t n = 10 + chance(m, 50); n > 0; n--) {
+		(void)sim_act_whole(m, (uint32_t)chance(m, SIM_BODY_MAX));
+		for (unsigned i = 0; i < SIM_OPEN_MAX; i++)
+			if (m->active[i].msg.committed && chance(m, 4) > 0)
+				end_message(m, &m->active[i]);
+		sim_let_go(m);
+		sim_turn(m, 20);
+	}
 }
 
 /* Nothing lives: one segment is left, and the spares that are wanted. */

@@ -76,10 +76,16 @@ mode_crash(uint64_t seed)
 	sim_init(m, seed);
 	l->calls = 0;
 	l->random = seed;
-	m->disk.before = before;
 	m->disk.before_arg = l;
 	steps = 10 + chance(m, 60);
-	sim_open_well(m);
+	if (chance(m, 2)) {
+		sim_open_well(m);
+		sim_prelude(m);
+		m->disk.before = before;
+	} else {
+		m->disk.before = before;
+		sim_open_well(m);
+	}
 	for (uint64_t i = 0; i < steps; i++)
 		sim_act(m);
 	sim_close(m);

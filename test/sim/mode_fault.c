@@ -63,6 +63,12 @@ begin(struct sim *m, uint64_t seed)
 		m->disk.capacity_bytes =
 		    (5 + m->conf.spare_count + chance(m, 4)) *
 		    m->conf.segment_bytes;
+	/* From an empty disk, or in the middle of things. */
+	if (chance(m, 3) == 0) {
+		sim_open_well(m);
+		sim_prelude(m);
+		m->disk.call_count = 0;
+	}
 }
 
 static void
@@ -82,7 +88,8 @@ run(uint64_t seed, const struct sim_fault *fault)
 	begin(&m, seed);
 	m.disk.fault = *fault;
 	sim_stats.faults++;
-	start(&m);
+	if (m.store == NULL)
+		start(&m);
 	play(&m);
 	finish(&m);
 }
@@ -97,7 +104,8 @@ measure(uint64_t seed)
 	begin(&m, seed);
 	m.disk.trace = trace;
 	m.disk.trace_count = CALLS_MAX;
-	start(&m);
+	if (m.store == NULL)
+		start(&m);
 	play(&m);
 	n = m.disk.call_count;
 	sim_fini(&m);
@@ -113,6 +121,8 @@ run_both(uint64_t seed, uint64_t at, unsigned kinds, int error)
 	snprintf(sim_where, sizeof(sim_where), "call %llu fails once with %d",
 	    (unsigned long long)at, error);
 	run(seed, &once);
+	if (kinds == SIM_READ)
+		return;
 	snprintf(sim_where, sizeof(sim_where),
 	    "calls of kind %u fail from %llu on with %d", kinds,
 	    (unsigned long long)at, error);
@@ -146,7 +156,8 @@ run_memory(uint64_t seed, unsigned n)
 	begin(&m, seed);
 	sim_stats.faults++;
 	mem_fail_after(n);
-	start(&m);
+	if (m.store == NULL)
+		start(&m);
 	play(&m);
 	failed = mem_fail_after(0) == 0;
 	finish(&m);
@@ -163,7 +174,8 @@ run_account(uint64_t seed, unsigned step)
 	    step);
 	begin(&m, seed);
 	sim_stats.faults++;
-	start(&m);
+	if (m.store == NULL)
+		start(&m);
 	for (unsigned i = 0; i < 60 && !m.poisoned; i++) {
 		if (i == step)
 			acct_set_max(&m.acct, m.acct.used_bytes);

@@ -34,6 +34,8 @@ mode_random(uint64_t seed)
 		    (6 + m->conf.spare_count + chance(m, 12)) *
 		    m->conf.segment_bytes;
 	sim_reopen(m);
+	if (chance(m, 3) == 0)
+		sim_prelude(m);
 	for (uint64_t i = 0; i < rounds; i++) {
 		play(m);
 		if (m->poisoned || m->disk.dead || chance(m, 3) != 0) {

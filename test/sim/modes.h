@@ -9,3 +9,4 @@ void mode_random(uint64_t seed);
 void mode_crash(uint64_t seed);
 void mode_fault(uint64_t seed);
 void mode_memory(uint64_t seed);
+void mode_full(uint64_t seed);

@@ -126,6 +126,11 @@ void sim_fsck(struct sim *m);
 void sim_live(struct sim *m);
 /* Everything that is there is loaded and ended. */
 void sim_drain(struct sim *m);
+/* Everything is loaded; so many percent end, the rest is deferred. */
+void sim_deliver_some(struct sim *m, unsigned percent);
+/* Messages come and most of them end: a log of several segments with little
+ * alive in them, which asks for moving. */
+void sim_prelude(struct sim *m);
 /* A message is taken, and is durable. */
 void sim_intake(struct sim *m);
 

@@ -7,6 +7,7 @@
  *           every such call of the recovery from it
  *   fault   each call of a run fails, once and for good, in each way it can
  *   memory  each allocation of a run fails
+ *   full    a disk that is full most of the time
  *
  * sim_store [--mode NAME] [--seeds N] [--seed S] [--jobs J] [-v]
  * A failure prints the command that shows it again.
@@ -39,6 +40,7 @@ static const struct {
 	{ "crash", mode_crash },
 	{ "fault", mode_fault },
 	{ "memory", mode_memory },
+	{ "full", mode_full },
 };
 
 enum { MODES = sizeof(modes) / sizeof(modes[0]), JOBS_MAX = 64 };
@@ -185,7 +187,7 @@ usage(void)
 static uint64_t
 share(unsigned mode, uint64_t seeds)
 {
-	static const unsigned parts[MODES] = { 1, 50, 50, 20 };
+	static const unsigned parts[MODES] = { 1, 50, 50, 20, 4 };
 
 	return (seeds + parts[mode] - 1) / parts[mode];
 }
