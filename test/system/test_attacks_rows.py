@@ -398,3 +398,20 @@ def test_row_17_coded_control_bytes_are_refused(command):
         if command.startswith("RCPT"):
             c.ok("MAIL FROM:<a@client.example>")
         assert c.cmd(command) == (501, "5.5.4 Error: bad parameter")
+
+
+@pytest.mark.parametrize("limit, size, codes", [
+    ("4294967296", "4294967296", (250, 452)), ("4294967296", "4294967297", (552,)),
+    ("6G", "4294967297", (250, 452)), ("6G", "6442450945", (552,)), ("20000", "4294967297", (552,)),
+    ("20000", "4294987296", (552,)), ("20000", "18446744073709551615", (552, 501)),
+    ("2147483648", "2147483649", (552,)), ("2147483647", "2147483648", (552,)),
+])
+def test_row_54_sizes_around_two_and_four_gibibytes(limit, size, codes):
+    """No size is taken modulo 2^32: neither the limit's nor the client's."""
+    with Weir({"message_size_limit": limit}) as w, w.client() as c:
+        bytes_max = {"6G": "6442450944"}.get(limit, limit)
+        assert f"SIZE {bytes_max}" in c.ok("EHLO client.example")[1]
+        code, text = c.cmd(f"MAIL FROM:<a@client.example> SIZE={size}")
+        assert code in codes, (code, text)
+        c.cmd("RSET")
+        assert c.transaction("a@client.example", "joe@example.test", message("small"))[0] == 250
