@@ -22,6 +22,8 @@ enum {
 /* LMDB: first size of the map, and the last one tried. */
 static const uint64_t MAP_BYTES_FIRST = 16 << 20;
 static const uint64_t MAP_BYTES_MAX = UINT64_C(64) << 30;
+/* What may come to an old table, whose changes are read only once. */
+static const uint64_t MAP_BYTES_MORE = UINT64_C(256) << 20;
 
 static const struct {
 	const char *type;
@@ -111,6 +113,21 @@ set_mode(const struct make *m, const struct stat *like, struct errtext *et)
 	return OK;
 }
 
+/* Room for the old table and more; it is address space, not disk. */
+static uint64_t
+first_map_bytes(const char *path)
+{
+	uint64_t bytes = MAP_BYTES_FIRST, wanted;
+	struct stat st;
+
+	if (stat(path, &st) != 0 || (uint64_t)st.st_size < MAP_BYTES_FIRST / 4)
+		return bytes;
+	wanted = 2 * (uint64_t)st.st_size + MAP_BYTES_MORE;
+	while (bytes < wanted && bytes <= MAP_BYTES_MAX / 2)
+		bytes *= 2;
+	return bytes;
+}
+
 static enum err
 begin_format(struct make *m, struct errtext *et)
 {
@@ -128,10 +145,10 @@ make_begin(struct make *m, enum make_kind kind, const char *base,
 	int n;
 
 	*m = (struct make){ .kind = kind, .fd = -1 };
-	m->map_bytes = MAP_BYTES_FIRST;
 	e = make_path(kind, base, m->path, et);
 	if (e != OK)
 		return e;
+	m->map_bytes = first_map_bytes(m->path);
 	n = snprintf(m->temp, sizeof(m->temp), "%s.tmp", m->path);
 	if (n < 0 || (size_t)n >= sizeof(m->temp))
 		return err_set(et, ERR_CONFIG, "%.100s...: path too long",

@@ -234,6 +234,11 @@ def test_more_than_the_first_map_of_lmdb(tmp_path):
     # Started again with a larger map, but what is wrong was said once.
     assert err.count("again") == 1
     assert run("postmap", "-q", "key10499", f"lmdb:{source}")[1] == "v" * 4000 + "\n"
+    # What is added comes from standard input, which cannot be read twice.
+    assert run("postmap", "-i", f"lmdb:{source}", stdin=b"one more\n") == (0, "", "")
+    assert run("postmap", "-d", "key5", f"lmdb:{source}") == (0, "", "")
+    assert run("postmap", "-q", "one", f"lmdb:{source}")[1] == "more\n"
+    assert run("postmap", "-q", "key5", f"lmdb:{source}")[0] == 1
 
 
 @BOTH
