@@ -2,7 +2,8 @@
  * lookup: who is a recipient.
  *
  * Each RCPT is asked of the lookup role, unless it just answered for the whole
- * domain; several may be outstanding.  An address of another domain is
+ * domain; several may be outstanding, and those for whom the channel has no
+ * room wait for their turn.  An address of another domain is
  * accepted from clients that may relay.
  */
 #include "base/assert.h"
@@ -100,38 +101,76 @@ decide(struct session *s, unsigned slot, const struct fr_resolved *f)
 	s->txn->asked[slot] = NULL;
 }
 
+/* Ask for the recipient in slot.  ERR_FULL: the channel has no room now. */
+static enum err
+ask(struct session *s, unsigned slot)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+	struct fr_resolve f = { .purpose = RESOLVE_RCPT,
+		.sender = t->sender,
+		.address = t->asked[slot]->address };
+	enum err e = ERR_CLOSED;
+
+	ASSERT(t->ask_tags[slot] == TAG_NONE);
+	if (sv->lookup == NULL)
+		return e;
+	t->ask_tags[slot] = tags_get(&sv->tags, s, (uint16_t)slot);
+	if (t->ask_tags[slot] == TAG_NONE)
+		return e;
+	e = send_resolve(sv->lookup, t->ask_tags[slot], &f, -1);
+	if (e != OK) {
+		tags_put(&sv->tags, t->ask_tags[slot]);
+		t->ask_tags[slot] = TAG_NONE;
+	}
+	return e;
+}
+
 void
 rcpt_ask(struct session *s, const struct smtp_rcpt *rcpt, unsigned slot)
 {
 	struct server *sv = s->server;
 	struct txn *t = s->txn;
 	struct rcpt *r = keep(s, rcpt);
-	struct fr_resolve f = { .purpose = RESOLVE_RCPT, .sender = t->sender };
 	struct fr_resolved known;
+	enum err e;
 
 	if (r == NULL) {
 		refuse(s, slot, SMTPS_REPLY_FULL);
 		return;
 	}
 	smtps_rcpt_keep(&s->m, slot, r->address);
-	f.address = r->address;
-	ASSERT(t->ask_tags[slot] == TAG_NONE);
+	t->asked[slot] = r;
 	if (domain_cache_find(sv->domains, ev_now(sv->loop), r->address,
 		&known)) {
-		t->asked[slot] = r;
 		decide(s, slot, &known);
 		return;
 	}
-	if (sv->lookup != NULL)
-		t->ask_tags[slot] = tags_get(&sv->tags, s, (uint16_t)slot);
-	if (t->ask_tags[slot] == TAG_NONE ||
-	    send_resolve(sv->lookup, t->ask_tags[slot], &f, -1) != OK) {
-		tags_put(&sv->tags, t->ask_tags[slot]);
-		t->ask_tags[slot] = TAG_NONE;
+	/* Behind those who wait already. */
+	e = list_empty(&sv->asking) ? ask(s, slot) : ERR_FULL;
+	if (e == ERR_FULL) {
+		if (!list_linked(&s->asking))
+			list_push_back(&sv->asking, &s->asking);
+	} else if (e != OK) {
+		t->asked[slot] = NULL;
 		refuse(s, slot, SMTPS_REPLY_LOOKUP);
-		return;
 	}
-	t->asked[slot] = r;
+}
+
+void
+lookup_on_room(struct server *sv)
+{
+	struct list_node *n;
+
+	while ((n = list_first(&sv->asking)) != NULL) {
+		struct session *s = CONTAINER(n, struct session, asking);
+
+		for (unsigned i = 0; i < SMTPS_PENDING_MAX; i++)
+			if (s->txn->asked[i] != NULL &&
+			    s->txn->ask_tags[i] == TAG_NONE && ask(s, i) != OK)
+				return; /* again later, or lookup is lost */
+		list_remove(n);
+	}
 }
 
 void
@@ -184,19 +223,23 @@ rcpt_forget(struct session *s)
 	for (unsigned i = 0; i < SMTPS_PENDING_MAX; i++) {
 		tags_put(&s->server->tags, s->txn->ask_tags[i]);
 		s->txn->ask_tags[i] = TAG_NONE;
+		s->txn->asked[i] = NULL;
 	}
+	list_remove(&s->asking);
 }
 
 void
 rcpt_give_up(struct session *s)
 {
 	for (unsigned i = 0; i < SMTPS_PENDING_MAX; i++) {
-		if (s->txn == NULL || s->txn->ask_tags[i] == TAG_NONE)
+		if (s->txn == NULL || s->txn->asked[i] == NULL)
 			continue;
 		tags_put(&s->server->tags, s->txn->ask_tags[i]);
 		s->txn->ask_tags[i] = TAG_NONE;
+		s->txn->asked[i] = NULL;
 		refuse(s, i, SMTPS_REPLY_LOOKUP);
 	}
+	list_remove(&s->asking);
 }
 
 void

@@ -102,6 +102,7 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	sv->events = *events;
 	sv->queue_state = OK;
 	list_init(&sv->starved);
+	list_init(&sv->asking);
 	list_init(&sv->open_sessions);
 	list_init(&sv->ready);
 	ev_task_init(&sv->task, on_task, sv);
@@ -243,6 +244,8 @@ on_room(void *arg, struct chan *c)
 {
 	if (chan_peer(c) == ROLE_QUEUE)
 		queue_on_room(arg);
+	else if (chan_peer(c) == ROLE_LOOKUP)
+		lookup_on_room(arg);
 }
 
 /* What may wait for the queue role: at most an eighth of our memory, and at

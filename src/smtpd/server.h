@@ -88,6 +88,7 @@ struct server {
 	enum err queue_state;		   /* OK, or why MAIL is refused */
 	unsigned aborts_due;		   /* TXN_ABORTs that found no room */
 	struct list starved; /* sessions waiting for room to the queue */
+	struct list asking;  /* session.asking: lookup had no room */
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
@@ -171,5 +172,6 @@ void queue_on_lost(struct server *sv);
 void queue_on_room(struct server *sv);
 void lookup_on_frame(struct server *sv, struct frame *f);
 void lookup_on_lost(struct server *sv);
+void lookup_on_room(struct server *sv);
 void names_on_frame(struct server *sv, struct frame *f);
 void names_on_lost(struct server *sv);

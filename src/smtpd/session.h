@@ -70,6 +70,7 @@ struct session {
 	struct list_node node;	  /* open_sessions */
 	struct list_node ready;	  /* server.ready */
 	struct list_node starved; /* server.starved */
+	struct list_node asking;  /* server.asking */
 	struct txn *txn;
 	struct buf in, out;
 	char *helo; /* NULL: none */

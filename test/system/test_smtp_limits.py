@@ -1,5 +1,7 @@
 """The rows of the reply table: what happens when a limit is hit."""
+import os
 import re
+import signal
 import socket
 import time
 
@@ -500,3 +502,23 @@ def test_a_reservation_that_does_not_fit_concerns_nobody_else():
         c.ok("RCPT TO:<x@far.example>")
         c.send("BDAT 12\r\nQUIT\r\nQUIT\r\nNOOP\r\n")
         assert [c.reply()[0], c.reply()[0]] == [452, 250]
+
+
+def test_recipients_wait_for_room_to_ask_lookup():
+    """More questions than the channel holds wait for their turn: nobody reads
+    451 because others asked as well."""
+    with Weir(dict(smtpd_processes="1", mydestination="$myhostname, localhost",
+                   smtpd_client_connection_count_limit="0")) as w:
+        [lookup] = w.role_pids("lookup")
+        clients = [w.client() for _ in range(60)]
+        os.kill(lookup, signal.SIGSTOP)
+        try:
+            long = "s" * 60 + "@" + ".".join(["d" * 60] * 3) + ".example"
+            for i, c in enumerate(clients):
+                c.ok("EHLO c.example")
+                c.ok(f"MAIL FROM:<{long}>")
+                c.send("".join(f"RCPT TO:<u{i}-{k}{'x' * 180}@example.test>\r\n" for k in range(20)))
+        finally:
+            os.kill(lookup, signal.SIGCONT)
+        codes = [c.reply()[0] for c in clients for _ in range(20)]
+        assert set(codes) == {250}, {x: codes.count(x) for x in set(codes)}
