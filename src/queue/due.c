@@ -3,9 +3,9 @@
  *
  * Happy path: when the earliest due time is reached (or something might have
  * changed) the index is asked first for mail that was never tried, then for
- * all that is due, each until nothing more comes; rows are loaded, a few in
- * each turn; then the index is asked for the next due time, and a timer waits
- * for it.
+ * all that is due, by turns until nothing more comes; rows are loaded, a few
+ * in each turn; then the index is asked for the next due time, and a timer
+ * waits for it.
  *
  * Failure modes: no room (the rest of the rows wait until a message leaves);
  * the index cannot answer now (asked again in a second); a message is damaged
@@ -241,7 +241,8 @@ on_rows(void *arg, enum err e, const struct store_row *rows, unsigned count)
 		ev_timer_set(&q->due_timer, ASK_AGAIN_MS);
 		return;
 	}
-	q->row_loaded = false;
+	if (q->ask_fresh)
+		q->row_loaded = false;
 	ASSERT(count <= STORE_ROWS_MAX);
 	for (unsigned i = 0; i < count; i++)
 		q->rows[i] = rows[i];
@@ -299,12 +300,13 @@ due_load_task(void *arg, struct ev_task *t)
 		}
 		q->row_loaded |= e == OK;
 	}
-	/* Until an answer brings nothing: it may be short although more is
-	 * due. */
-	if (q->row_loaded)
-		ask(q, q->ask_fresh);
-	else if (q->ask_fresh)
+	/* By turns, so that there is never so much new mail that what is
+	 * deferred is not asked for; until both bring nothing, for an answer
+	 * may be short although more is due. */
+	if (q->ask_fresh)
 		ask(q, false);
+	else if (q->row_loaded)
+		ask(q, true);
 	else
 		due_count(q);
 }

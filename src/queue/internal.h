@@ -321,7 +321,7 @@ struct queue {
 	/* what is due */
 	struct store_row rows[STORE_ROWS_MAX];
 	unsigned row_count, row_next;
-	bool row_loaded; /* one of them, at least */
+	bool row_loaded; /* since the question for new mail, at least one */
 	bool counting;	 /* store_count is outstanding */
 	struct ev_timer room_timer;
 	bool asking;	/* a query is outstanding */

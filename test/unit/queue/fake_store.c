@@ -690,6 +690,9 @@ enum err
 store_due(struct store *s, struct wall now, bool fresh, unsigned limit,
     store_rows_fn *fn, void *arg)
 {
+	fake.fresh_row = fresh ? fake.fresh_row + 1 : 0;
+	if (fake.fresh_row > fake.fresh_row_max)
+		fake.fresh_row_max = fake.fresh_row;
 	return ask(s, (struct query){ .kind = 0,
 			  .rows = fn,
 			  .arg = arg,

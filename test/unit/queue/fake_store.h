@@ -12,15 +12,17 @@
 
 /* Switches; the test sets them. */
 extern struct fake_store {
-	bool hold_sync;		   /* nothing becomes durable */
-	bool batch_full;	   /* appends answer ERR_AGAIN */
-	unsigned again;		   /* so many loads answer ERR_AGAIN */
-	uint32_t load_max;	   /* more recipients: ERR_NOMEM; 0: all */
-	bool log_full;		   /* results answer ERR_NOSPACE */
-	bool no_space;		   /* store_reserve answers ERR_NOSPACE */
-	uint32_t spoilt;	   /* index + 1 of a recipient that is torn */
-	uint64_t aside;		   /* the last message set aside */
-	unsigned page_max;	   /* rows of an answer; 0: as asked */
+	bool hold_sync;	   /* nothing becomes durable */
+	bool batch_full;   /* appends answer ERR_AGAIN */
+	unsigned again;	   /* so many loads answer ERR_AGAIN */
+	uint32_t load_max; /* more recipients: ERR_NOMEM; 0: all */
+	bool log_full;	   /* results answer ERR_NOSPACE */
+	bool no_space;	   /* store_reserve answers ERR_NOSPACE */
+	uint32_t spoilt;   /* index + 1 of a recipient that is torn */
+	uint64_t aside;	   /* the last message set aside */
+	unsigned page_max; /* rows of an answer; 0: as asked */
+	/* Questions for mail never tried, none for all that is due between. */
+	unsigned fresh_row, fresh_row_max;
 	unsigned runs;		   /* questions for the next due time */
 	unsigned syncs;		   /* so far */
 	unsigned commits, results; /* records so far */

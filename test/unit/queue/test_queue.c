@@ -714,6 +714,26 @@ test_load_short_pages(void **state)
 	world_close();
 }
 
+/* However much new mail there is, what is deferred is asked for in between. */
+static void
+test_load_in_turn(void **state)
+{
+	(void)state;
+	world_open("qmgr_message_active_limit = 2\n");
+	w.jobs_hang = true;
+	for (uint32_t i = 1; i <= 8; i++)
+		(void)submit(i, "a@b", "c@d");
+	fake.page_max = 1;
+	fake.fresh_row_max = 0;
+	w.jobs_hang = false;
+	for (unsigned a = 0; a < 2; a++)
+		for (unsigned i = w.smtp[a].job_count; i-- > 0;)
+			answer_job(&w.smtp[a], &w.smtp[a].jobs[i]);
+	until(fake_count() == 0);
+	assert_int_equal(fake.fresh_row_max, 1);
+	world_close();
+}
+
 /* Recipients that are too much to be read at once are read in parts. */
 static void
 test_load_large(void **state)
@@ -838,6 +858,7 @@ main(void)
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_load_again),
 		cmocka_unit_test(test_load_short_pages),
+		cmocka_unit_test(test_load_in_turn),
 		cmocka_unit_test(test_load_large),
 		cmocka_unit_test(test_load_spoilt),
 		cmocka_unit_test(test_log_full),
