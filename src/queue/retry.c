@@ -1,5 +1,7 @@
 #include "queue/retry.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 
 enum { SKIP_LOCAL_S = 10, SKIP_REMOTE_S = 20, DELAY_MIN_MS = 1000 };
@@ -12,25 +14,57 @@ clamp(int64_t v, int64_t low, int64_t high)
 	return v < low ? low : v;
 }
 
+/* The era of a clock that is so far ahead: one that was, or a new one. */
+static struct retry_era *
+era_enter(struct retry_clock *rc, int64_t from_ms)
+{
+	struct retry_era *e;
+
+	for (unsigned i = 0; i < rc->era_count; i++) {
+		int64_t differs = rc->eras[i].ahead_ms - rc->ahead_ms;
+
+		if (differs > RETRY_JUMP_MS || differs < -RETRY_JUMP_MS)
+			continue;
+		rc->era = i;
+		e = &rc->eras[i];
+		if (from_ms < e->from_ms)
+			e->from_ms = from_ms;
+		return e;
+	}
+	if (rc->era_count == RETRY_ERAS_MAX) {
+		/* The first has what came before we looked. */
+		memmove(&rc->eras[1], &rc->eras[2],
+		    (RETRY_ERAS_MAX - 2) * sizeof(rc->eras[0]));
+		rc->era_count--;
+	}
+	rc->era = rc->era_count++;
+	e = &rc->eras[rc->era];
+	*e = (struct retry_era){ from_ms, from_ms, rc->ahead_ms };
+	return e;
+}
+
 int64_t
 retry_clock_look(struct retry_clock *rc, struct mono mono, struct wall wall)
 {
-	int64_t jump_ms = 0;
+	int64_t jump_ms = 0, passed_ms = mono_sub(mono, rc->mono);
 
-	if (rc->started) {
-		jump_ms = (wall.ms - rc->wall.ms) - mono_sub(mono, rc->mono);
+	if (rc->era_count == 0) {
+		(void)era_enter(rc, INT64_MIN);
+	} else {
+		jump_ms = (wall.ms - rc->wall.ms) - passed_ms;
 		if (jump_ms <= RETRY_JUMP_MS && jump_ms >= -RETRY_JUMP_MS)
 			jump_ms = 0;
 	}
-	if (jump_ms > 0) {
-		/* What it would show now: up to then it has set marks. */
-		rc->before.ms = rc->wall.ms + mono_sub(mono, rc->mono);
-		rc->jump_ms += jump_ms;
-	} else if (jump_ms < 0) {
-		/* Most often the correction of an earlier jump. */
-		rc->jump_ms = clamp(rc->jump_ms + jump_ms, 0, INT64_MAX);
+	if (jump_ms != 0) {
+		/* When since the last look it jumped is not known: either may
+		 * have set marks all the time. */
+		int64_t end_ms = rc->wall.ms + passed_ms;
+
+		if (end_ms > rc->eras[rc->era].to_ms)
+			rc->eras[rc->era].to_ms = end_ms;
+		rc->ahead_ms += jump_ms;
+		(void)era_enter(rc, wall.ms - passed_ms);
 	}
-	rc->started = true;
 	rc->mono = mono;
 	rc->wall = wall;
 	return jump_ms;
@@ -39,16 +73,26 @@ retry_clock_look(struct retry_clock *rc, struct mono mono, struct wall wall)
 int64_t
 retry_age_ms(const struct retry_clock *rc, uint64_t arrival_ms, struct wall now)
 {
-	int64_t arrival, age_ms;
+	int64_t arrival, age_ms, least_ms = INT64_MAX;
 
 	if (arrival_ms > (uint64_t)INT64_MAX || now.ms < 0)
 		return 0;
 	arrival = (int64_t)arrival_ms;
-	if (arrival > now.ms)
-		return 0;
 	age_ms = now.ms - arrival;
-	if (rc->jump_ms > 0 && arrival <= rc->before.ms)
-		age_ms -= rc->jump_ms;
+	for (unsigned i = 0; i < rc->era_count; i++) {
+		const struct retry_era *e = &rc->eras[i];
+		int64_t to_ms = e->to_ms, by_it_ms;
+
+		if (i == rc->era && now.ms > to_ms)
+			to_ms = now.ms;
+		if (arrival < e->from_ms || arrival > to_ms)
+			continue;
+		by_it_ms = age_ms - (rc->ahead_ms - e->ahead_ms);
+		if (by_it_ms < least_ms)
+			least_ms = by_it_ms;
+	}
+	if (least_ms != INT64_MAX)
+		age_ms = least_ms;
 	return age_ms < 0 ? 0 : age_ms;
 }
 

@@ -25,17 +25,32 @@ struct retry_conf {
 	int64_t delay_warning_ms;   /* delay_warning_time; 0: no warning */
 };
 
+/* How many different errors of the wall clock are remembered. */
+enum { RETRY_ERAS_MAX = 8 };
+
+/* A time in which the wall clock ran on without a jump. */
+struct retry_era {
+	int64_t from_ms;  /* the first mark it can have set */
+	int64_t to_ms;	  /* the last one; of the era that runs: not used */
+	int64_t ahead_ms; /* of the clock as it was when it was first seen */
+};
+
 /*
- * Watches the wall clock against the monotonic one.  A jump forward does not
- * age the messages that came before it, so that a wrong date never bounces a
- * whole queue.
+ * Watches the wall clock against the monotonic one.  A jump does not age the
+ * messages that came before it, so that a wrong date never bounces a whole
+ * queue: the age of a message is counted by the clock that set its arrival,
+ * which is known from the eras that its mark can be of.  Of several the
+ * youngest age counts.  A clock that goes to and fro between two dates has two
+ * eras, however often it does; when there are too many, the oldest but the
+ * first is forgotten, and its marks are taken as they are.
  */
 struct retry_clock {
 	struct mono mono;   /* at the last look */
 	struct wall wall;   /* likewise */
-	struct wall before; /* what it would have shown at the last jump */
-	int64_t jump_ms;    /* how far forward the clock has jumped in all */
-	bool started;
+	int64_t ahead_ms;   /* the sum of all jumps */
+	unsigned era;	    /* the one that runs */
+	unsigned era_count; /* 0: not yet looked */
+	struct retry_era eras[RETRY_ERAS_MAX];
 };
 
 /* Differences of the clocks up to this are drift, not a jump. */

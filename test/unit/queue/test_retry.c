@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "queue/retry.h"
 
 enum { S = 1000, H = 3600 * S, D = 24 * H };
@@ -144,6 +145,87 @@ test_clock_jump(void **state)
 	assert_true(retry_age_ms(&rc, UINT64_MAX, w) == 0);
 }
 
+/* The clock goes through these errors, an hour each; after each of them nothing
+ * that came at any time is older than it is. */
+static void
+test_clock_jumps(void **state)
+{
+	static const int jumps_y[][12] = {
+		{ 0, 1, -1, 12, 0, 0, 0, 0, 0, 0, 0, 0 },
+		{ 0, -1, 12, -1, 1, 0, 12, 0, 3, 0, 0, 0 },
+		{ 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1 },
+		{ 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 0, 7 },
+	};
+	const int64_t year = (int64_t)366 * D, start = 40 * year;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(jumps_y); i++) {
+		struct retry_clock rc = { 0 };
+		struct mono m = { 5 };
+		struct wall w = { start };
+		int64_t marks[ARRAY_LEN(jumps_y[0])], before;
+
+		(void)retry_clock_look(&rc, m, w);
+		before = w.ms - H; /* by an earlier process */
+		for (size_t k = 0; k < ARRAY_LEN(jumps_y[0]); k++) {
+			int64_t age;
+
+			w.ms = start + (int64_t)k * H + jumps_y[i][k] * year;
+			m.ms = 5 + (int64_t)k * H;
+			/* A second passes before somebody looks. */
+			marks[k] = w.ms;
+			w.ms += S, m.ms += S;
+			(void)retry_clock_look(&rc, m, w);
+			age = (int64_t)k * H + S;
+			for (size_t n = 0; n <= k; n++)
+				assert_true(
+				    retry_age_ms(&rc, (uint64_t)marks[n], w) ==
+				    age - (int64_t)n * H);
+			assert_true(
+			    retry_age_ms(&rc, (uint64_t)before, w) == age + H);
+		}
+	}
+}
+
+/* More errors than are remembered: the first clock's marks keep their age. */
+static void
+test_clock_jumps_on_and_on(void **state)
+{
+	const int64_t year = (int64_t)366 * D, start = 40 * year;
+	struct retry_clock rc = { 0 };
+	struct mono m = { 5 };
+	struct wall w = { start };
+
+	(void)state;
+	(void)retry_clock_look(&rc, m, w);
+	for (int k = 1; k < 3 * RETRY_ERAS_MAX; k++) {
+		w.ms = start + k * year + k * S;
+		m.ms += S;
+		assert_true(retry_clock_look(&rc, m, w) == year);
+		assert_true(rc.era_count <= RETRY_ERAS_MAX);
+		assert_true(retry_age_ms(&rc, (uint64_t)start, w) == k * S);
+		assert_true(retry_age_ms(&rc, (uint64_t)w.ms, w) == 0);
+	}
+}
+
+/* A machine that starts in 1970 and is then told the date: what lay in its
+ * queue is as old as it is. */
+static void
+test_clock_is_set_after_the_start(void **state)
+{
+	const int64_t date = (int64_t)56 * 366 * D;
+	struct retry_clock rc = { 0 };
+	struct mono m = { 5 };
+	struct wall w = { 1000 * S };
+
+	(void)state;
+	(void)retry_clock_look(&rc, m, w);
+	assert_int_equal(retry_age_ms(&rc, (uint64_t)(date - D), w), 0);
+	m.ms += S, w.ms = date;
+	(void)retry_clock_look(&rc, m, w);
+	assert_int_equal(retry_age_ms(&rc, (uint64_t)(date - D), w), D);
+}
+
 int
 main(void)
 {
@@ -152,6 +234,9 @@ main(void)
 		cmocka_unit_test(test_delay_is_never_nothing),
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_clock_jump),
+		cmocka_unit_test(test_clock_jumps),
+		cmocka_unit_test(test_clock_jumps_on_and_on),
+		cmocka_unit_test(test_clock_is_set_after_the_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
