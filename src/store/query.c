@@ -127,6 +127,26 @@ run_query(struct job *j)
 		q->err = index_due_all(ix, q->value);
 }
 
+/* The least of due_ms and what waits in a list that the index does not know
+ * yet; a little too early where the index will know better. */
+static int64_t
+next_due(struct store *s, struct list *l, int64_t due_ms)
+{
+	for (struct list_node *n = list_first(l); n != NULL;
+	     n = list_next(l, n)) {
+		struct change *c = CONTAINER(n, struct change, link);
+
+		if (c->mask & CHANGE_GONE ||
+		    !(c->mask & (CHANGE_ROW | CHANGE_RESULT | CHANGE_DUE)) ||
+		    c->row.due_ms >= due_ms || c->row.held ||
+		    c->row.flags & STORE_HOLD ||
+		    store_held(s, c->row.id) != NULL)
+			continue;
+		due_ms = c->row.due_ms;
+	}
+	return due_ms;
+}
+
 static void
 answer_counts(struct query *q)
 {
@@ -137,6 +157,8 @@ answer_counts(struct query *q)
 		s->index.counts = *c;
 		s->index.counted = s->index.flush_count == q->flush_count;
 	}
+	c->next_due_ms = next_due(s, &s->track.changes, c->next_due_ms);
+	c->next_due_ms = next_due(s, &s->track.flushing, c->next_due_ms);
 	c->message_count = s->track.count;
 	c->bytes = s->track.bytes;
 	c->held_count = s->held_count - s->quota.transactions;

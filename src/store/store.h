@@ -197,7 +197,8 @@ struct store_counts {
 	uint64_t waiting_count;	 /* not active, never tried */
 	uint64_t hold_count;
 	uint64_t bytes;
-	int64_t next_due_ms; /* of those not active; INT64_MAX: none */
+	int64_t next_due_ms; /* of those not active, also before the
+			      * index knows; INT64_MAX: none */
 };
 
 enum store_damage_kind {

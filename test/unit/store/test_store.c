@@ -457,6 +457,23 @@ test_counts(void **state)
 	assert_int_equal(store_due_all(sp.store, (struct wall){ 3000 }), OK);
 	count_later(&sp);
 	assert_int_equal(sp.counts.next_due_ms, 3000);
+	/* What the index does not know yet is due all the same, and what is
+	 * held, on hold or over is not. */
+	u.over = false;
+	u.due_ms = 2000;
+	(void)spool_add(&sp, &m, 1, 10, 9000);
+	assert_int_equal(store_result_append(sp.store, &m, &u, NULL), OK);
+	id = m.id;
+	store_msg_close(sp.store, &m);
+	(void)spool_add(&sp, &held, 1, 10, 100);
+	assert_int_equal(store_count(sp.store, spool_on_counts, &sp), OK);
+	spool_answer(&sp);
+	assert_int_equal(sp.counts.next_due_ms, 2000);
+	assert_int_equal(store_hold_append(sp.store, id, true, NULL), OK);
+	assert_int_equal(store_count(sp.store, spool_on_counts, &sp), OK);
+	spool_answer(&sp);
+	assert_int_equal(sp.counts.next_due_ms, 3000);
+	store_msg_close(sp.store, &held);
 	spool_fini(&sp);
 }
 
