@@ -98,8 +98,9 @@ void resolve_postmaster(struct resolver *r, struct fr_resolved *out);
  * the base: relative, no piece empty, "." or "..".  What comes from the
  * address is let in only as one harmless piece of a name: printable ASCII
  * without slash, backslash and blank, not beginning with a dot.
- * ERR_NOTFOUND: the address has no place in a path; ERR_CONFIG: value itself
- * is no such path (a leading slash is dropped).
+ * ERR_NOTFOUND: the address has no place in a path, or is too long for one (a
+ * name of 255 bytes); ERR_CONFIG: value itself is no such path (a leading
+ * slash is dropped).
  */
 MUST_CHECK enum err mailpath_make(struct slice value,
     const struct table_address *keys, char *buf, size_t size, size_t *len_out);

@@ -80,6 +80,25 @@ is_path(struct slice s)
 	return true;
 }
 
+/* The path as value says it, from what stands in an address. */
+static enum err
+expand(struct path *p, struct slice value, const struct table_address *keys)
+{
+	while (value.len > 0) {
+		size_t n = slice_find(value, '%');
+
+		if (!path_put(p, value.data, n))
+			return ERR_NOTFOUND;
+		if (n + 1 < value.len &&
+		    !put_letter(p, value.data[n + 1], keys))
+			return ERR_NOTFOUND;
+		if (n + 1 == value.len && !path_put(p, "%", 1))
+			return ERR_NOTFOUND;
+		value = slice_sub(value, n + 2, value.len);
+	}
+	return is_path(slice_of(p->buf, p->len)) ? OK : ERR_NOTFOUND;
+}
+
 enum err
 mailpath_make(struct slice value, const struct table_address *keys, char *buf,
     size_t size, size_t *len_out)
@@ -88,20 +107,13 @@ mailpath_make(struct slice value, const struct table_address *keys, char *buf,
 
 	while (value.len > 0 && value.data[0] == '/')
 		value = slice_sub(value, 1, value.len);
-	if (value.len == 0)
+	/* What is wrong before anything is put in is wrong for every address;
+	 * what goes wrong after that is the address's own fault. */
+	if (value.len == 0 || value.len > size || !is_path(value))
 		return ERR_CONFIG;
-	while (value.len > 0) {
-		size_t n = slice_find(value, '%');
-
-		if (!path_put(&p, value.data, n))
-			return ERR_CONFIG;
-		if (n + 1 < value.len &&
-		    !put_letter(&p, value.data[n + 1], keys))
-			return ERR_NOTFOUND;
-		if (n + 1 == value.len && !path_put(&p, "%", 1))
-			return ERR_CONFIG;
-		value = slice_sub(value, n + 2, value.len);
-	}
+	*len_out = 0;
+	if (expand(&p, value, keys) != OK)
+		return ERR_NOTFOUND;
 	*len_out = p.len;
-	return is_path(slice_of(buf, p.len)) ? OK : ERR_CONFIG;
+	return OK;
 }
