@@ -210,7 +210,7 @@ test_churn(void **state)
 
 struct log_files {
 	unsigned in_use; /* .seg */
-	unsigned made;	 /* .new: a spare is being made */
+	unsigned spares; /* .spare: whole */
 };
 
 static bool
@@ -219,7 +219,7 @@ on_file(void *arg, const char *name)
 	struct log_files *f = arg;
 
 	f->in_use += strstr(name, ".seg") != NULL;
-	f->made += strstr(name, ".new") != NULL;
+	f->spares += strstr(name, ".spare") != NULL;
 	return true;
 }
 
@@ -247,7 +247,7 @@ test_reuse(void **state)
 	(void)state;
 	spool_init(&sp, false);
 	sp.conf.segment_bytes = 16 << 20;
-	sp.conf.spare_count = 4;
+	sp.conf.spare_count = 7;
 	spool_open(&sp);
 	/* More than the first segment, of 4 MiB, holds. */
 	for (unsigned i = 0; i < 24; i++) {
@@ -259,12 +259,13 @@ test_reuse(void **state)
 		spool_wait(&sp, t);
 	}
 	for (f = log_files(&sp); f.in_use == 2; f = log_files(&sp)) {
-		assert_int_equal(f.made, 1);
 		(void)store_turn(sp.store, 0);
 		(void)store_poll(sp.store);
 	}
 	assert_int_equal(f.in_use, 1);
-	assert_int_equal(f.made, 1);
+	/* Seven and one to come are made, slice by slice, and which lane runs
+	 * is chosen at random; the one that is free now may be counted too. */
+	assert_true(f.spares < 7);
 	spool_fini(&sp);
 }
 
