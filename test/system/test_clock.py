@@ -30,8 +30,9 @@ def test_the_clock_jumps(jumps):
             for i in range(20):
                 w.send(f"later{i}@far.example", sender="joe@example.test",
                        body=f"X-Name: later-{i}\r\n\r\nx\r\n")
-            load = Load(w, "j")
-            wait_for(lambda: len(load.acked) >= 50, lambda: "50 acknowledged\n" + w.log()[-4000:])
+            # Few and slow: it matters that service goes on, not how fast.
+            load = Load(w, "j", senders=4, pause=0.05)
+            wait_for(lambda: len(load.acked) >= 20, lambda: "20 acknowledged\n" + w.log()[-4000:])
             # A transaction that is half done goes on.
             with w.client() as c:
                 c.ok("EHLO client.example")
@@ -44,7 +45,7 @@ def test_the_clock_jumps(jumps):
                     w.wait_log(r"the system's clock jumped by", count=n + 1)
                     c.send("body\r\n.\r\n")
                     assert c.reply()[0] == 250
-                    goal = len(load.acked) + 50
+                    goal = len(load.acked) + 20
                     wait_for(lambda: len(load.acked) >= goal, lambda: "service goes on\n" + w.log()[-4000:])
                     # All that is deferred is tried again, and again.
                     tries = w.count_log(r"to=<later0@far.example>.*status=deferred")

@@ -20,17 +20,21 @@ SENDERS = 24
 
 
 class Load:
-    """Senders that never stop, and what was promised to them."""
+    """Senders that never stop, and what was promised to them.
 
-    def __init__(self, w, tag):
+    pause: seconds that each sender rests after a message.
+    """
+
+    def __init__(self, w, tag, senders=SENDERS, pause=0):
         self.w = w
         self.tag = tag
+        self.pause = pause
         self.acked = {}       # name -> body digest text
         self.open = 0         # transactions between MAIL and the answer
         self.running = True
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True)
-                        for i in range(SENDERS)]
+                        for i in range(senders)]
         for t in self.threads:
             t.start()
 
@@ -44,6 +48,7 @@ class Load:
                     while self.running:
                         count += 1
                         self._message(c, f"{self.tag}-{n}-{count}", n, rng)
+                        time.sleep(self.pause)
             except (OSError, AssertionError):
                 time.sleep(0.01)
 
