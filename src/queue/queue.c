@@ -146,6 +146,10 @@ on_damage(void *arg, const struct store_damage *d)
 		log_info("segment %llu: the end from %llu on was cut: %s",
 		    (unsigned long long)d->segment,
 		    (unsigned long long)d->offset, d->text);
+	else if (d->kind == STORE_DAMAGE_UNREADABLE)
+		log_error("segment %llu at %llu: %s",
+		    (unsigned long long)d->segment,
+		    (unsigned long long)d->offset, d->text);
 	else
 		log_error("damage in segment %llu at %llu (message %llu): %s",
 		    (unsigned long long)d->segment,

@@ -30,6 +30,7 @@ static const char *const kinds[] = {
 	[STORE_DAMAGE_SEGMENT] = "segment",
 	[STORE_DAMAGE_TAIL] = "tail",
 	[STORE_DAMAGE_MESSAGE] = "message",
+	[STORE_DAMAGE_UNREADABLE] = "unreadable",
 };
 
 static void

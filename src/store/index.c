@@ -53,6 +53,12 @@ index_open(struct store *s, struct errtext *et)
 	return index_reset(s, et);
 }
 
+struct store_pos
+index_place(const struct index *ix)
+{
+	return ix->incomplete ? (struct store_pos){ 0 } : ix->job_reached;
+}
+
 void
 index_close(struct store *s)
 {

@@ -75,6 +75,10 @@ struct index {
 	struct job job;
 	struct store *store;
 	struct store_pos job_reached;
+	/* It lacks something before reached: a replay is under way, or could
+	 * not read all.  Then its file names no place, and the next open
+	 * makes it anew. */
+	bool incomplete;
 	uint64_t job_min_first;
 	uint64_t job_gone_bytes;
 	struct list *job_list;
@@ -116,9 +120,11 @@ bool index_busy(const struct store *s);
  * that could be used).  ERR_IO, ERR_CONFIG: it cannot be used. */
 MUST_CHECK enum err index_db_open(struct store *s, struct errtext *et);
 void index_db_close(struct store *s);
+/* The place that the file may name. */
+struct store_pos index_place(const struct index *ix);
 /* Remove its files. */
 void index_db_remove(struct store *s);
-/* Write the changes of job_list and job_reached; sets job_gone_bytes and
+/* Write the changes of job_list and index_place; sets job_gone_bytes and
  * job_min_first. */
 MUST_CHECK enum err index_db_flush(struct index *ix);
 /* Bytes of the index as it is (simulator); false: busy, or too big. */

@@ -368,8 +368,9 @@ read_min_first(struct index *ix)
 enum err
 index_db_flush(struct index *ix)
 {
+	struct store_pos place = index_place(ix);
 	int64_t meta[] = { INDEX_VERSION, (int64_t)ix->store->spool_id,
-		(int64_t)ix->job_reached.segment, ix->job_reached.offset };
+		(int64_t)place.segment, place.offset };
 	enum err e;
 
 	ix->job_gone_bytes = 0;

@@ -396,8 +396,8 @@ store_row_check(struct store *s, const struct store_row *row)
 	return fresh_row(s, row, &now);
 }
 
-enum err
-store_load(struct store *s, const struct store_row *row, struct store_msg *m,
+static enum err
+load_into(struct store *s, const struct store_row *row, struct store_msg *m,
     struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
     struct store_message *out, struct errtext *et)
 {
@@ -441,6 +441,18 @@ store_load(struct store *s, const struct store_row *row, struct store_msg *m,
 		    c == NULL ? 0 : c->serial);
 	}
 	return OK;
+}
+
+enum err
+store_load(struct store *s, const struct store_row *row, struct store_msg *m,
+    struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
+    struct store_message *out, struct errtext *et)
+{
+	enum err e = load_into(s, row, m, ar, rcpt_from, rcpt_max, out, et);
+
+	/* What could not be read may hold a newer envelope, of the message as
+	 * it was moved: nobody may set this one aside. */
+	return e == ERR_CORRUPT && s->segments.unreadable ? ERR_IO : e;
 }
 
 enum err

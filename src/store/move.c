@@ -56,7 +56,7 @@ mover_retire(struct store *s)
 	struct segment *g = segment_oldest(s);
 
 	if (s->mover.phase != MOVE_IDLE || s->index.broken || g == NULL ||
-	    g == s->log.head || !is_dead(s, g))
+	    g == s->log.head || s->segments.unreadable || !is_dead(s, g))
 		return false;
 	return segment_retire(s, g);
 }
@@ -101,7 +101,8 @@ turn_idle(struct store *s)
 	struct mover *v = &s->mover;
 	struct segment *g = segment_oldest(s);
 
-	if (g == NULL || g == s->log.head)
+	/* Nothing can be gained by copying, either. */
+	if (g == NULL || g == s->log.head || s->segments.unreadable)
 		return INT64_MAX;
 	if (s->index.reached.segment <= g->number) {
 		/* The index must get beyond it first. */

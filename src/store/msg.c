@@ -11,7 +11,7 @@ enum { EXTENTS_FIRST = 4 };
 
 /* ---- ids ---- */
 
-enum { IDS_AHEAD = 4096 / STORE_SCALE, IDS_LOW = 1024 / STORE_SCALE };
+enum { IDS_LOW = 1024 / STORE_SCALE };
 
 /* Reserve more ids with the next checkpoint when few are left. */
 void

@@ -27,14 +27,12 @@ wait_room(struct store *s)
 	return e;
 }
 
-/* The first segment of a new spool (or of one that lost all). */
+/* Begin or go on in a segment without records. */
 static enum err
-first_head(struct store *s, struct errtext *et)
+new_head(struct store *s, struct errtext *et)
 {
 	if (s->spool_id == 0)
 		s->spool_id = random_u64() >> 1 | 1;
-	if (s->conf.segment_bytes > SEGMENT_FIRST_BYTES)
-		s->segments.make_bytes = SEGMENT_FIRST_BYTES;
 	segments_want_next(s);
 	while (s->segments.next == NULL) {
 		if (!s->segments.job.busy)
@@ -42,15 +40,37 @@ first_head(struct store *s, struct errtext *et)
 			    s->segments.last_error != OK
 				? s->segments.last_error
 				: ERR_NOSPACE,
-			    "no space for a first segment of %llu bytes",
-			    (unsigned long long)s->conf.segment_bytes);
+			    "no space for a segment of %llu bytes",
+			    (unsigned long long)s->segments.make_bytes);
 		/* Not for the job: it may be at the next file already. */
 		work_wait_next(s->work);
 	}
 	if (!segments_can_take_next(s))
 		return ERR_NOMEM;
 	log_start(s, segments_take_next(s), SEGMENT_HEADER_BYTES);
+	log_table_reset(s);
 	return OK;
+}
+
+/* The first segment of a new spool (or of one that lost all). */
+static enum err
+first_head(struct store *s, struct errtext *et)
+{
+	if (s->conf.segment_bytes > SEGMENT_FIRST_BYTES)
+		s->segments.make_bytes = SEGMENT_FIRST_BYTES;
+	return new_head(s, et);
+}
+
+/* Of a segment that cannot be copied: what only the page cache has goes to
+ * the disk if it can.  None of it was acknowledged. */
+static void
+sync_as_it_is(struct store *s, struct segment *g)
+{
+	int fd = segment_write_fd(s, g);
+
+	if (fd >= 0)
+		(void)s->disk->ops->datasync(s->disk, fd);
+	segment_end_write(s, g);
 }
 
 /* A file that is shorter than it was made: what lay behind is not known, but
@@ -78,10 +98,6 @@ settle_tail(struct store *s, struct scan *scan, struct segment *last,
 	if (e != OK)
 		return e;
 	tail_examine(scan, p.segment == last->number ? p.offset : 0, t);
-	if (t->unreadable)
-		return err_set(et, ERR_IO,
-		    "segment %llu: read error in the last records",
-		    (unsigned long long)last->number);
 	for (unsigned i = 0; i < t->bad_count; i++)
 		recover_damage(s, scan, t->bad[i].from, t->bad[i].to,
 		    STORE_DAMAGE_RECORD);
@@ -90,7 +106,9 @@ settle_tail(struct store *s, struct scan *scan, struct segment *last,
 		recover_damage(s, scan, t->end, t->torn_to, STORE_DAMAGE_TAIL);
 	if (t->id_ceiling > s->id_ceiling)
 		s->id_ceiling = t->id_ceiling;
-	if (t->clean)
+	if (t->unreadable_bytes > 0)
+		sync_as_it_is(s, last);
+	if (t->clean || t->unreadable_bytes > 0)
 		return OK;
 	return tail_secure(s, last, scan, t, et);
 }
@@ -120,6 +138,10 @@ settle_ids(struct store *s, const struct tail *t)
 		s->next_id = s->id_ceiling;
 	if (s->next_id == 0)
 		s->next_id = 1;
+	/* As many as checkpoints that were not read may have reserved. */
+	if (t->unreadable_bytes > 0)
+		s->next_id +=
+		    (t->unreadable_bytes / CHECKPOINT_BYTES + 2) * IDS_AHEAD;
 	s->id_ceiling = s->next_id; /* none until the checkpoint is durable */
 	s->id_ceiling_next = s->next_id;
 }
@@ -187,7 +209,9 @@ recover_with(struct store *s, struct scan *scan, struct errtext *et)
 	if (e != OK)
 		return e;
 	settle_ids(s, &t);
-	return first_checkpoint(s);
+	if (t.unreadable_bytes > 0)
+		e = new_head(s, et);
+	return e == OK ? first_checkpoint(s) : e;
 }
 
 enum err

@@ -11,8 +11,12 @@
  * 5. Write and sync a first checkpoint, alone in its batch.
  *
  * Failure modes: damage in a segment costs the messages it hits; it is told,
- * and the bytes are copied to damaged/.  No space, no memory, an I/O error:
- * the store does not open, and nothing was changed that matters.
+ * and the bytes are copied to damaged/.  What can not be read (an I/O error)
+ * may be sound: its segment is kept (segment_keep), what reads is served, and
+ * the index's file names no place, so that the next open tries again.  When
+ * it is the last segment, that is closed as it is, without an END, and the
+ * log goes on in a new one.  No space, no memory, an I/O error elsewhere: the
+ * store does not open, and nothing was changed that matters.
  */
 #pragma once
 
@@ -27,9 +31,12 @@ enum { TAIL_REGIONS_MAX = 64 };
 
 /* What is known of the last segment. */
 struct tail {
-	uint32_t end;	  /* after the last record to be trusted */
-	uint32_t proven;  /* everything before it was synced */
-	bool unreadable;  /* where it matters: nothing can be decided */
+	uint32_t end;	 /* after the last record to be trusted */
+	uint32_t proven; /* everything before it was synced */
+	/* Bytes around all read errors; 0: none.  Where the log ends can not
+	 * be decided then: all that verifies counts, up to the segment's end,
+	 * and nothing is appended to it. */
+	uint64_t unreadable_bytes;
 	bool clean;	  /* it was ended on purpose at end */
 	uint64_t next_id; /* of a clean end */
 	uint64_t id_ceiling;

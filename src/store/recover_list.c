@@ -18,6 +18,8 @@ struct listing {
 	uint64_t garbage; /* a file to be removed; 0: none */
 };
 
+enum { HEADER_TRIES = 3 };
+
 /* Reads a segment's header into its entry. */
 static enum err
 add_log_segment(struct store *s, uint64_t number, struct errtext *et)
@@ -26,7 +28,8 @@ add_log_segment(struct store *s, uint64_t number, struct errtext *et)
 	char path[SEGMENT_PATH_BYTES];
 	struct segment_header h = { 0 };
 	uint64_t size = 0;
-	enum err e;
+	bool unreadable;
+	enum err e = ERR_IO;
 	int fd;
 
 	segment_path(path, SEGMENT_LOG, number);
@@ -35,8 +38,11 @@ add_log_segment(struct store *s, uint64_t number, struct errtext *et)
 		return err_sys(et, errno, "%s", path);
 	if (s->disk->ops->size(s->disk, fd, &size) < 0)
 		size = 0;
-	e = disk_read_all(s->disk, fd, buf, sizeof(buf), 0, et);
+	/* A transient error must not count. */
+	for (unsigned i = 0; i < HEADER_TRIES && e == ERR_IO; i++)
+		e = disk_read_all(s->disk, fd, buf, sizeof(buf), 0, et);
 	s->disk->ops->close(s->disk, fd);
+	unreadable = e == ERR_IO;
 	if (e == OK)
 		e = segment_header_get(buf, &h);
 	if (e == ERR_VERSION)
@@ -50,20 +56,29 @@ add_log_segment(struct store *s, uint64_t number, struct errtext *et)
 			   (s->spool_id != 0 && h.spool_id != s->spool_id)))
 		e = ERR_CORRUPT;
 	if (e != OK) {
-		store_damage(s,
-		    &(struct store_damage){ STORE_DAMAGE_SEGMENT, number, 0,
-			SEGMENT_HEADER_BYTES, 0, "header damaged" });
+		if (!unreadable)
+			store_damage(s,
+			    &(struct store_damage){ STORE_DAMAGE_SEGMENT,
+				number, 0, SEGMENT_HEADER_BYTES, 0,
+				"header damaged" });
 		h = (struct segment_header){ .prev = UINT64_MAX,
 			.segment_bytes = size & ~(uint64_t)7 };
 		if (h.segment_bytes < SEGMENT_BYTES_MIN ||
-		    h.segment_bytes > SEGMENT_BYTES_MAX)
-			return OK; /* nothing to be read in it */
+		    h.segment_bytes > SEGMENT_BYTES_MAX) {
+			/* Nothing to be read in it. */
+			if (unreadable)
+				segment_keep(s, number, 0);
+			return OK;
+		}
 	} else {
 		s->spool_id = h.spool_id;
 	}
 	if (h.id_floor > s->next_id)
 		s->next_id = h.id_floor;
-	return segment_add(s, number, h.prev, h.segment_bytes);
+	e = segment_add(s, number, h.prev, h.segment_bytes);
+	if (e == OK && unreadable)
+		segment_keep(s, number, 0);
+	return e;
 }
 
 static void
@@ -168,7 +183,7 @@ drop_unused(struct store *s, uint32_t i, struct errtext *et)
 	return OK;
 }
 
-/* Was it ever written to?  Unreadable is no answer. */
+/* Was it ever written to?  What cannot be read may have been. */
 static enum err
 has_records(struct store *s, struct scan *scan, struct segment *g,
     bool *has_out, struct errtext *et)
@@ -180,9 +195,10 @@ has_records(struct store *s, struct scan *scan, struct segment *g,
 	if (e != OK)
 		return e;
 	*has_out = scan_find(scan, SEGMENT_HEADER_BYTES, &at);
-	if (!*has_out && scan->unreadable)
-		return err_set(et, ERR_IO, "segment %llu: read error",
-		    (unsigned long long)g->number);
+	if (!*has_out && scan->unreadable) {
+		segment_keep(s, g->number, scan->unreadable_from);
+		*has_out = true;
+	}
 	return OK;
 }
 
@@ -251,7 +267,7 @@ check_order(struct store *s, struct scan *scan, struct errtext *et)
 		e = drop_strays(s, scan, prev, &i, et);
 		if (e != OK)
 			return e;
-		if (i >= 1 && g->list[i - 1]->number != prev)
+		if (i >= 1 && segment_find(s, prev) == NULL)
 			store_damage(s,
 			    &(struct store_damage){ STORE_DAMAGE_SEGMENT, prev,
 				0, 0, 0, "file is missing" });

@@ -124,8 +124,18 @@ on_bad(void *arg, uint32_t from, uint32_t to)
 
 	/* Without an END nobody knows where the records of a closed segment
 	 * end; the rest of it is no damage. */
-	if (!r->silent && to < r->scan->bytes - END_BYTES)
+	if (!r->silent && to < r->scan->bytes - END_BYTES &&
+	    !scan_is_unreadable(r->scan, from, to))
 		recover_damage(r->s, r->scan, from, to, STORE_DAMAGE_RECORD);
+}
+
+/* What could not be read of a segment, beyond what the index knows. */
+static void
+keep_unreadable(struct replay *r, struct segment *g)
+{
+	if (r->scan->unreadable && (g->number > r->from.segment ||
+				       r->scan->unreadable_to > r->from.offset))
+		segment_keep(r->s, g->number, r->scan->unreadable_from);
 }
 
 /* A closed segment: its tables, or, damaged, all of it. */
@@ -142,16 +152,22 @@ replay_closed(struct replay *r, struct segment *g, struct errtext *et)
 	if (e == OK) {
 		if (end.id_ceiling > r->s->id_ceiling)
 			r->s->id_ceiling = end.id_ceiling;
+		/* The tables name all; what was read around them is of no
+		 * matter. */
+		r->scan->unreadable = false;
 		return OK;
 	}
 	if (e != ERR_CORRUPT)
 		return e;
-	store_damage(r->s,
-	    &(struct store_damage){ STORE_DAMAGE_TABLE, g->number, 0, 0, 0,
-		"table damaged or missing, segment read whole" });
 	r->silent = r->s->read_only; /* inspect_all tells it */
-	return scan_walk(r->scan, SEGMENT_HEADER_BYTES,
+	e = scan_walk(r->scan, SEGMENT_HEADER_BYTES,
 	    (uint32_t)(g->bytes - END_BYTES), on_record, on_bad, r);
+	/* It may be sound where it could not be read. */
+	if (!r->scan->unreadable)
+		store_damage(r->s,
+		    &(struct store_damage){ STORE_DAMAGE_TABLE, g->number, 0, 0,
+			0, "table damaged or missing, segment read whole" });
+	return e;
 }
 
 enum err
@@ -163,6 +179,7 @@ recover_replay(struct store *s, struct scan *scan, struct store_pos from,
 	enum err e = OK;
 
 	s->index.was_empty = from.segment == 0;
+	s->index.incomplete = true;
 	for (uint32_t i = 0; e == OK && i < g->count; i++) {
 		struct segment *n = g->list[i];
 
@@ -170,6 +187,7 @@ recover_replay(struct store *s, struct scan *scan, struct store_pos from,
 			continue;
 		if (i + 1 < g->count) {
 			e = replay_closed(&r, n, et);
+			keep_unreadable(&r, n);
 			continue;
 		}
 		e = recover_scan_open(s, scan, n, et);
@@ -178,6 +196,9 @@ recover_replay(struct store *s, struct scan *scan, struct store_pos from,
 		if (e == OK)
 			e = scan_walk(scan, SEGMENT_HEADER_BYTES, end,
 			    on_record, on_bad, &r);
+		keep_unreadable(&r, n);
 	}
+	if (e == OK)
+		s->index.incomplete = s->segments.unreadable;
 	return e;
 }

@@ -64,10 +64,19 @@ read_stretch(struct scan *s, unsigned char *to, size_t len, uint64_t offset)
 		if (read_sector(s, to + at, step, offset + at))
 			continue;
 		memset(to + at, 0, step);
+		if (!s->unreadable || offset + at < s->unreadable_from)
+			s->unreadable_from = offset + at;
 		s->unreadable = true;
 		if (offset + at + step > s->unreadable_to)
 			s->unreadable_to = offset + at + step;
 	}
+}
+
+bool
+scan_is_unreadable(const struct scan *s, uint64_t from, uint64_t to)
+{
+	return s->unreadable && from < s->unreadable_to &&
+	       s->unreadable_from < to;
 }
 
 /* The bytes from offset on: at least want of them, or up to the end. */

@@ -24,8 +24,8 @@ struct scan {
 	uint64_t bytes;	 /* of the segment */
 	uint64_t at;	 /* offset in the file of buf[0] */
 	size_t len;	 /* valid bytes in buf */
-	bool unreadable; /* a read failed; those bytes count as damaged */
-	uint64_t unreadable_to; /* end of the last such stretch */
+	bool unreadable; /* a read failed; those bytes read as zeros */
+	uint64_t unreadable_from, unreadable_to; /* around all of them */
 };
 
 /* buf is borrowed, SCAN_BUFFER_BYTES; fd is borrowed. */
@@ -37,6 +37,9 @@ void scan_init(struct scan *s, struct disk *d, unsigned char *buf, int fd,
  */
 MUST_CHECK enum err scan_record(struct scan *s, uint32_t offset,
     struct record *r, struct slice *payload_out);
+/* Does [from, to) touch what could not be read?  Then nobody knows whether it
+ * is damaged. */
+bool scan_is_unreadable(const struct scan *s, uint64_t from, uint64_t to);
 /* The first record that verifies at or after offset; false: none. */
 bool scan_find(struct scan *s, uint32_t offset, uint32_t *offset_out);
 

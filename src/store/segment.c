@@ -146,6 +146,21 @@ segment_add(struct store *s, uint64_t number, uint64_t prev, uint64_t bytes)
 	return OK;
 }
 
+void
+segment_keep(struct store *s, uint64_t number, uint64_t offset)
+{
+	struct segment *g = segment_find(s, number);
+
+	s->segments.unreadable = true;
+	if (g != NULL && g->unreadable)
+		return;
+	if (g != NULL)
+		g->unreadable = true;
+	store_damage(s,
+	    &(struct store_damage){ STORE_DAMAGE_UNREADABLE, number, offset, 0,
+		0, "read error; nothing of the log is freed until it reads" });
+}
+
 static void
 close_fd(struct store *s, struct segment *g)
 {

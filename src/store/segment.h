@@ -45,6 +45,7 @@ struct segment {
 	uint32_t pins;	       /* held messages with extents here */
 	uint32_t open_pins;    /* of pins: not yet committed */
 	bool retired;	       /* no longer part of the log */
+	bool unreadable;       /* some of it could not be read: it is kept */
 	uint64_t spare_number; /* its name when retired; 0: not tried yet */
 };
 
@@ -68,6 +69,7 @@ struct segments {
 	uint32_t size;
 	uint32_t fd_count;
 	uint64_t number_last; /* highest number ever seen */
+	bool unreadable;      /* one of them is: none is retired */
 	struct segment *next; /* ready to become the head; not in list */
 	bool want_next;
 	uint64_t make_bytes; /* size of the next file made */
@@ -120,6 +122,14 @@ MUST_CHECK enum err segment_add(struct store *s, uint64_t number, uint64_t prev,
     uint64_t bytes);
 /* Forget a segment that was found unused. */
 void segment_remove(struct store *s, struct segment *g);
+/*
+ * Recovery could not read this segment at offset: an I/O error, as opposed to
+ * bytes that were read and do not verify.  Told once; until the process ends
+ * no segment is retired.  Not the older ones: bodies of messages whose
+ * envelope could not be read may lie there.  Not the newer ones: they may
+ * hold the end of such messages.
+ */
+void segment_keep(struct store *s, uint64_t number, uint64_t offset);
 /* Read-only descriptor, opened when needed; -1 with errno. */
 int segment_fd(struct store *s, struct segment *g);
 /* Close it: the file was replaced. */

@@ -207,6 +207,7 @@ enum store_damage_kind {
 	STORE_DAMAGE_SEGMENT, /* header unreadable, or file missing */
 	STORE_DAMAGE_TAIL,    /* torn end, cut: nothing acknowledged is lost */
 	STORE_DAMAGE_MESSAGE, /* a message refers to something unreadable */
+	STORE_DAMAGE_UNREADABLE, /* an I/O error: it is tried again at open */
 };
 
 struct store_damage {
@@ -422,7 +423,8 @@ void store_msg_close(struct store *s, struct store_msg *m);
  * too old (use it in the callback that gave it: then it never is), or the
  * changes since the last index flush are too many.  ERR_CORRUPT: it does
  * not verify (store_set_aside is the way out).  ERR_FULL, ERR_NOMEM: arena
- * or held_max.  ERR_IO, ERR_SYS.  On error m is not held, unless it was.
+ * or held_max.  ERR_IO, ERR_SYS; ERR_IO in place of ERR_CORRUPT while some of
+ * the log cannot be read.  On error m is not held, unless it was.
  */
 MUST_CHECK enum err store_load(struct store *s, const struct store_row *row,
     struct store_msg *m, struct arena *ar, uint32_t rcpt_from,

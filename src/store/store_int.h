@@ -22,6 +22,9 @@
 #include "store/track.h"
 #include "store/work.h"
 
+/* Ids that a checkpoint reserves. */
+enum { IDS_AHEAD = 4096 / STORE_SCALE };
+
 struct store {
 	struct store_conf conf;
 	struct disk *disk;

@@ -65,6 +65,23 @@ end_given(struct scan *s)
 	return end.end;
 }
 
+/* Behind what could not be read there may be anything: the end is as far as
+ * it can be.  Damage is what was read and is proven. */
+static void
+end_unknown(const struct scan *s, struct tail *t, uint32_t limit)
+{
+	unsigned count = t->bad_count;
+
+	t->bad_count = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (t->bad[i].from < t->proven &&
+		    !scan_is_unreadable(s, t->bad[i].from, t->bad[i].to))
+			t->bad[t->bad_count++] = t->bad[i];
+	t->end = t->torn_to = limit;
+	t->clean = false;
+	t->unreadable_bytes = s->unreadable_to - s->unreadable_from;
+}
+
 void
 tail_examine(struct scan *s, uint32_t proven_min, struct tail *t)
 {
@@ -94,7 +111,10 @@ tail_examine(struct scan *s, uint32_t proven_min, struct tail *t)
 	}
 	t->end = t->torn_to = at;
 	t->clean = at == w.clean_end;
-	t->unreadable = s->unreadable && s->unreadable_to > t->proven;
+	if (s->unreadable) {
+		end_unknown(s, t, limit);
+		return;
+	}
 	if (w.joined != 0 && !t->clean)
 		t->end = w.joined;
 	for (unsigned i = 0; i < t->bad_count; i++) {

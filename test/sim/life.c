@@ -55,8 +55,10 @@ on_damage(void *arg, const struct store_damage *d)
 	if (d->kind == STORE_DAMAGE_TAIL || m->disk.dead)
 		return;
 	m->damage_count++;
-	/* A table that cannot be read now: the segment is read whole. */
-	if (d->kind == STORE_DAMAGE_TABLE && m->disk.fault.kinds & SIM_READ)
+	/* The last segment is then left without an end, so that later a torn
+	 * record in it looks like damage. */
+	m->unreadable |= d->kind == STORE_DAMAGE_UNREADABLE;
+	if (m->unreadable && m->disk.fault.kinds & SIM_READ)
 		return;
 	/* No power failure and no failing call may cost anything but the
 	 * torn tail. */
@@ -363,6 +365,8 @@ deliver_row(struct sim *m, const struct store_row *row, bool end)
 		if (e == OK)
 			return;
 	}
+	if (e == ERR_IO && m->store->segments.unreadable)
+		return; /* it may have been moved to where nothing reads */
 	if (e == OK && end)
 		end_message(m, &a);
 	else if (e == OK)

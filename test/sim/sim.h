@@ -64,7 +64,8 @@ struct sim {
 	struct store *store;
 	bool poisoned;
 	bool durable_came;
-	bool rot; /* pages were spoiled: damage is expected */
+	bool rot;	 /* pages were spoiled: damage is expected */
+	bool unreadable; /* something of the log was, once */
 	unsigned damage_count;
 	struct model models[SIM_MODELS_MAX];
 	unsigned model_count;

@@ -546,3 +546,13 @@ simdisk_spoil(struct simdisk *d, const char *path, uint64_t offset)
 
 	return e != NULL && simfile_spoil(e->file, offset);
 }
+
+bool
+simdisk_mend(struct simdisk *d, const char *path)
+{
+	struct sim_entry *e = find(d->now, d->now_count, path);
+
+	if (e != NULL)
+		simfile_mend(e->file);
+	return e != NULL;
+}

@@ -107,5 +107,7 @@ bool simdisk_poke(struct simdisk *d, const char *path, uint64_t offset,
 /* The page of a file at offset cannot be read until it is written again.
  * False: as above. */
 bool simdisk_spoil(struct simdisk *d, const char *path, uint64_t offset);
+/* All pages of a file can be read again, as they were.  False: no file. */
+bool simdisk_mend(struct simdisk *d, const char *path);
 /* Bytes of all files. */
 uint64_t simdisk_used(const struct simdisk *d);

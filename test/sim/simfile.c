@@ -225,6 +225,13 @@ simfile_spoil(struct sim_file *f, uint64_t offset)
 	return true;
 }
 
+void
+simfile_mend(struct sim_file *f)
+{
+	for (size_t i = 0; i < f->page_count; i++)
+		f->flags[i] &= (unsigned char)~SIM_PAGE_BAD;
+}
+
 /* ---- what lasts ---- */
 
 void

@@ -53,3 +53,5 @@ void simfile_sync(struct sim_file *f, struct simdisk *chance);
 /* What the power failure leaves. */
 void simfile_crash(struct sim_file *f, struct simdisk *chance);
 bool simfile_spoil(struct sim_file *f, uint64_t offset);
+/* All its pages can be read again. */
+void simfile_mend(struct sim_file *f);

@@ -183,7 +183,7 @@ index_db_flush(struct index *ix)
 	     e == OK && n != NULL; n = list_next(ix->job_list, n))
 		e = change(ix, d, CONTAINER(n, struct change, link));
 	d->spool_id = ix->store->spool_id;
-	d->reached = ix->job_reached;
+	d->reached = index_place(ix);
 	ix->job_min_first = UINT64_MAX;
 	for (unsigned i = 0; i < d->count; i++)
 		if (d->rows[i].row.first_segment < ix->job_min_first)

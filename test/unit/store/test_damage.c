@@ -298,6 +298,101 @@ test_segment(void **state)
 	spool_fini(&sp);
 }
 
+/* Turn the store's idle time on until nothing would be freed any more. */
+static void
+idle(struct spool *sp)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		sp->store->index.want_flush = true;
+		(void)mover_turn(sp->store);
+		spool_settle(sp);
+	}
+}
+
+/*
+ * Pages of a segment that cannot be read while the log is replayed: the rest
+ * is served, the segment stays in the log although all in it that is known
+ * has ended, it is told of once, and at the next open, when it reads again,
+ * nothing is missing.
+ */
+static void
+check_unreadable(bool last)
+{
+	uint64_t ids[MESSAGES], bad = 0, number;
+	char path[SEGMENT_PATH_BYTES];
+	struct simdisk disk;
+	struct segment *g;
+	struct spool sp;
+	struct store_ticket t;
+	struct store_msg m;
+	unsigned n, whole;
+
+	spool_init(&sp, false);
+	simdisk_init(&disk, 1);
+	sp.conf.disk = &disk.disk;
+	spool_open(&sp);
+	n = fill(&sp, ids);
+	g = last ? sp.store->log.head : segment_oldest(sp.store);
+	number = g->number;
+	segment_path(path, SEGMENT_LOG, number);
+	spool_kill(&sp);
+	drop_index(&sp);
+	/* Whole messages, envelopes too. */
+	for (unsigned i = 1; i <= 8; i++)
+		assert_true(simdisk_spoil(&disk, path, i * SIM_PAGE_BYTES));
+	/* The table of a closed segment, too, which names what is in it. */
+	if (!last)
+		assert_true(simdisk_spoil(&disk, path,
+		    sp.conf.segment_bytes - SIM_PAGE_BYTES));
+	for (unsigned i = 0; i < 2; i++) {
+		sp.damage_count = 0;
+		spool_open(&sp);
+		assert_int_equal(sp.damage_count, 1);
+		assert_int_equal(sp.damage.kind, STORE_DAMAGE_UNREADABLE);
+		assert_int_equal(sp.damage.segment, number);
+		assert_true(sp.store->log.head->number > number || !last);
+		whole = count_whole(&sp, ids, n, &bad);
+		assert_true(whole > 0 && whole < n);
+		t = spool_add(&sp, &m, 1, BODY, 5);
+		spool_wait(&sp, t);
+		ids[n++] = m.id;
+		store_msg_close(sp.store, &m);
+		for (unsigned k = 0; k < 20; k++)
+			if (spool_find(&sp, ids[k], &sp.rows[1]))
+				assert_int_equal(
+				    store_remove_append(sp.store, ids[k], NULL),
+				    OK);
+		idle(&sp);
+		assert_non_null(segment_find(sp.store, number));
+		assert_false(segment_find(sp.store, number)->retired);
+		spool_close(&sp);
+	}
+	assert_true(simdisk_mend(&disk, path));
+	spool_open(&sp);
+	/* All but the 20 that were removed; of these, those that were on
+	 * the pages are there again. */
+	assert_int_equal(count_whole(&sp, ids + 20, n - 20, &bad), n - 20);
+	idle(&sp);
+	assert_false(sp.store->segments.unreadable);
+	spool_close(&sp);
+	simdisk_fini(&disk);
+	spool_fini(&sp);
+}
+
+static void
+test_unreadable_closed(void **state)
+{
+	(void)state;
+	check_unreadable(false);
+}
+
+static void
+test_unreadable_last(void **state)
+{
+	(void)state;
+	check_unreadable(true);
+}
+
 /* A newer format is refused, and nothing is touched. */
 static void
 test_version(void **state)
@@ -491,6 +586,8 @@ main(void)
 		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_segment),
+		cmocka_unit_test(test_unreadable_closed),
+		cmocka_unit_test(test_unreadable_last),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_index),
 		cmocka_unit_test(test_lock),
