@@ -214,7 +214,8 @@ on_counts(void *arg, enum err e, const struct store_counts *c)
 		return;
 	}
 	status_counts(q, c);
-	if (c->next_due_ms != INT64_MAX && too_far(q, c->next_due_ms))
+	/* The last: what is due soon must not hide what waits for a year. */
+	if (too_far(q, c->last_due_ms))
 		q->flush_owed = true;
 	q->next_due_ms = INT64_MAX;
 	due_at(q, c->next_due_ms);

@@ -69,6 +69,7 @@ index_counts(struct index *ix, struct store_counts *c)
 	    all - c->held_count - c->hold_count - c->waiting_count;
 	if (sqlite3_column_type(st, 4) != SQLITE_NULL)
 		c->next_due_ms = sqlite3_column_int64(st, 4);
+	c->last_due_ms = sqlite3_column_int64(st, 5); /* NULL: 0 */
 	sqlite3_reset(st);
 	return OK;
 }

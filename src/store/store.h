@@ -199,6 +199,7 @@ struct store_counts {
 	uint64_t bytes;
 	int64_t next_due_ms; /* of those not active, also before the
 			      * index knows; INT64_MAX: none */
+	int64_t last_due_ms; /* the latest that the index knows; 0: none */
 };
 
 enum store_damage_kind {

@@ -295,6 +295,8 @@ answer(struct store *s, const struct query *q)
 			c.waiting_count += (m->flags & STORE_TRIED) == 0;
 			if (m->due_ms < c.next_due_ms)
 				c.next_due_ms = m->due_ms;
+			if (m->due_ms > c.last_due_ms)
+				c.last_due_ms = m->due_ms;
 		}
 		if (n == q->limit || (fake.page_max > 0 && n == fake.page_max))
 			continue;

@@ -308,6 +308,28 @@ test_notify(void **state)
 	}
 }
 
+/* An attempt set for next year, by a clock that was wrong, is made although
+ * other mail is due before. */
+static void
+test_due_too_far(void **state)
+{
+	const int64_t year_ms = (int64_t)365 * 86400 * 1000;
+	struct wall now = clock_system.wall(&clock_system);
+	uint64_t near, far;
+
+	(void)state;
+	world_open("");
+	near = submit(1, "a@b", "defer@d");
+	far = submit(1, "a@b", "defer@d");
+	until(fake_flags(near) & STORE_TRIED && fake_flags(far) & STORE_TRIED);
+	now.ms += year_ms;
+	until(w.q->active_count == 0);
+	assert_int_equal(store_due_set(w.q->store, far, now), OK);
+	until(fake_due(far) < now.ms);
+	assert_in_range(fake_due(near), 1, (uint64_t)now.ms - 1);
+	world_close();
+}
+
 static void
 test_delay_warning(void **state)
 {
@@ -840,6 +862,7 @@ main(void)
 		cmocka_unit_test(test_double_bounce),
 		cmocka_unit_test(test_triple_bounce),
 		cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_due_too_far),
 		cmocka_unit_test(test_delay_warning),
 		cmocka_unit_test(test_bounce_role_dies),
 		cmocka_unit_test(test_bounce_role_hangs),

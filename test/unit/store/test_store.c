@@ -444,6 +444,7 @@ test_counts(void **state)
 		assert_int_equal(sp.counts.waiting_count, 1);
 		assert_int_equal(sp.counts.held_count, 1);
 		assert_int_equal(sp.counts.next_due_ms, 5000);
+		assert_int_equal(sp.counts.last_due_ms, 7000);
 	}
 	assert_int_equal(store_hold_append(sp.store, id, true, NULL), OK);
 	u.over = true;
