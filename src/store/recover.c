@@ -97,6 +97,11 @@ settle_tail(struct store *s, struct scan *scan, struct segment *last,
 	e = recover_scan_open(s, scan, last, et);
 	if (e != OK)
 		return e;
+	/* Its header, for one, which a copy needs, too. */
+	if (last->unreadable) {
+		scan->unreadable = true;
+		scan->unreadable_to = SEGMENT_HEADER_BYTES;
+	}
 	tail_examine(scan, p.segment == last->number ? p.offset : 0, t);
 	for (unsigned i = 0; i < t->bad_count; i++)
 		recover_damage(s, scan, t->bad[i].from, t->bad[i].to,

@@ -163,7 +163,7 @@ replay_closed(struct replay *r, struct segment *g, struct errtext *et)
 	e = scan_walk(r->scan, SEGMENT_HEADER_BYTES,
 	    (uint32_t)(g->bytes - END_BYTES), on_record, on_bad, r);
 	/* It may be sound where it could not be read. */
-	if (!r->scan->unreadable)
+	if (!r->scan->unreadable && !g->unreadable)
 		store_damage(r->s,
 		    &(struct store_damage){ STORE_DAMAGE_TABLE, g->number, 0, 0,
 			0, "table damaged or missing, segment read whole" });
