@@ -365,7 +365,7 @@ deliver_row(struct sim *m, const struct store_row *row, bool end)
 		if (e == OK)
 			return;
 	}
-	if (e == ERR_IO && m->store->segments.unreadable)
+	if (e == ERR_IO && (m->store->segments.unreadable || a.model->hit))
 		return; /* it may have been moved to where nothing reads */
 	if (e == OK && end)
 		end_message(m, &a);
