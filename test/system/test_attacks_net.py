@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import FAST_RETRY, FakeMX, Weir, message, relay_conf, wait_for
+from harness import FAST_RETRY, MEMORY, FakeMX, Weir, message, relay_conf, wait_for
 from test_attacks import STRANGERS, calm, opened
 from test_attacks_rows import memory
 
@@ -209,7 +209,7 @@ def test_row_34_dns_bombs(bomb):
             m = w.wait_log(rf"{id}: to=<ann@bad\.example>, .*status=(\w+)")
             assert re.fullmatch(outcome, m.group(1)), m.group(0)
             assert w.role_pids("dns") == pids
-            assert memory(w, "dns", "smtp") - before < 6 * 1024 * 1024
+            assert memory(w, "dns", "smtp") - before < MEMORY * 6 * 1024 * 1024
             assert not re.search(rb"[\x00\x0d\x80-\xff]", w.log_path.read_bytes())
             assert all("bad.example" not in str(x[1]) for x in mx.messages)
             assert len(dns.queries) < 300, len(dns.queries)
@@ -343,7 +343,7 @@ def test_row_42_a_flood_is_cut_off(flood):
             id = w.send("ann@far.example")
             m = w.wait_log(rf"{id}: to=<ann@far\.example>, .*status=(\w+) ")
             assert m.group(1) == ("sent" if flood == "after QUIT" else "deferred"), m.group(0)
-            assert memory(w, "smtp") - before < 3 * 1024 * 1024
+            assert memory(w, "smtp") - before < MEMORY * 3 * 1024 * 1024
             assert max(map(len, w.log().splitlines())) < 4200
     finally:
         mx.close()
