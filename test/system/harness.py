@@ -12,6 +12,7 @@ import mmap
 import os
 import pathlib
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -47,10 +48,14 @@ def wait_for(condition, what, deadline=DEADLINE, step=0.01):
 
 
 def free_port():
-    """A TCP port that nobody uses (and UDP, for the name server)."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A TCP port that nobody uses.  Outgoing connections get theirs from
+    32768 on, so that none takes it before the server does, or while the
+    server is down."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 class Client:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import FAST_RETRY, MEMORY, FakeMX, Weir, message, relay_conf, wait_for
+from harness import FAST_RETRY, MEMORY, FakeMX, Weir, free_port, message, relay_conf, wait_for
 from test_attacks import STRANGERS, calm, opened
 from test_attacks_rows import memory
 
@@ -51,9 +51,9 @@ class HostileDNS:
         self.answer = answer
         self.before = before
         self.queries = []
+        self.port = free_port()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
-        self.port = self.udp.getsockname()[1]
+        self.udp.bind(("127.0.0.1", self.port))
         self.tcp = socket.socket()
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind(("127.0.0.1", self.port))
