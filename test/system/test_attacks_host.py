@@ -356,6 +356,7 @@ def code_or_none(w):
 
 # ---- row 33: clocks ----
 
+@pytest.mark.slow
 def test_row_33_the_clock_jumps_a_year():
     """No mass bounce from a jump forwards; timers and ids go on."""
     year = 365 * 86400
