@@ -11,7 +11,7 @@ from harness import FakeMX, Weir, relay_conf  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--rounds", type=int, default=int(os.environ.get("WEIR_KILL_ROUNDS", "30")),
+    parser.addoption("--rounds", type=int, default=int(os.environ.get("WEIR_KILL_ROUNDS", "15")),
                      help="rounds of the kill test")
     parser.addoption("--seed", type=int, default=None, help="seed of the random tests")
 

@@ -13,6 +13,9 @@ from test_power import Later
 
 DAY = 86400
 
+# They wait for the disk and the clock, not for us: without sanitizers only.
+pytestmark = pytest.mark.slow
+
 
 def jump(faults, seconds):
     for role in Faults.ROLES:

@@ -18,6 +18,9 @@ from test_power import Later
 
 MB = 1 << 20
 
+# They wait for the disk and the clock, not for us: without sanitizers only.
+pytestmark = pytest.mark.slow
+
 
 def image_of(kind, size, **kw):
     why = Image.why_not(kind)
