@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "local/syncer.h"
 #include "local/workers_internal.h"
 
 static void start_waiting(struct workers *all);
@@ -225,6 +226,8 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	limits_row(LIMIT_DEADLINE, "idle worker", "", 0, WORKER_IDLE_MS);
 	limits_row(LIMIT_COUNT, "deliveries in a batch", "", 0,
 	    WORKER_GROUP_MAX);
+	limits_row(LIMIT_COUNT, "syncs at once of a worker", "", 0,
+	    SYNCER_THREADS_MAX);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
 	if (gethostname(all->host, sizeof(all->host) - 1) < 0)

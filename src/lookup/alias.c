@@ -67,9 +67,10 @@ keep_extension(struct resolver *r, const struct table_answer *a, size_t *len)
 	    !slice_eq_nocase(slice_sub(a->key, 0, at), user))
 		return true;
 	to = slice_rfind(slice_of(r->target, *len), '@');
-	if (to == 0 || r->target[to - 1] == '"' ||
-	    *len + extension.len > sizeof(r->target))
-		return to > 0 && r->target[to - 1] == '"';
+	if (to > 0 && r->target[to - 1] == '"')
+		return true; /* a local part in quotes stays as it is */
+	if (*len + extension.len > sizeof(r->target))
+		return false;
 	memmove(r->target + to + extension.len, r->target + to, *len - to);
 	memcpy(r->target + to, extension.data, extension.len);
 	*len += extension.len;

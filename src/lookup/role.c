@@ -191,6 +191,8 @@ show_limits(void)
 	    TABLE_ENTRY_COUNT_MAX);
 	(void)limits_row(LIMIT_COUNT, "tables of a parameter", "", 0,
 	    TABLE_COUNT_MAX);
+	(void)limits_row(LIMIT_COUNT, "steps through aliases", "", 0,
+	    RESOLVE_ALIAS_DEPTH_MAX);
 	(void)limits_row(LIMIT_COUNT, "users remembered", "",
 	    sizeof(struct system_user), SYSTEM_CACHE_COUNT);
 	(void)limits_row(LIMIT_COUNT, "channels", "", 0, LINK_COUNT_MAX);

@@ -9,8 +9,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/time.h"
 #include "ev/loop.h"
+#include "pickup/drop_dir.h"
 #include "pickup/take.h"
 #include "role/role.h"
 
@@ -61,6 +63,8 @@ on_start(struct role_self *self, struct errtext *et)
 	if (fd < 0)
 		return err_sys(et, errno, "cannot open drop directory");
 	pickup.self = self;
+	(void)limits_row(LIMIT_COUNT, "files found at one look", "",
+	    sizeof(struct drop_found), DROP_FOUND_MAX);
 	e = take_new(self->loop, self->acct, fd, &events, &pickup.take);
 	if (e != OK)
 		return err_set(et, e, "no memory for a message");
