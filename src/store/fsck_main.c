@@ -7,6 +7,11 @@
  * DIR is a queue_directory, of a running or a stopped server.  Exit status
  * as in sysexits.h: 65 damage was found (and named), 64 usage, 66 there is no
  * spool, 74 it could not be read, 73 OUT could not be written.
+ *
+ * A server that works meanwhile moves messages and removes segments, which
+ * looks like damage to a reader that comes too late.  So what is found in a
+ * spool in use is believed only after FSCK_PASSES_MAX passes, of which each
+ * found something; the last one is told.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,9 +23,14 @@
 #include "store/disk.h"
 #include "store/inspect.h"
 
+enum { FSCK_PASSES_MAX = 4 };
+
 struct fsck {
 	const char *dir;
+	const char *to; /* NULL: no export */
 	bool json;
+	FILE *out; /* what this pass says */
+	bool in_use;
 	uint64_t told;
 };
 
@@ -34,13 +44,14 @@ static const char *const kinds[] = {
 };
 
 static void
-put_escaped(const char *text, size_t (*escape)(struct slice *, char *, size_t))
+put_escaped(FILE *out, const char *text,
+    size_t (*escape)(struct slice *, char *, size_t))
 {
 	struct slice s = slice_str(text);
 	char buf[512];
 
 	while (s.len > 0)
-		fwrite(buf, 1, escape(&s, buf, sizeof(buf)), stdout);
+		fwrite(buf, 1, escape(&s, buf, sizeof(buf)), out);
 }
 
 static void
@@ -49,36 +60,33 @@ on_damage(void *arg, const struct store_damage *d)
 	struct fsck *f = arg;
 
 	if (f->json) {
-		printf("%s{\"kind\":\"%s\",\"segment\":%" PRIu64
-		       ",\"offset\":%" PRIu64 ",\"length\":%" PRIu64
-		       ",\"id\":\"%" PRIu64 "\",\"text\":\"",
+		fprintf(f->out,
+		    "%s{\"kind\":\"%s\",\"segment\":%" PRIu64
+		    ",\"offset\":%" PRIu64 ",\"length\":%" PRIu64
+		    ",\"id\":\"%" PRIu64 "\",\"text\":\"",
 		    f->told++ == 0 ? "" : ",", kinds[d->kind], d->segment,
 		    d->offset, d->length, d->id);
-		put_escaped(d->text, slice_json);
-		printf("\"}");
+		put_escaped(f->out, d->text, slice_json);
+		fprintf(f->out, "\"}");
 		return;
 	}
 	f->told++;
-	printf("%s: segment %" PRIu64 " offset %" PRIu64, f->dir, d->segment,
-	    d->offset);
+	fprintf(f->out, "%s: segment %" PRIu64 " offset %" PRIu64, f->dir,
+	    d->segment, d->offset);
 	if (d->length > 0)
-		printf(" length %" PRIu64, d->length);
+		fprintf(f->out, " length %" PRIu64, d->length);
 	if (d->id > 0)
-		printf(" message %" PRIu64, d->id);
-	printf(": ");
-	put_escaped(d->text, slice_escape);
-	printf("%s\n", d->kind == STORE_DAMAGE_TAIL
-			   ? " (not acknowledged; no damage)"
-			   : "");
+		fprintf(f->out, " message %" PRIu64, d->id);
+	fprintf(f->out, ": ");
+	put_escaped(f->out, d->text, slice_escape);
+	fprintf(f->out, "%s\n",
+	    d->kind == STORE_DAMAGE_TAIL ? " (not acknowledged; no damage)"
+					 : "");
 }
 
 static int
-say(const struct fsck *f, enum err e, const char *text)
+status_of(enum err e)
 {
-	if (f->json)
-		printf("]}\n");
-	fprintf(stderr, "weir-fsck: %s: %s\n", f->dir,
-	    text[0] == '\0' ? err_text(e) : text);
 	switch (e) {
 	case ERR_NOTFOUND: return EX_NOINPUT;
 	case ERR_VERSION: return EX_DATAERR;
@@ -87,44 +95,114 @@ say(const struct fsck *f, enum err e, const char *text)
 }
 
 static int
-check(struct fsck *f, struct store *s, bool in_use)
+check(struct fsck *f, struct store *s, struct errtext *et)
 {
 	struct inspect_counts c;
-	struct errtext et = { "" };
-	enum err e = inspect_all(s, &c, &et);
+	enum err e = inspect_all(s, &c, et);
 
 	if (e != OK)
-		return say(f, e, et.text);
+		return status_of(e);
 	if (f->json)
-		printf("],\"segments\":%" PRIu64 ",\"records\":%" PRIu64
-		       ",\"messages\":%" PRIu64 ",\"damaged\":%" PRIu64
-		       ",\"in_use\":%s}\n",
+		fprintf(f->out,
+		    "],\"segments\":%" PRIu64 ",\"records\":%" PRIu64
+		    ",\"messages\":%" PRIu64 ",\"damaged\":%" PRIu64
+		    ",\"in_use\":%s}\n",
 		    c.segment_count, c.record_count, c.message_count,
-		    c.damage_count, in_use ? "true" : "false");
+		    c.damage_count, f->in_use ? "true" : "false");
 	else
-		printf("%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
-		       " messages: ",
+		fprintf(f->out,
+		    "%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
+		    " messages: ",
 		    f->dir, c.segment_count, c.record_count, c.message_count);
 	if (!f->json && c.damage_count == 0)
-		printf("sound\n");
+		fprintf(f->out, "sound\n");
 	else if (!f->json)
-		printf("%" PRIu64 " damaged%s\n", c.damage_count,
-		    in_use ? " (a server works on it: look again)" : "");
+		fprintf(f->out, "%" PRIu64 " damaged\n", c.damage_count);
 	return c.damage_count == 0 ? EX_OK : EX_DATAERR;
 }
 
-static int export(struct fsck *f, struct store *s, const char *to)
+static int export(struct fsck *f, struct store *s, struct errtext *et)
 {
 	uint64_t before = f->told, done;
-	struct errtext et = { "" };
-	enum err e = inspect_export(s, to, &done, &et);
+	enum err e = inspect_export(s, f->to, &done, et);
 
-	if (e != OK) {
-		fprintf(stderr, "weir-fsck: %s\n", et.text);
+	if (e != OK)
 		return EX_CANTCREAT;
-	}
-	printf("%" PRIu64 " messages exported\n", done);
+	fprintf(f->out, "%" PRIu64 " messages exported\n", done);
 	return f->told == before ? EX_OK : EX_DATAERR;
+}
+
+/* One pass over the spool; what it says is in f->out, an error in et. */
+static int
+pass(struct fsck *f, struct disk *disk, struct acct *acct, struct errtext *et)
+{
+	struct store_events events = { .on_damage = on_damage };
+	struct store_conf c = { .disk = disk,
+		.acct = acct,
+		.events = &events,
+		.arg = f };
+	struct store *s;
+	enum err e;
+	int status;
+
+	f->told = 0;
+	et->text[0] = '\0';
+	if (f->json)
+		fprintf(f->out, "{\"damage\":[");
+	e = inspect_open(&c, &s, &f->in_use, et);
+	if (e == OK) {
+		status = f->to == NULL ? check(f, s, et) : export(f, s, et);
+		inspect_close(s);
+	} else {
+		status = status_of(e);
+		if (et->text[0] == '\0')
+			err_set(et, e, "%s", err_text(e));
+	}
+	if (f->json && et->text[0] != '\0')
+		fprintf(f->out, "]}\n");
+	return status;
+}
+
+/* Onto standard output; false when that fails. */
+static bool
+put_out(FILE *out)
+{
+	char buf[4096];
+	size_t n;
+
+	rewind(out);
+	while ((n = fread(buf, 1, sizeof(buf), out)) > 0)
+		fwrite(buf, 1, n, stdout);
+	return !ferror(out) && fflush(stdout) == 0 && !ferror(stdout);
+}
+
+static int
+run(struct fsck *f, struct disk *disk)
+{
+	unsigned left = f->to == NULL ? FSCK_PASSES_MAX : 1;
+	struct errtext et = { "" };
+	struct acct acct;
+	int status;
+
+	acct_init(&acct, NULL, "fsck", 0, false, "");
+	for (;;) {
+		f->out = tmpfile();
+		if (f->out == NULL) {
+			fprintf(stderr, "weir-fsck: temporary file: %s\n",
+			    strerror(errno));
+			return EX_IOERR;
+		}
+		status = pass(f, disk, &acct, &et);
+		if (status == EX_OK || !f->in_use || --left == 0)
+			break;
+		fclose(f->out);
+	}
+	if (!put_out(f->out))
+		status = EX_IOERR;
+	fclose(f->out);
+	if (et.text[0] != '\0')
+		fprintf(stderr, "weir-fsck: %s: %s\n", f->dir, et.text);
+	return status;
 }
 
 static int
@@ -138,46 +216,27 @@ int
 main(int argc, char **argv)
 {
 	struct fsck f = { 0 };
-	struct store_events events = { .on_damage = on_damage };
-	struct store_conf c = { .events = &events, .arg = &f };
 	struct errtext et = { "" };
-	const char *to = NULL;
 	struct disk_posix disk;
-	struct acct acct;
-	struct store *s;
-	bool in_use;
 	int status;
-	enum err e;
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--json"))
 			f.json = true;
 		else if (!strcmp(argv[i], "--export") && i + 1 < argc)
-			to = argv[++i];
+			f.to = argv[++i];
 		else if (argv[i][0] == '-' || f.dir != NULL)
 			return usage();
 		else
 			f.dir = argv[i];
 	}
-	if (f.dir == NULL || (f.json && to != NULL))
+	if (f.dir == NULL || (f.json && f.to != NULL))
 		return usage();
-	e = disk_posix_open(&disk, f.dir, &et);
-	if (e != OK) {
+	if (disk_posix_open(&disk, f.dir, &et) != OK) {
 		fprintf(stderr, "weir-fsck: %s\n", et.text);
 		return EX_NOINPUT;
 	}
-	acct_init(&acct, NULL, "fsck", 0, false, "");
-	c.disk = &disk.disk;
-	c.acct = &acct;
-	if (f.json)
-		printf("{\"damage\":[");
-	e = inspect_open(&c, &s, &in_use, &et);
-	if (e != OK)
-		return say(&f, e, et.text);
-	status = to == NULL ? check(&f, s, in_use) : export(&f, s, to);
-	inspect_close(s);
+	status = run(&f, &disk.disk);
 	disk_posix_close(&disk);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return EX_IOERR;
 	return status;
 }

@@ -3,8 +3,9 @@
  *
  * The index is built anew in memory, so a tool sees what the log says and
  * nothing else.  Nothing is written, nothing is locked; every record is
- * verified when it is read, so a server that works meanwhile can only make
- * messages appear damaged that it moves or ends at this moment (in_use).
+ * verified when it is read, so a server that works meanwhile (in_use) can only
+ * make messages appear damaged that it moves or ends at this moment, or remove
+ * a segment before it is read (ERR_IO): look again.
  */
 #pragma once
 
