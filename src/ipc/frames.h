@@ -68,13 +68,25 @@ enum listen_kind {
 	LISTEN_KIND_COUNT
 };
 
-enum resolve_purpose { RESOLVE_RCPT, RESOLVE_ROUTE };
+enum resolve_purpose {
+	RESOLVE_RCPT,	  /* may a client send to it? */
+	RESOLVE_ROUTE,	  /* where does it go? */
+	RESOLVE_EXPANDED, /* likewise; it is what an alias stands for */
+	RESOLVE_PURPOSE_COUNT
+};
 
 enum resolve_verdict {
 	RESOLVE_OK,	/* deliverable: transport and nexthop are set */
 	RESOLVE_REMOTE, /* deliverable elsewhere: who may relay decides */
 	RESOLVE_REFUSE, /* code, status and text say why; code 4xx or 5xx */
 	RESOLVE_VERDICT_COUNT
+};
+
+enum check_verdict {
+	CHECK_EXISTS,
+	CHECK_MISSING,
+	CHECK_UNKNOWN, /* cannot be said now: temporary */
+	CHECK_VERDICT_COUNT
 };
 
 enum dns_kind { DNS_MX, DNS_ADDRESS };

@@ -26,11 +26,12 @@
 #include "lookup/system.h"
 
 enum {
-	LINK_COUNT_MAX = 66, /* 64 smtpd, the queue, one spare */
+	LINK_COUNT_MAX = 67, /* 64 smtpd, queue, local, one spare */
 	/* A channel is not read while half of its queue is taken; the other
 	 * half holds the answers to what one call of it may have read. */
 	QUEUE_BYTES_MAX = 640 * 1024,
 	ANSWER_BYTES_MAX = 2400, /* RESOLVED, and what the queue adds */
+	EXPANDED_BYTES_MAX = 4200,
 };
 
 _Static_assert((int)QUEUE_BYTES_MAX / 2 >=
@@ -169,8 +170,8 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 
 	if (l == NULL)
 		role_die(self, "more than %d channels", LINK_COUNT_MAX);
-	ASSERT(
-	    chan_frame_bytes_max(ROLE_LOOKUP, peer) + 16 <= ANSWER_BYTES_MAX);
+	ASSERT(chan_frame_bytes_max(ROLE_LOOKUP, peer) + 16 <=
+	       (peer == ROLE_LOCAL ? EXPANDED_BYTES_MAX : ANSWER_BYTES_MAX));
 	link_close(l);
 	*l = (struct link){ .peer = peer, .index = index };
 	if (chan_open(self->loop, self->acct, fd, ROLE_LOOKUP, peer, index,

@@ -72,10 +72,12 @@ struct envelope {
 };
 
 struct envelope_rcpt {
-	uint8_t notify;	       /* enum envelope_notify */
-	struct slice address;  /* to deliver to */
-	struct slice orcpt;    /* xtext with type; empty: none */
-	struct slice original; /* address before aliasing; empty: the same */
+	uint8_t notify;	      /* enum envelope_notify */
+	struct slice address; /* to deliver to */
+	struct slice orcpt;   /* xtext with type; empty: none */
+	/* The alias of which address came; empty: none.  With one, address is
+	 * final: its own aliases are not followed. */
+	struct slice original;
 };
 
 /* Encode; w->full when it does not fit. */

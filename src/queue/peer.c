@@ -34,8 +34,11 @@ peer_close(struct peer *p)
 		q->lookup = NULL;
 		route_peer_closed(q);
 		break;
-	case ROLE_SMTP:
-	case ROLE_LOCAL: job_agent_closed(p); break;
+	case ROLE_SMTP: job_agent_closed(p); break;
+	case ROLE_LOCAL:
+		txn_peer_closed(p);
+		job_agent_closed(p);
+		break;
 	default: break;
 	}
 	chan_close(c);
@@ -73,8 +76,14 @@ on_frame(void *arg, struct chan *c, struct frame *f)
 			txn_on_frame(p, f);
 		break;
 	case ROLE_LOOKUP: route_on_frame(p, f); break;
-	case ROLE_SMTP:
-	case ROLE_LOCAL: job_on_frame(p, f); break;
+	case ROLE_SMTP: job_on_frame(p, f); break;
+	case ROLE_LOCAL:
+		if (f->type == FRAME_JOB_RESULTS ||
+		    f->type == FRAME_JOB_WRITTEN || f->type == FRAME_JOB_DONE)
+			job_on_frame(p, f);
+		else
+			txn_on_frame(p, f);
+		break;
 	default: chan_bad(c, "a frame that this role does not send"); break;
 	}
 }
@@ -206,8 +215,8 @@ peers_pause_body(struct queue *q, bool paused)
 		struct peer *p = q->peers[i];
 
 		if (p != NULL && p->chan != NULL &&
-		    (p->role == ROLE_SMTPD || p->role == ROLE_BOUNCE ||
-			p->role == ROLE_PICKUP))
+		    (p->role == ROLE_SMTPD || p->role == ROLE_LOCAL ||
+			p->role == ROLE_BOUNCE || p->role == ROLE_PICKUP))
 			chan_pause(p->chan, paused);
 	}
 }

@@ -241,7 +241,8 @@ route_task(void *arg, struct ev_task *t)
 	       (u = free_route(q)) != NULL) {
 		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
 		struct fr_resolve f = {
-			.purpose = RESOLVE_ROUTE,
+			.purpose = r->original_len > 0 ? RESOLVE_EXPANDED
+						       : RESOLVE_ROUTE,
 			.address = rcpt_stored_address(r),
 			.sender = r->msg->sender,
 		};
