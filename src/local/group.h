@@ -33,7 +33,7 @@ struct group_dir {
 	struct maildir maildir;
 	char base[PATH_BYTES_MAX + 1];
 	char path[PATH_BYTES_MAX + 1];
-	uint8_t flags;
+	uint32_t flags;
 };
 
 enum group_stage { GROUP_FILLED, GROUP_FILES, GROUP_DIRS };

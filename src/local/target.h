@@ -25,7 +25,7 @@ struct owner {
 struct target {
 	struct owner owner;
 	uint8_t kind;	   /* enum mailbox_kind */
-	uint8_t flags;	   /* enum request_flag */
+	uint32_t flags;	   /* enum request_flag */
 	struct slice base; /* in the arena, or static */
 	struct slice path;
 };

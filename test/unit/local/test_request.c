@@ -41,42 +41,143 @@ encode(const struct request *q)
 	return wr_done(&w);
 }
 
+static struct request
+sample_of(enum request_verb verb)
+{
+	struct request q = sample();
+
+	q.verb = (uint8_t)verb;
+	if (verb == REQUEST_DELIVER)
+		return q;
+	q = (struct request){
+		.tag = 8,
+		.verb = (uint8_t)verb,
+		.flags = REQUEST_QMAIL | REQUEST_HAS_DEFAULT,
+		.body_bytes = verb == REQUEST_CHECK ? 0 : 1000,
+		.base = q.base,
+		.sender = q.sender,
+		.address = SLICE_LIT("joe-list@x.test"),
+		.original = q.original,
+	};
+	if (verb == REQUEST_SCAN)
+		return q;
+	q.user = SLICE_LIT("joe");
+	q.shell = SLICE_LIT("/bin/bash");
+	q.extension = SLICE_LIT("list");
+	q.dash = SLICE_LIT("-");
+	q.delimiter = SLICE_LIT("+");
+	if (verb == REQUEST_COMMAND) {
+		q.command = SLICE_LIT("cat >f");
+		q.new_sender = SLICE_LIT("joe-list-owner@x.test");
+		q.default_extension = SLICE_LIT("ist");
+		q.time_limit_ms = 1000000;
+		q.memory_limit_bytes = 64ull << 20;
+		q.process_max = 100;
+		return q;
+	}
+	q.dot_files = SLICE_LIT(".qmail .forward");
+	q.forward_path = SLICE_LIT("$home/.forward");
+	q.actions_max = 10000;
+	return q;
+}
+
+static void
+same_slice(struct slice got, struct slice want)
+{
+	assert_int_equal(got.len, want.len);
+	assert_true(slice_eq(got, want));
+}
+
 static void
 there_and_back(void **state)
 {
-	struct request q = sample(), got;
-	struct rd r = rd_of(encode(&q));
+	enum request_verb verb;
 
 	(void)state;
-	assert_true(request_get(&r, &got));
-	assert_int_equal(got.tag, q.tag);
-	assert_int_equal(got.kind, q.kind);
-	assert_int_equal(got.flags, q.flags);
-	assert_true(got.body_bytes == q.body_bytes);
-	assert_true(got.size_limit_bytes == q.size_limit_bytes);
-	assert_memory_equal(got.locks.order, q.locks.order, LOCK_ORDER_MAX);
-	assert_int_equal(got.locks.attempts, q.locks.attempts);
-	assert_int_equal(got.locks.delay_ms, q.locks.delay_ms);
-	assert_int_equal(got.locks.stale_ms, q.locks.stale_ms);
-	assert_true(slice_eq(got.base, q.base));
-	assert_true(slice_eq(got.path, q.path));
-	assert_true(slice_eq(got.sender, q.sender));
-	assert_true(slice_eq(got.address, q.address));
-	assert_true(slice_eq(got.original, q.original));
+	for (verb = 0; verb < REQUEST_VERBS; verb++) {
+		struct request q = sample_of(verb), got;
+		struct rd r = rd_of(encode(&q));
+
+		assert_true(request_get(&r, &got));
+		assert_int_equal(got.tag, q.tag);
+		assert_int_equal(got.verb, verb);
+		assert_int_equal(got.kind, q.kind);
+		assert_int_equal(got.flags, q.flags);
+		assert_true(got.body_bytes == q.body_bytes);
+		assert_true(got.size_limit_bytes == q.size_limit_bytes);
+		assert_memory_equal(got.locks.order, q.locks.order,
+		    LOCK_ORDER_MAX);
+		assert_int_equal(got.locks.attempts, q.locks.attempts);
+		assert_int_equal(got.locks.delay_ms, q.locks.delay_ms);
+		assert_int_equal(got.locks.stale_ms, q.locks.stale_ms);
+		same_slice(got.base, q.base);
+		same_slice(got.path, q.path);
+		same_slice(got.sender, q.sender);
+		same_slice(got.address, q.address);
+		same_slice(got.original, q.original);
+		same_slice(got.user, q.user);
+		same_slice(got.shell, q.shell);
+		same_slice(got.extension, q.extension);
+		same_slice(got.dash, q.dash);
+		same_slice(got.delimiter, q.delimiter);
+		same_slice(got.dot_files, q.dot_files);
+		same_slice(got.forward_path, q.forward_path);
+		assert_int_equal(got.actions_max, q.actions_max);
+		same_slice(got.command, q.command);
+		same_slice(got.new_sender, q.new_sender);
+		same_slice(got.default_extension, q.default_extension);
+		assert_int_equal(got.time_limit_ms, q.time_limit_ms);
+		assert_true(got.memory_limit_bytes == q.memory_limit_bytes);
+		assert_int_equal(got.process_max, q.process_max);
+	}
 }
 
 static void
 every_cut_is_refused(void **state)
 {
-	struct request q = sample(), got;
-	struct slice whole = encode(&q);
-	struct rd r;
-	size_t cut;
+	enum request_verb verb;
 
 	(void)state;
-	for (cut = 0; cut < whole.len; cut++) {
-		r = rd_of(slice_sub(whole, 0, cut));
-		assert_false(request_get(&r, &got));
+	for (verb = 0; verb < REQUEST_VERBS; verb++) {
+		struct request q = sample_of(verb), got;
+		struct slice whole = encode(&q);
+		size_t cut;
+
+		for (cut = 0; cut < whole.len; cut++) {
+			struct rd r = rd_of(slice_sub(whole, 0, cut));
+
+			assert_false(request_get(&r, &got));
+		}
+	}
+}
+
+/* All fields as long as they may be. */
+static void
+the_largest_fits(void **state)
+{
+	static char bytes[COMMAND_BYTES_MAX + 1];
+	enum request_verb verb;
+
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	bytes[0] = '/';
+	for (verb = 0; verb < REQUEST_VERBS; verb++) {
+		struct request q = sample_of(verb), got;
+		struct rd r;
+
+		q.base = slice_of(bytes, PATH_BYTES_MAX);
+		q.sender = q.address = q.original = q.new_sender =
+		    slice_of(bytes, ADDRESS_BYTES_MAX);
+		q.user = slice_of(bytes, USER_NAME_BYTES_MAX);
+		q.shell = slice_of(bytes, PATH_BYTES_MAX);
+		q.extension = q.default_extension =
+		    slice_of(bytes, EXTENSION_BYTES_MAX);
+		q.dash = slice_of(bytes, DASH_BYTES_MAX);
+		q.dot_files = slice_of(bytes, DOT_FILES_BYTES_MAX);
+		q.forward_path = slice_of(bytes, FORWARD_PATH_BYTES_MAX);
+		q.command = slice_of(bytes, COMMAND_BYTES_MAX);
+		r = rd_of(encode(&q));
+		assert_true(request_get(&r, &got));
 	}
 }
 
@@ -101,6 +202,37 @@ hostile_values(void **state)
 	q = sample();
 	q.locks.order[1] = LOCK_KINDS;
 	r = rd_of(encode(&q));
+	assert_false(request_get(&r, &got));
+	q = sample_of(REQUEST_CHECK);
+	q.body_bytes = 1;
+	r = rd_of(encode(&q));
+	assert_false(request_get(&r, &got));
+	q = sample_of(REQUEST_PLAN);
+	q.user = SLICE_NONE;
+	r = rd_of(encode(&q));
+	assert_false(request_get(&r, &got));
+	q = sample_of(REQUEST_PLAN);
+	q.base = SLICE_LIT("home/joe");
+	r = rd_of(encode(&q));
+	assert_false(request_get(&r, &got));
+	q = sample_of(REQUEST_COMMAND);
+	q.time_limit_ms = 0;
+	r = rd_of(encode(&q));
+	assert_false(request_get(&r, &got));
+}
+
+static void
+unknown_verbs(void **state)
+{
+	struct request q = sample(), got;
+	unsigned char packet[REQUEST_BYTES_MAX];
+	struct slice whole = encode(&q);
+	struct rd r;
+
+	(void)state;
+	memcpy(packet, whole.data, whole.len);
+	packet[4] = REQUEST_VERBS;
+	r = rd_of(slice_of((char *)packet, whole.len));
 	assert_false(request_get(&r, &got));
 }
 
@@ -129,9 +261,51 @@ results(void **state)
 		assert_int_equal(got.text.len, OUTCOME_TEXT_BYTES - 1);
 	}
 	assert_true(rd_done(&r));
-	packet[4] = RESULT_WRITTEN + 1;
+	packet[4] = RESULT_STATUS_COUNT;
 	r = rd_of(wr_done(&w));
 	assert_false(result_get(&r, &got));
+}
+
+static void
+actions(void **state)
+{
+	static char text[ACTION_TEXT_BYTES_MAX + 1];
+	unsigned char packet[RESULTS_BYTES_MAX];
+	struct wr w = wr_of(packet, sizeof(packet));
+	struct outcome o;
+	struct result got;
+	struct rd r;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	result_put_action(&w, 3, ACTION_COMMAND, 12,
+	    slice_of(text, ACTION_TEXT_BYTES_MAX));
+	result_put_action(&w, 3, ACTION_SET_DEFAULT, 0, SLICE_NONE);
+	outcome_set(&o, JOB_SENT, "2.0.0", "enough");
+	result_put_stop(&w, 4, &o);
+	assert_false(w.full);
+	r = rd_of(wr_done(&w));
+	assert_true(result_get(&r, &got));
+	assert_int_equal(got.tag, 3);
+	assert_int_equal(got.status, RESULT_ACTION);
+	assert_int_equal(got.action, ACTION_COMMAND);
+	assert_int_equal(got.line, 12);
+	assert_int_equal(got.text.len, ACTION_TEXT_BYTES_MAX);
+	assert_true(result_get(&r, &got));
+	assert_int_equal(got.action, ACTION_SET_DEFAULT);
+	assert_int_equal(got.text.len, 0);
+	assert_true(result_get(&r, &got));
+	assert_int_equal(got.tag, 4);
+	assert_int_equal(got.status, RESULT_STOP);
+	assert_true(slice_eq(got.text, SLICE_LIT("enough")));
+	assert_true(rd_done(&r));
+	w = wr_of(packet, sizeof(packet));
+	result_put_action(&w, 3, ACTION_KINDS, 0, SLICE_NONE);
+	r = rd_of(wr_done(&w));
+	assert_false(result_get(&r, &got));
+	result_put_action(&w, 3, ACTION_COMMAND, 0,
+	    slice_of(text, ACTION_TEXT_BYTES_MAX + 1));
+	assert_true(w.full);
 }
 
 int
@@ -140,8 +314,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back),
 		cmocka_unit_test(every_cut_is_refused),
+		cmocka_unit_test(the_largest_fits),
 		cmocka_unit_test(hostile_values),
+		cmocka_unit_test(unknown_verbs),
 		cmocka_unit_test(results),
+		cmocka_unit_test(actions),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
