@@ -260,6 +260,27 @@ check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 	return e == OK ? OK : ERR_CONFIG;
 }
 
+/* "TRANSPORT" or "TRANSPORT:NEXTHOP". */
+static enum err
+check_way(struct slice s, struct errtext *et)
+{
+	struct slice transport, nexthop;
+	struct net_nexthop parsed;
+
+	if (s.len == 0)
+		return OK;
+	conf_way_split(s, &transport, &nexthop);
+	if (!conf_transport_known(transport) ||
+	    slice_eq(transport, SLICE_LIT("error")))
+		return err_set(et, ERR_CONFIG,
+		    "no transport of that name; write TRANSPORT:NEXTHOP, such "
+		    "as lmtp:unix:/PATH");
+	if (nexthop.len > 0 && conf_transport_remote(transport) &&
+	    net_nexthop_parse(nexthop, &parsed, et) != OK)
+		return ERR_CONFIG;
+	return OK;
+}
+
 enum err
 conf_item_check(const struct conf_param *p, struct slice s, bool look,
     struct errtext *et)
@@ -298,6 +319,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 		return err_set(et, ERR_CONFIG,
 		    "no transport of that name; write local, virtual, smtp, "
 		    "lmtp, relay, error or discard");
+	case CONF_CHECK_WAY: return check_way(s, et);
 	case CONF_CHECK_USERS:
 		return check_word(s, "-_.$", WORD_BYTES_MAX, "user names", et);
 	case CONF_CHECK_NETWORKS:

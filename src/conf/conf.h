@@ -177,6 +177,16 @@ int64_t conf_transport_limit(const struct conf *c, struct slice transport,
 
 /* Is there a transport of that name? */
 bool conf_transport_known(struct slice transport);
+/* Does it speak to another server, so that its next hop is one? */
+bool conf_transport_remote(struct slice transport);
+
+/*
+ * conf_way_split(s, transport_out, nexthop_out):
+ * "TRANSPORT" or "TRANSPORT:NEXTHOP", as mailbox_transport and its kin write
+ * it; nexthop may be empty.  Borrowed from s.
+ */
+void conf_way_split(struct slice s, struct slice *transport_out,
+    struct slice *nexthop_out);
 
 /* inet_protocols as a set. */
 enum { CONF_INET4 = 1, CONF_INET6 = 2 };

@@ -177,6 +177,8 @@ check_classes(struct loader *l)
 	}
 	if (v->count == 0)
 		return;
+	if (strcmp(c->virtual_transport, "virtual") != 0)
+		return;
 	if (c->virtual_mailbox_base[0] == '\0')
 		ERROR(virtual_mailbox_base,
 		    "virtual_mailbox_domains needs it; write the directory "

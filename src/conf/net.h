@@ -62,13 +62,15 @@ MUST_CHECK enum err net_addr_port_parse(struct slice s, uint16_t default_port,
     struct net_addr *addr_out, uint16_t *port_out, struct errtext *et);
 
 /* A next hop: "example.org", "[mail.example.org]:2525", "[192.0.2.1]",
- * "[IPv6:2001:db8::1]:25", "unix:/run/lmtp". */
+ * "[IPv6:2001:db8::1]:25", each with "inet:" in front or without;
+ * "unix:/run/lmtp", "unix:private/lmtp" (below queue_directory). */
 struct net_nexthop {
 	struct slice host;    /* domain, host or address; borrowed */
 	bool bracketed;	      /* no MX lookup */
 	struct net_addr addr; /* family 0 unless host is an address */
 	uint16_t port;	      /* 0: the default */
-	struct slice path;    /* unix:PATH; then host is empty */
+	struct slice path;    /* unix:PATH; then host is empty.  May be
+				 relative */
 };
 
 /* out->path and out->host are borrowed from s; an address counts as bracketed,

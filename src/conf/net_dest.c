@@ -13,11 +13,12 @@ starts_unix(struct slice s)
 }
 
 static enum err
-unix_parse(struct slice s, struct slice *path_out, struct errtext *et)
+unix_parse(struct slice s, bool may_be_relative, struct slice *path_out,
+    struct errtext *et)
 {
 	struct slice path = slice_sub(s, 5, s.len);
 
-	if (path.len == 0 || path.data[0] != '/')
+	if (path.len == 0 || (path.data[0] != '/' && !may_be_relative))
 		return err_set(et, ERR_SYNTAX,
 		    "the path of a socket is absolute; write unix:/PATH");
 	if (path.len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
@@ -67,7 +68,7 @@ net_listen_parse(struct slice s, struct net_listen *out, struct errtext *et)
 
 	*out = (struct net_listen){ 0 };
 	if (starts_unix(s))
-		return unix_parse(s, &out->path, et);
+		return unix_parse(s, false, &out->path, et);
 	if (!port_split(s, &host, &port))
 		return err_set(et, ERR_SYNTAX,
 		    "no port; write ADDRESS:PORT, *:PORT, [IPv6]:PORT or "
@@ -133,7 +134,9 @@ net_nexthop_parse(struct slice s, struct net_nexthop *out, struct errtext *et)
 
 	*out = (struct net_nexthop){ 0 };
 	if (starts_unix(s))
-		return unix_parse(s, &out->path, et);
+		return unix_parse(s, true, &out->path, et);
+	if (s.len >= 5 && memcmp(s.data, "inet:", 5) == 0)
+		s = slice_sub(s, 5, s.len);
 	if (s.len > 0 && s.data[0] == '[')
 		return bracketed_parse(s, out, et);
 	if (port_split(s, &out->host, &port)) {

@@ -44,6 +44,7 @@ enum conf_check {
 	CONF_CHECK_LISTEN,	   /* net_listen */
 	CONF_CHECK_RESOLVERS,	   /* net_addr_port */
 	CONF_CHECK_NEXTHOP,	   /* net_nexthop, or empty */
+	CONF_CHECK_WAY,		   /* transport and next hop, or empty */
 	CONF_CHECK_ROUTES,	   /* net_route */
 	CONF_CHECK_PREPENDS,	   /* net_prepend */
 	CONF_CHECK_SENDERS,	   /* user@domain or @domain */

@@ -17,6 +17,26 @@ conf_transport_known(struct slice transport)
 	return false;
 }
 
+bool
+conf_transport_remote(struct slice transport)
+{
+	return slice_eq(transport, SLICE_LIT("smtp")) ||
+	       slice_eq(transport, SLICE_LIT("lmtp")) ||
+	       slice_eq(transport, SLICE_LIT("relay"));
+}
+
+void
+conf_way_split(struct slice s, struct slice *transport_out,
+    struct slice *nexthop_out)
+{
+	size_t colon = slice_find(s, ':');
+
+	*transport_out = slice_trim(slice_sub(s, 0, colon));
+	*nexthop_out = colon == s.len
+			   ? SLICE_NONE
+			   : slice_trim(slice_sub(s, colon + 1, s.len));
+}
+
 int64_t
 conf_transport_limit(const struct conf *c, struct slice transport,
     enum conf_transport_which which)

@@ -74,6 +74,10 @@ bool resolve_set_way(struct resolver *r, struct fr_resolved *out,
 /* What follows from the class, smtproutes and relayhost. */
 void resolve_default_way(struct resolver *r, struct fr_resolved *out,
     enum resolve_class class);
+/* What a parameter says (mailbox_transport and its kin), which was checked when
+ * it was loaded.  False: the address is too long for it, out is final. */
+bool resolve_way_of(struct resolver *r, struct fr_resolved *out,
+    const char *name, const char *value);
 /* What transport_maps says instead.  False when out is final. */
 bool resolve_transport_maps(struct resolver *r, struct fr_resolved *out);
 
@@ -82,11 +86,16 @@ bool resolve_transport_maps(struct resolver *r, struct fr_resolved *out);
 
 /* The local part, then what stands before each delimiter, the longest first,
  * as a user of the system; postmaster always is one, and root's mail is
- * postmaster's.  Sets out->mailbox, which lies in r. */
+ * postmaster's.  Sets out->mailbox, which lies in r; of transport local it
+ * hands users to mailbox_transport and others to fallback_transport, if there
+ * are such, and then there is no mailbox. */
 bool resolve_local_user(struct resolver *r, struct fr_resolved *out);
 /* By virtual_mailbox_maps: out->mailbox, which lies in r, and the uid and gid
  * that own it. */
 bool resolve_virtual_mailbox(struct resolver *r, struct fr_resolved *out);
+/* By virtual_mailbox_maps, whose values do not count; anybody when there are no
+ * such tables. */
+bool resolve_virtual_known(struct resolver *r, struct fr_resolved *out);
 /* mailbox is the user postmaster. */
 void resolve_postmaster(struct resolver *r, struct fr_resolved *out);
 

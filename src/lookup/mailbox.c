@@ -31,6 +31,18 @@ user_name(struct slice s, char *buf, size_t size)
 	return true;
 }
 
+/* A user's mail, to mailbox_transport if there is one. */
+static void
+hand_over(struct resolver *r, struct fr_resolved *out)
+{
+	const char *way = r->conf->mailbox_transport;
+
+	if (way[0] == '\0' || !slice_eq(out->transport, SLICE_LIT("local")))
+		return;
+	out->mailbox = SLICE_NONE;
+	(void)resolve_way_of(r, out, "mailbox_transport", way);
+}
+
 /* OK: the mailbox is known; ERR_NOTFOUND: no such user. */
 static enum err
 try_user(struct resolver *r, struct slice name, struct fr_resolved *out,
@@ -50,8 +62,10 @@ try_user(struct resolver *r, struct slice name, struct fr_resolved *out,
 	resolve_say(r, "system", "user %s has id %u", buf, uid);
 	(void)snprintf(r->mailbox, sizeof(r->mailbox), "%s", buf);
 	out->mailbox = slice_str(r->mailbox);
-	if (uid != 0)
+	if (uid != 0) {
+		hand_over(r, out);
 		return OK;
+	}
 	resolve_say(r, "", "nothing is delivered as root: postmaster gets it");
 	resolve_postmaster(r, out);
 	return OK;
@@ -97,6 +111,10 @@ resolve_local_user(struct resolver *r, struct fr_resolved *out)
 		resolve_postmaster(r, out);
 		return true;
 	}
+	if (e == ERR_NOTFOUND && r->conf->fallback_transport[0] != '\0' &&
+	    slice_eq(out->transport, SLICE_LIT("local")))
+		return resolve_way_of(r, out, "fallback_transport",
+		    r->conf->fallback_transport);
 	if (e == ERR_NOTFOUND)
 		resolve_refuse(r, out, 550, "5.1.1", "%s", unknown_local);
 	else
@@ -142,6 +160,33 @@ set_owner(struct resolver *r, struct fr_resolved *out, struct errtext *et)
 	if (e != OK)
 		return e;
 	return lookup_id(r, &r->gids, "virtual_gid_maps", 1, &out->gid, et);
+}
+
+bool
+resolve_virtual_known(struct resolver *r, struct fr_resolved *out)
+{
+	struct errtext et = { "" };
+	struct table_answer a;
+	enum err e;
+
+	if (r->mailboxes.count == 0) {
+		resolve_say_param(r, "virtual_mailbox_maps",
+		    "there are none: every address is a recipient");
+		return true;
+	}
+	e = tables_lookup_address(&r->mailboxes, TABLE_ORDER_MAILBOX, &r->keys,
+	    &a, &et);
+	if (e == OK) {
+		resolve_say_table(r, "virtual_mailbox_maps", &a);
+		return true;
+	}
+	if (e == ERR_NOTFOUND) {
+		resolve_say_param(r, "virtual_mailbox_maps", "no entry");
+		resolve_refuse(r, out, 550, "5.1.1", "%s", unknown_virtual);
+	} else {
+		resolve_fail(r, out, &et);
+	}
+	return false;
 }
 
 static enum err

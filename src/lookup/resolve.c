@@ -132,14 +132,18 @@ find_recipient(struct resolver *r, enum resolve_class class,
 		return;
 	if (class == CLASS_LOCAL || class == CLASS_ALIAS ||
 	    slice_eq(out->transport, SLICE_LIT("local"))) {
-		(void)resolve_local_user(r, out);
+		if (resolve_local_user(r, out) &&
+		    conf_transport_remote(out->transport))
+			out->mailbox = SLICE_NONE;
 		return;
 	}
-	if (class != CLASS_VIRTUAL &&
-	    !slice_eq(out->transport, SLICE_LIT("virtual")))
+	if (slice_eq(out->transport, SLICE_LIT("virtual")) &&
+	    resolve_virtual_mailbox(r, out))
 		return;
-	if (resolve_virtual_mailbox(r, out) || out->code != 550 ||
-	    !is_postmaster(r) || class != CLASS_VIRTUAL)
+	if (!slice_eq(out->transport, SLICE_LIT("virtual")) &&
+	    (class != CLASS_VIRTUAL || resolve_virtual_known(r, out)))
+		return;
+	if (out->code != 550 || !is_postmaster(r) || class != CLASS_VIRTUAL)
 		return;
 	/* RFC 5321 4.5.1: every domain that receives mail has one. */
 	out->verdict = RESOLVE_OK;

@@ -58,6 +58,22 @@ ask_routes(struct resolver *r, struct slice *nexthop)
 	return true;
 }
 
+bool
+resolve_way_of(struct resolver *r, struct fr_resolved *out, const char *name,
+    const char *value)
+{
+	struct slice transport, nexthop;
+
+	conf_way_split(slice_str(value), &transport, &nexthop);
+	resolve_say_param(r, name, "is %s", value);
+	if (nexthop.len == 0)
+		nexthop = r->address.domain;
+	if (resolve_set_way(r, out, transport, nexthop))
+		return true;
+	resolve_refuse(r, out, 501, "5.1.3", "Bad recipient address syntax");
+	return false;
+}
+
 void
 resolve_default_way(struct resolver *r, struct fr_resolved *out,
     enum resolve_class class)
@@ -71,6 +87,12 @@ resolve_default_way(struct resolver *r, struct fr_resolved *out,
 	};
 	struct slice nexthop = r->address.domain;
 
+	if (class == CLASS_VIRTUAL &&
+	    strcmp(r->conf->virtual_transport, "virtual") != 0) {
+		(void)resolve_way_of(r, out, "virtual_transport",
+		    r->conf->virtual_transport);
+		return;
+	}
 	if (class >= CLASS_RELAY && !ask_routes(r, &nexthop) &&
 	    r->conf->relayhost[0] != '\0') {
 		nexthop = slice_str(r->conf->relayhost);
@@ -102,15 +124,6 @@ refuse_as_told(struct resolver *r, struct fr_resolved *out, struct slice text)
 	    rest.len > 0 ? rest.data : "Mail is not accepted");
 }
 
-/* Does the transport speak to another server? */
-static bool
-is_remote(struct slice transport)
-{
-	return slice_eq(transport, SLICE_LIT("smtp")) ||
-	       slice_eq(transport, SLICE_LIT("lmtp")) ||
-	       slice_eq(transport, SLICE_LIT("relay"));
-}
-
 /* What an entry means on top of what follows from the class; borrowed.
  * ERR_CONFIG, with et, for one that means nothing. */
 static enum err
@@ -132,7 +145,7 @@ read_entry(struct resolver *r, const struct fr_resolved *out,
 		*nexthop = r->address.domain;
 	if (transport->len == 0)
 		*transport = out->transport;
-	if (is_remote(*transport) &&
+	if (conf_transport_remote(*transport) &&
 	    net_nexthop_parse(*nexthop, &parsed, et) != OK)
 		return ERR_CONFIG;
 	return OK;

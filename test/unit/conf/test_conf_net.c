@@ -187,7 +187,13 @@ test_nexthops(void **state)
 		{ "[example.org]:", NULL, false, 0, 0, NULL },
 		{ "example.org:smtp", NULL, false, 0, 0, NULL },
 		{ "exam ple.org", NULL, false, 0, 0, NULL },
-		{ "unix:lmtp", NULL, false, 0, 0, NULL },
+		{ "unix:private/lmtp", "", false, 0, 0, "private/lmtp" },
+		{ "unix:", NULL, false, 0, 0, NULL },
+		{ "inet:[127.0.0.1]:2424", "127.0.0.1", true, 4, 2424, "" },
+		{ "inet:mail.example.org:24", "mail.example.org", false, 0, 24,
+		    "" },
+		{ "inet:", NULL, false, 0, 0, NULL },
+		{ "inet:unix:/run/x", NULL, false, 0, 0, NULL },
 		{ "", NULL, false, 0, 0, NULL },
 	};
 

@@ -300,6 +300,15 @@ static const struct {
 	{ "defer_transports = smtp, uucp\n",
 	    "f:1: defer_transports: value \"uucp\": no transport of that name; "
 	    "write local, virtual, smtp, lmtp, relay, error or discard" },
+	{ "virtual_transport = lmpt:unix:/run/x\n",
+	    "f:1: virtual_transport: value \"lmpt:unix:/run/x\": no transport "
+	    "of that name; write TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH" },
+	{ "mailbox_transport = lmtp:unix:\n",
+	    "f:1: mailbox_transport: value \"lmtp:unix:\": the path of a "
+	    "socket is absolute; write unix:/PATH" },
+	{ "fallback_transport = relay:[h\n",
+	    "f:1: fallback_transport: value \"relay:[h\": no ]; write "
+	    "[HOST]:PORT" },
 	{ "authorized_queue_users = a:b\n",
 	    "f:1: authorized_queue_users: value \"a:b\": a character that "
 	    "cannot be here; write user names" },

@@ -394,7 +394,7 @@ test_transport_maps(void **state)
 		    "spamtrap@example.org", OKAY, "discard", "example.org",
 		    "" },
 		{ "a local domain to another server, known user",
-		    "alice@tab.test", OKAY, "smtp", "[in.test]", "alice" },
+		    "alice@tab.test", OKAY, "smtp", "[in.test]", "" },
 		{ "and an unknown one", "nobody@tab.test", NO(550),
 		    NO_USER("nobody@tab.test") },
 		{ "to the virtual transport", "joe@t10.test", NO(550),
@@ -419,6 +419,81 @@ test_transport_maps(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i]);
 	close_all(c);
+}
+
+static void
+check_rows(const char *conf_text, const struct row *rows, size_t count)
+{
+	const struct conf *c = open_with(conf_text);
+
+	for (size_t i = 0; i < count; i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
+static void
+test_class_transports(void **state)
+{
+	static const struct row mailbox[] = {
+		{ "a user", "Alice+x@example.org", OKAY, "lmtp",
+		    "unix:/run/LMTP", "" },
+		{ "nobody", "nobody@example.org", NO(550),
+		    NO_USER("nobody@example.org") },
+		{ "root's mail is postmaster's", "root@example.org", OKAY,
+		    "local", "example.org", "postmaster" },
+		{ "postmaster without a user", "postmaster@example.org", OKAY,
+		    "local", "example.org", "postmaster" },
+		{ "transport_maps beats it", "alice@tab.test", OKAY, "smtp",
+		    "[in.test]", "" },
+		{ "virtual mailboxes are not meant", "joe@virt.test", OKAY,
+		    "virtual", "virt.test", "virt/joe/" },
+	};
+	static const struct row virtual[] = {
+		{ "an entry", "joe@virt.test", OKAY, "lmtp",
+		    "inet:[127.0.0.1]:2424", "" },
+		{ "an entry that is no path", "up@virt.test", OKAY, "lmtp",
+		    "inet:[127.0.0.1]:2424", "" },
+		{ "no entry", "nobody@virt.test", NO(550),
+		    NO_MAILBOX("nobody@virt.test") },
+		{ "postmaster has one always", "postmaster@virt.test", OKAY,
+		    "local", "virt.test", "postmaster" },
+		{ "users are not meant", "alice@example.org", OKAY, "local",
+		    "example.org", "alice" },
+	};
+	static const struct row any[] = {
+		{ "without tables everybody is a recipient",
+		    "whoever@virt.test", OKAY, "lmtp", "unix:private/lmtp",
+		    "" },
+		{ "postmaster as well", "postmaster@virt.test", OKAY, "lmtp",
+		    "unix:private/lmtp", "" },
+	};
+	static const struct row no_hop[] = {
+		{ "no next hop: the domain", "joe@virt.test", OKAY, "lmtp",
+		    "virt.test", "" },
+	};
+	static const struct row fallback[] = {
+		{ "nobody", "Nobody@example.org", OKAY, "relay", "[old.test]",
+		    "" },
+		{ "a user", "alice@example.org", OKAY, "local", "example.org",
+		    "alice" },
+		{ "the database does not answer", "broken@example.org",
+		    FAILED("broken@example.org") },
+		{ "postmaster without a user", "postmaster@example.org", OKAY,
+		    "local", "example.org", "postmaster" },
+	};
+
+	(void)state;
+	check_rows("mailbox_transport = lmtp:unix:/run/LMTP\n"
+		   "transport_maps = inline:{ tab.test=smtp:[in.test] }\n",
+	    mailbox, ARRAY_LEN(mailbox));
+	check_rows("virtual_transport = lmtp:inet:[127.0.0.1]:2424\n", virtual,
+	    ARRAY_LEN(virtual));
+	check_rows("virtual_transport = lmtp:unix:private/lmtp\n"
+		   "virtual_mailbox_maps =\nvirtual_mailbox_base =\n",
+	    any, ARRAY_LEN(any));
+	check_rows("virtual_transport = lmtp\n", no_hop, ARRAY_LEN(no_hop));
+	check_rows("fallback_transport = relay:[OLD.test]\n", fallback,
+	    ARRAY_LEN(fallback));
 }
 
 static void
@@ -899,6 +974,7 @@ main(void)
 		cmocka_unit_test(test_postmaster),
 		cmocka_unit_test(test_attack_44_routes),
 		cmocka_unit_test(test_transport_maps),
+		cmocka_unit_test(test_class_transports),
 		cmocka_unit_test(test_relayhost),
 		cmocka_unit_test(test_smtproutes),
 		cmocka_unit_test(test_virtual_aliases),
