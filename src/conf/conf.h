@@ -58,6 +58,8 @@ struct conf {
  * log_format is enum log_format of base/log.h. */
 enum conf_bounce_format { CONF_BOUNCE_RFC3464, CONF_BOUNCE_QMAIL };
 enum conf_retry_schedule { CONF_RETRY_EXPONENTIAL, CONF_RETRY_QUADRATIC };
+enum conf_full_action { CONF_FULL_DEFER, CONF_FULL_BOUNCE };
+enum conf_timeout_action { CONF_TIMEOUT_DEFER, CONF_TIMEOUT_BOUNCE };
 enum conf_bare_newline { CONF_BARE_REJECT, CONF_BARE_NORMALIZE };
 
 /*

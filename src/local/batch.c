@@ -268,6 +268,7 @@ to_mbox(struct batch *b, const struct request *q, struct body *y,
 		.sender = q->sender,
 		.message_bytes = q->body_bytes,
 		.size_limit_bytes = q->size_limit_bytes,
+		.full_bounces = q->flags & REQUEST_FULL_BOUNCES,
 		.locks = q->locks,
 	};
 	struct outcome o;

@@ -104,10 +104,9 @@ set_locks(const struct conf *conf, struct lock_policy *locks)
 	size_t i;
 
 	memset(locks->order, LOCK_NONE, sizeof(locks->order));
-	for (i = 0; i < conf->mailbox_delivery_lock.count && i < LOCK_ORDER_MAX;
-	     i++)
-		locks->order[i] =
-		    (uint8_t)lock_kind_of(conf->mailbox_delivery_lock.items[i]);
+	for (i = 0; i < conf->mailbox_delivery_lock.count; i++)
+		lock_policy_add(locks,
+		    lock_kind_of(conf->mailbox_delivery_lock.items[i]));
 	locks->attempts = (uint32_t)conf->deliver_lock_attempts;
 	locks->delay_ms = (uint32_t)conf->deliver_lock_delay_ms;
 	locks->stale_ms = (uint32_t)conf->stale_lock_time_ms;
@@ -132,6 +131,8 @@ prepare(struct job *j, struct job_delivery *jd)
 	};
 	q->kind = t.kind;
 	q->flags = t.flags;
+	if (env->conf->mailbox_full_action == CONF_FULL_BOUNCE)
+		q->flags |= REQUEST_FULL_BOUNCES;
 	q->base = t.base;
 	q->path = t.path;
 	q->sender = j->envelope.sender;

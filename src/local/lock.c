@@ -1,5 +1,5 @@
 /*
- * lock: fcntl lock and dotlock of an mbox.
+ * lock: fcntl lock, flock and dotlock of an mbox.
  *
  * A dotlock is NAME.lock, created exclusively, in the directory of the
  * mailbox.  One that is older than stale_lock_time was left by a crash: it is
@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +28,24 @@ lock_kind_of(struct slice name)
 		return LOCK_FCNTL;
 	if (slice_eq_nocase(name, SLICE_LIT("dotlock")))
 		return LOCK_DOTLOCK;
+	if (slice_eq_nocase(name, SLICE_LIT("flock")))
+		return LOCK_FLOCK;
 	return LOCK_NONE;
+}
+
+void
+lock_policy_add(struct lock_policy *p, enum lock_kind kind)
+{
+	int i;
+
+	for (i = 0; i < LOCK_ORDER_MAX; i++) {
+		if (p->order[i] == kind)
+			return;
+		if (p->order[i] == LOCK_NONE) {
+			p->order[i] = (uint8_t)kind;
+			return;
+		}
+	}
 }
 
 static enum lock_try
@@ -38,6 +56,14 @@ try_fcntl(struct mailbox_lock *l)
 	if (fcntl(l->fd, F_SETLK, &whole) == 0)
 		return LOCK_OK;
 	return errno == EAGAIN || errno == EACCES ? LOCK_BUSY : LOCK_FAILED;
+}
+
+static enum lock_try
+try_flock(struct mailbox_lock *l)
+{
+	if (flock(l->fd, LOCK_EX | LOCK_NB) == 0)
+		return LOCK_OK;
+	return errno == EWOULDBLOCK || errno == EINTR ? LOCK_BUSY : LOCK_FAILED;
 }
 
 static bool
@@ -133,6 +159,8 @@ mailbox_lock_drop(struct mailbox_lock *l)
 		drop_dotlock(l);
 	if (l->held & 1u << LOCK_FCNTL)
 		(void)fcntl(l->fd, F_SETLK, &whole);
+	if (l->held & 1u << LOCK_FLOCK)
+		(void)flock(l->fd, LOCK_UN);
 	l->held = 0;
 }
 
@@ -143,6 +171,7 @@ try_kind(struct mailbox_lock *l, enum lock_kind kind,
 	switch (kind) {
 	case LOCK_FCNTL: return try_fcntl(l);
 	case LOCK_DOTLOCK: return try_dotlock(l, policy);
+	case LOCK_FLOCK: return try_flock(l);
 	default: return LOCK_OK;
 	}
 }
@@ -177,6 +206,7 @@ mailbox_lock_take(struct mailbox_lock *l, int dir_fd, const char *name, int fd,
 		[LOCK_NONE] = "no",
 		[LOCK_FCNTL] = "fcntl",
 		[LOCK_DOTLOCK] = "dotlock",
+		[LOCK_FLOCK] = "flock",
 	};
 	enum lock_kind kind = LOCK_NONE;
 	enum lock_try r;

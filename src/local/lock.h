@@ -12,8 +12,9 @@
 #include "base/slice.h"
 #include "local/outcome.h"
 
-enum lock_kind { LOCK_NONE, LOCK_FCNTL, LOCK_DOTLOCK, LOCK_KINDS };
-enum { LOCK_ORDER_MAX = 2 };
+enum lock_kind { LOCK_NONE, LOCK_FCNTL, LOCK_DOTLOCK, LOCK_FLOCK, LOCK_KINDS };
+/* Each kind once. */
+enum { LOCK_ORDER_MAX = LOCK_KINDS - 1 };
 
 struct lock_policy {
 	uint8_t order[LOCK_ORDER_MAX]; /* enum lock_kind; LOCK_NONE ends it */
@@ -41,5 +42,8 @@ bool mailbox_lock_take(struct mailbox_lock *l, int dir_fd, const char *name,
     int fd, const struct lock_policy *policy, struct outcome *o);
 void mailbox_lock_drop(struct mailbox_lock *l);
 
-/* "fcntl", "dotlock"; LOCK_NONE for anything else. */
+/* kind comes last in the order, unless it is in it already. */
+void lock_policy_add(struct lock_policy *p, enum lock_kind kind);
+
+/* "fcntl", "flock", "dotlock"; LOCK_NONE for anything else. */
 enum lock_kind lock_kind_of(struct slice name);

@@ -117,7 +117,7 @@ check_size(struct mbox *m, const struct mbox_request *req, struct outcome *o)
 	m->old_bytes = st.st_size;
 	if (req->size_limit_bytes != 0 &&
 	    (uint64_t)st.st_size + req->message_bytes > req->size_limit_bytes)
-		return outcome_set(o, JOB_DEFERRED, "4.2.2",
+		return outcome_full(o, req->full_bounces,
 		    "mailbox is full: %llu bytes, mailbox_size_limit is %llu",
 		    (unsigned long long)st.st_size,
 		    (unsigned long long)req->size_limit_bytes);

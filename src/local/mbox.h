@@ -33,6 +33,7 @@ struct mbox_request {
 	struct slice sender;	   /* empty: MAILER-DAEMON */
 	uint64_t message_bytes;	   /* about how much will be added */
 	uint64_t size_limit_bytes; /* mailbox_size_limit; 0: none */
+	bool full_bounces;	   /* mailbox_full_action */
 	struct lock_policy locks;
 };
 

@@ -56,3 +56,17 @@ outcome_errno(struct outcome *o, int errnum, const char *fmt, ...)
 	return outcome_set(o, JOB_DEFERRED, errno_dsn(errnum), "%s: %s", what,
 	    strerror(errnum));
 }
+
+bool
+outcome_full(struct outcome *o, bool bounces, const char *fmt, ...)
+{
+	char what[OUTCOME_TEXT_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (bounces)
+		return outcome_set(o, JOB_FAILED, "5.2.2", "%s", what);
+	return outcome_set(o, JOB_DEFERRED, "4.2.2", "%s", what);
+}

@@ -2,9 +2,12 @@
  * outcome: what became of one delivery, for the queue and for people.
  *
  * A fault of this machine (disk, quota, permissions, locks) is temporary and
- * never bounces mail; only a property of the message itself (a loop) fails.
+ * never bounces mail; only a property of the message itself (a loop) fails, or
+ * what the administrator or the user decided.
  */
 #pragma once
+
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "ipc/job.h"
@@ -30,4 +33,9 @@ bool outcome_set(struct outcome *o, enum job_status status, const char *dsn,
  * mailbox 4.2.0, anything else 4.3.0.  Always returns false.
  */
 bool outcome_errno(struct outcome *o, int errnum, const char *fmt, ...)
+    PRINTF(3, 4);
+
+/* A limit that somebody has set closes the mailbox: deferred 4.2.2, or, with
+ * bounces (mailbox_full_action), failed 5.2.2.  Always returns false. */
+bool outcome_full(struct outcome *o, bool bounces, const char *fmt, ...)
     PRINTF(3, 4);

@@ -312,8 +312,8 @@ static const struct {
 	{ "authorized_queue_users = a:b\n",
 	    "f:1: authorized_queue_users: value \"a:b\": a character that "
 	    "cannot be here; write user names" },
-	{ "mailbox_delivery_lock = flock\n",
-	    "f:1: mailbox_delivery_lock: value \"flock\": unknown word; write "
+	{ "mailbox_delivery_lock = lockf\n",
+	    "f:1: mailbox_delivery_lock: value \"lockf\": unknown word; write "
 	    "one of: fcntl dotlock" },
 	/* several values together */
 	{ "minimal_backoff_time = 10s\nmaximal_backoff_time = 9s\n",

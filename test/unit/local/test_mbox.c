@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -165,9 +166,10 @@ foreign_owner(void **state)
 	assert_non_null(strstr(o.text, "belongs to user id 12345"));
 }
 
-/* A child that holds an fcntl lock until its pipe is closed. */
+/* A child that holds a lock until its pipe is closed. */
 static pid_t
-hold_fcntl(const struct tmpdir *t, const char *name, int *end_out)
+hold(const struct tmpdir *t, const char *name, enum lock_kind kind,
+    int *end_out)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int end[2], ready[2], fd;
@@ -181,7 +183,8 @@ hold_fcntl(const struct tmpdir *t, const char *name, int *end_out)
 	if (pid == 0) {
 		close(end[1]);
 		fd = openat(t->fd, name, O_RDWR);
-		if (fd < 0 || fcntl(fd, F_SETLK, &whole) < 0)
+		if (fd < 0 || (kind == LOCK_FCNTL ? fcntl(fd, F_SETLK, &whole)
+						  : flock(fd, LOCK_EX)) < 0)
 			_exit(1);
 		if (write(ready[1], &c, 1) != 1)
 			_exit(1);
@@ -197,25 +200,101 @@ hold_fcntl(const struct tmpdir *t, const char *name, int *end_out)
 }
 
 static void
-busy_fcntl_lock(void **state)
+busy_locks(void **state)
 {
+	static const struct {
+		enum lock_kind held;
+		uint8_t order[LOCK_ORDER_MAX];
+		bool waits;
+		const char *named, *why;
+	} rows[] = {
+		{ LOCK_FCNTL, { LOCK_FCNTL, LOCK_DOTLOCK }, true, "fcntl lock",
+		    "an fcntl lock keeps us out" },
+		{ LOCK_FCNTL, { LOCK_DOTLOCK, LOCK_FCNTL }, true, "fcntl lock",
+		    "and the dotlock taken before it is given back" },
+		{ LOCK_FLOCK, { LOCK_FLOCK }, true, "flock lock",
+		    "a flock keeps us out" },
+		{ LOCK_FLOCK, { LOCK_DOTLOCK, LOCK_FCNTL, LOCK_FLOCK }, true,
+		    "flock lock", "the third of three" },
+		{ LOCK_FLOCK, { LOCK_FCNTL, LOCK_DOTLOCK }, false, "",
+		    "a kind that is not asked for is not looked at" },
+		{ LOCK_FCNTL, { LOCK_FLOCK }, false, "",
+		    "on a local disk the two know nothing of one another" },
+	};
+	struct tmpdir *t = *state;
+	struct mbox_request req = request(t, "joe");
+	struct outcome o = { .text = "" };
+	int end, status;
+	size_t i;
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		tmpdir_write(t, "joe", "old\n\n");
+		memcpy(req.locks.order, rows[i].order, LOCK_ORDER_MAX);
+		pid = hold(t, "joe", rows[i].held, &end);
+		if (append(&req, "x", &o) == rows[i].waits)
+			fail_msg("%s: %s", rows[i].why, o.text);
+		if (rows[i].waits) {
+			assert_string_equal(o.dsn, "4.2.0");
+			assert_non_null(strstr(o.text, rows[i].named));
+			assert_string_equal(tmpdir_read(t, "joe"), "old\n\n");
+		}
+		/* The other lock was not kept. */
+		assert_int_equal(tmpdir_count(t, ".", NULL, 0), 1);
+		close(end);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_true(append(&req, "x", &o));
+	}
+}
+
+/* While we write, others are kept out by each kind that is held. */
+static void
+our_locks_hold(void **state)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct tmpdir *t = *state;
 	struct mbox_request req = request(t, "joe");
 	struct outcome o;
-	int end, status;
+	struct mbox m;
+	int status, fd;
 	pid_t pid;
 
-	tmpdir_write(t, "joe", "old\n\n");
-	pid = hold_fcntl(t, "joe", &end);
-	assert_false(append(&req, "x", &o));
-	assert_string_equal(o.dsn, "4.2.0");
-	assert_non_null(strstr(o.text, "fcntl"));
-	/* The other lock was not kept. */
-	assert_int_equal(tmpdir_count(t, ".", NULL, 0), 1);
-	close(end);
+	req.locks.order[2] = LOCK_FLOCK;
+	assert_true(mbox_begin(&m, &sink, &req, &o));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fd = openat(t->fd, "joe", O_RDWR);
+		if (fcntl(fd, F_SETLK, &whole) == 0)
+			_exit(1);
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			_exit(2);
+		_exit(faccessat(t->fd, "joe.lock", F_OK, 0) == 0 ? 0 : 3);
+	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_true(append(&req, "x", &o));
+	assert_true(mbox_commit(&m, &o));
+	fd = openat(t->fd, "joe", O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	assert_int_equal(tmpdir_count(t, ".", NULL, 0), 1);
+}
+
+static void
+lock_orders(void **state)
+{
+	struct lock_policy p = { .order = { LOCK_NONE } };
+	static const uint8_t want[] = { LOCK_FLOCK, LOCK_FCNTL, LOCK_DOTLOCK };
+
+	(void)state;
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("flock")));
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("Flock")));
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("fcntl")));
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("lockf")));
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("flock")));
+	lock_policy_add(&p, lock_kind_of(SLICE_LIT("dotlock")));
+	assert_memory_equal(p.order, want, LOCK_ORDER_MAX);
 }
 
 static void
@@ -270,7 +349,14 @@ size_limit(void **state)
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		tmpdir_write(t, "joe", "12345678\n\n");
 		req.size_limit_bytes = rows[i].limit;
+		req.full_bounces = true;
 		assert_int_equal(append(&req, "x", &o), rows[i].fits);
+		if (!rows[i].fits) {
+			assert_int_equal(o.status, JOB_FAILED);
+			assert_string_equal(o.dsn, "5.2.2");
+			req.full_bounces = false;
+			assert_false(append(&req, "x", &o));
+		}
 		if (!rows[i].fits) {
 			assert_string_equal(o.dsn, "4.2.2");
 			assert_string_equal(tmpdir_read(t, "joe"),
@@ -343,7 +429,9 @@ main(void)
 		T(torn_message_before),
 		T(hostile_files),
 		T(foreign_owner),
-		T(busy_fcntl_lock),
+		T(busy_locks),
+		T(our_locks_hold),
+		T(lock_orders),
 		T(dotlocks),
 		T(foreign_dotlock_stays),
 		T(size_limit),
