@@ -290,6 +290,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 	switch (p->check) {
 	case CONF_CHECK_NONE: return OK;
 	case CONF_CHECK_TEXT: return check_text(s, et);
+	case CONF_CHECK_TEMPLATE: return s.len == 0 ? OK : check_text(s, et);
 	case CONF_CHECK_WORD:
 		return check_word(s, "-_.", WORD_BYTES_MAX,
 		    "letters, digits, - _ and .", et);

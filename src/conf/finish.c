@@ -121,7 +121,10 @@ conf_value_finish(struct loader *l, enum conf_id id)
 	struct errtext et;
 	enum err e;
 
-	e = conf_value_expand(l, v->raw, &v->expanded, &et);
+	e = OK;
+	v->expanded = v->raw;
+	if (p->check != CONF_CHECK_TEMPLATE)
+		e = conf_value_expand(l, v->raw, &v->expanded, &et);
 	if (e == OK && p->type == CONF_TYPE_LIST) {
 		(void)list_parse(l, id,
 		    (void *)((char *)&l->all->conf + p->offset));
@@ -147,8 +150,8 @@ conf_value_differs(struct loader *l, enum conf_id id)
 	if (v->origin == CONF_ORIGIN_DEFAULT ||
 	    slice_eq(v->raw, slice_str(p->def)))
 		return false;
-	if (p->def[0] == '<')
-		return true; /* given by the system */
+	if (p->def[0] == '<' || p->check == CONF_CHECK_TEMPLATE)
+		return true; /* given by the system; nothing to expand */
 	if (conf_value_expand(l, slice_str(p->def), &def, NULL) != OK)
 		return true;
 	if (p->least != NULL && conf_number_parse(p, def, &a, NULL) == OK &&

@@ -27,6 +27,8 @@ enum conf_type {
 enum conf_check {
 	CONF_CHECK_NONE,
 	CONF_CHECK_TEXT,      /* one line of printable characters */
+	CONF_CHECK_TEMPLATE,  /* likewise, or empty; its $names are replaced
+				 for each delivery, not by us */
 	CONF_CHECK_WORD,      /* letters, digits, - _ . and / */
 	CONF_CHECK_WORDS,     /* one of the words in values */
 	CONF_CHECK_HOST,      /* host or domain name, or [address] */

@@ -23,6 +23,7 @@
 #include "ev/loop.h"
 #include "ipc/frames.h"
 #include "ipc/job.h"
+#include "local/settings.h"
 #include "proto/envelope.h"
 
 enum {
@@ -98,20 +99,6 @@ flatten_extents(struct job *j)
 	return true;
 }
 
-static void
-set_locks(const struct conf *conf, struct lock_policy *locks)
-{
-	size_t i;
-
-	memset(locks->order, LOCK_NONE, sizeof(locks->order));
-	for (i = 0; i < conf->mailbox_delivery_lock.count; i++)
-		lock_policy_add(locks,
-		    lock_kind_of(conf->mailbox_delivery_lock.items[i]));
-	locks->attempts = (uint32_t)conf->deliver_lock_attempts;
-	locks->delay_ms = (uint32_t)conf->deliver_lock_delay_ms;
-	locks->stale_ms = (uint32_t)conf->stale_lock_time_ms;
-}
-
 /* False with the outcome set: the recipient has no usable mailbox. */
 static bool
 prepare(struct job *j, struct job_delivery *jd)
@@ -131,16 +118,13 @@ prepare(struct job *j, struct job_delivery *jd)
 	};
 	q->kind = t.kind;
 	q->flags = t.flags;
-	if (env->conf->mailbox_full_action == CONF_FULL_BOUNCE)
-		q->flags |= REQUEST_FULL_BOUNCES;
 	q->base = t.base;
 	q->path = t.path;
 	q->sender = j->envelope.sender;
 	q->address = jd->rcpt.address;
 	q->original = jd->rcpt.original;
 	q->body_bytes = body_source_bytes(&jd->d.body);
-	q->size_limit_bytes = (uint64_t)env->conf->mailbox_size_limit_bytes;
-	set_locks(env->conf, &q->locks);
+	settings_of_mailbox(env->conf, q);
 	return true;
 }
 

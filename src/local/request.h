@@ -29,7 +29,13 @@
  * SCM_RIGHTS) of one unlinked, empty file: the worker fills it through the
  * first; the command gets the second, which must be open for reading only.
  * One at a time: the worker does nothing else meanwhile.  It kills the command
- * at time_limit_ms; its result comes at most COMMAND_GRACE_MS later.
+ * at time_limit_ms; its result comes at most COMMAND_GRACE_MS later.  Only a
+ * worker executed for commands can start them:
+ *
+ *	weir-deliver UID GID SPOOL_GID HOSTNAME commands CONF
+ *
+ * CONF, the path of weir.conf, is $WEIR_CONF for them; "" leaves it out.  Such
+ * a worker never gets SPOOL_GID, whose members may touch everybody's mail.
  */
 #pragma once
 

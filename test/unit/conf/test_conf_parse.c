@@ -314,7 +314,7 @@ static const struct {
 	    "cannot be here; write user names" },
 	{ "mailbox_delivery_lock = lockf\n",
 	    "f:1: mailbox_delivery_lock: value \"lockf\": unknown word; write "
-	    "one of: fcntl dotlock" },
+	    "one of: fcntl flock dotlock" },
 	/* several values together */
 	{ "minimal_backoff_time = 10s\nmaximal_backoff_time = 9s\n",
 	    "f:1: minimal_backoff_time: value \"10s\": more than "
