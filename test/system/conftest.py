@@ -1,6 +1,10 @@
 """Fixtures of the system tests."""
+import contextlib
+import fcntl
 import os
 import pathlib
+import pwd
+import subprocess
 import sys
 
 import pytest
@@ -18,6 +22,42 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: long; not repeated under the sanitizers")
+    config.addinivalue_line("markers", "alone: changes the machine; no other test runs meanwhile")
+
+
+@contextlib.contextmanager
+def users_locked():
+    """Tests run beside one another; the user database has one lock, which
+    nobody waits for."""
+    with open("/tmp/weir-test-users.lock", "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def make_user():
+    """make_user(n): a real user of the system for the time of one test, with a
+    home; n tells several of one test apart."""
+    made = []
+
+    def make(n=1):
+        name = f"weirt{os.getpid()}x{n}"
+        with users_locked():
+            subprocess.run(["userdel", "-r", name], capture_output=True)
+            subprocess.run(["useradd", "-m", "-U", name], check=True)
+        made.append(name)
+        return pwd.getpwnam(name)
+
+    yield make
+    for name in made:
+        with users_locked():
+            subprocess.run(["userdel", "-r", name], capture_output=True)
+
+
+@pytest.fixture
+def system_user(make_user):
+    """One such user."""
+    return make_user()
 
 
 @pytest.fixture

@@ -47,12 +47,19 @@ def wait_for(condition, what, deadline=DEADLINE, step=0.01):
         time.sleep(step)
 
 
+def port_range():
+    """The ports of this process: tests run beside one another, and a port that
+    one found free must not be found by another."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    return 10240 + 5000 * (worker % 4), 15240 + 5000 * (worker % 4)
+
+
 def free_port():
     """A TCP port that nobody uses.  Outgoing connections get theirs from
     32768 on, so that none takes it before the server does, or while the
     server is down."""
     while True:
-        port = random.randrange(10240, 32768)
+        port = random.randrange(*port_range())
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
             return port

@@ -58,6 +58,7 @@ def test_a_foreign_sendmail_is_left_alone(tmp_path, build_is_release):
     assert other.exists()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: users and groups are made")
 def test_installed_on_this_system_and_run_as_root(build_is_release):
     """The package's users, the identity of every role, and the way back."""

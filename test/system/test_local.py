@@ -166,18 +166,6 @@ def test_an_unwritable_mailbox_defers():
         os.chmod(w.dir / "mail" / "joe", 0o700)
 
 
-@pytest.fixture
-def system_user():
-    """A real user for the time of one test."""
-    name = "weirtest1"
-    subprocess.run(["userdel", "-r", name], capture_output=True)
-    subprocess.run(["useradd", "-m", "-U", name], check=True)
-    try:
-        yield pwd.getpwnam(name)
-    finally:
-        subprocess.run(["userdel", "-r", name], capture_output=True)
-
-
 @root_only
 def test_system_user_gets_a_maildir_as_himself(system_user):
     with Weir() as w:
