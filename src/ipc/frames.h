@@ -72,6 +72,7 @@ enum resolve_purpose {
 	RESOLVE_RCPT,	  /* may a client send to it? */
 	RESOLVE_ROUTE,	  /* where does it go? */
 	RESOLVE_EXPANDED, /* likewise; it is what an alias stands for */
+	RESOLVE_ITSELF,	  /* likewise; it is an alias that names itself */
 	RESOLVE_PURPOSE_COUNT
 };
 

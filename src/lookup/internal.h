@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "alias/target.h"
 #include "lookup/resolve.h"
 
 enum resolve_class {
@@ -33,22 +34,65 @@ void resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 void resolve_fail(struct resolver *r, struct fr_resolved *out,
     const struct errtext *et);
 
-/* ---- resolve.c ---- */
+/* The address as it was asked for. */
+struct slice resolve_given(const struct resolver *r);
 
+/* ---- class.c ---- */
+
+/* text, with myorigin where it has no domain, into buf, in which text may lie.
+ * False: it is empty, too long or holds control characters. */
+bool resolve_complete(const struct conf *c, struct slice text,
+    char buf[static ADDRESS_BYTES_MAX], size_t *len_out);
+/* The same into r->address, with its keys.  False: it is no address. */
+bool resolve_set_address(struct resolver *r, struct slice text);
+/* The class of r->address, which virtualdomains may rewrite.  OK, ERR_LOOKUP;
+ * ERR_SYNTAX: rewritten it is too long. */
+MUST_CHECK enum err resolve_class_of(struct resolver *r,
+    enum resolve_class *out, struct errtext *et);
 /* Is the domain of r->address in the list, or in one of the tables?  Told as
  * a step.  OK, ERR_NOTFOUND, ERR_LOOKUP. */
 MUST_CHECK enum err resolve_domain_in(struct resolver *r, const char *parameter,
     const struct conf_list *list, struct tables *ts, struct errtext *et);
 
-/* ---- alias.c ---- */
+/* ---- alias.c: what r->address stands for ---- */
+
+enum alias_level {
+	LEVEL_VIRTUAL, /* virtual_alias_maps: any address */
+	LEVEL_LOCAL,   /* alias_maps: the local part */
+	LEVEL_UNKNOWN, /* luser_relay: nobody's */
+};
+
+/* Borrowed from r, until r->address changes, and from a table, until the next
+ * lookup on this level. */
+struct alias_entry {
+	enum alias_level level;
+	bool owner;	   /* LEVEL_LOCAL: there is an owner-NAME, too */
+	struct slice name; /* LEVEL_LOCAL: the key that was found */
+	struct table_answer answer;
+};
+
+/* Told as a step.  OK; ERR_NOTFOUND; ERR_LOOKUP: it cannot be known now. */
+MUST_CHECK enum err alias_find(struct resolver *r, enum alias_level level,
+    struct alias_entry *out, struct errtext *et);
+
+/* The sender of what goes to the list: owner-NAME@domain.  False: that is no
+ * address. */
+bool alias_owner(struct resolver *r, const struct alias_entry *entry,
+    char buf[static ADDRESS_BYTES_MAX], size_t *len_out);
+
+/* A target, borrowed for the call; an address has a domain, and the extension
+ * of the address that was asked for where virtual(5) keeps it. */
+typedef enum err alias_target_fn(void *arg, const struct alias_target *target,
+    struct errtext *et);
 
 /*
- * resolve_alias(r, target, et):
- * Where virtual_alias_maps sends r->address: into r->target, *target borrowed
- * from there.  ERR_NOTFOUND: it has no entry, or stands for itself;
- * ERR_LOOKUP: it cannot be known now, or the entry makes no sense.
+ * alias_each(r, entry, fn, arg, et):
+ * Call fn for each target.  r->address and its keys are still those that were
+ * found.  OK; ERR_LOOKUP: the entry makes no sense, et names it; or what fn
+ * returned, if that is not OK: it ends the walk.
  */
-MUST_CHECK enum err resolve_alias(struct resolver *r, struct slice *target,
+MUST_CHECK enum err alias_each(struct resolver *r,
+    const struct alias_entry *entry, alias_target_fn *fn, void *arg,
     struct errtext *et);
 
 /* ---- virtualdomain.c ---- */
@@ -81,23 +125,39 @@ bool resolve_way_of(struct resolver *r, struct fr_resolved *out,
 /* What transport_maps says instead.  False when out is final. */
 bool resolve_transport_maps(struct resolver *r, struct fr_resolved *out);
 
+/* What comes after an attempt to find the recipient. */
+enum resolve_next {
+	NEXT_DONE,     /* out has the answer */
+	NEXT_FOLLOWED, /* r->address is another one: from the beginning */
+	NEXT_NONE,     /* nothing there: go on */
+};
+
+/* ---- user.c: users of this system ---- */
+
+/* Was r->address followed on this level before?  If not, now it is; *full:
+ * there were too many steps. */
+bool resolve_seen(struct resolver *r, enum alias_level level, bool *full);
+
+/*
+ * resolve_local_user(r, out):
+ * The local part, then what stands before each delimiter, the longest first,
+ * as a user of the system; postmaster always is one, and root's mail is
+ * postmaster's.  Sets out->mailbox, which lies in r; a user's mail may go to
+ * mailbox_transport instead, that of nobody to fallback_transport or
+ * luser_relay: then there is no mailbox.  Only of transport local.
+ */
+MUST_CHECK enum resolve_next resolve_local_user(struct resolver *r,
+    struct fr_resolved *out);
+
 /* ---- mailbox.c: does the recipient exist, and where is its mailbox?
  * False when out says why it is refused. ---- */
 
-/* The local part, then what stands before each delimiter, the longest first,
- * as a user of the system; postmaster always is one, and root's mail is
- * postmaster's.  Sets out->mailbox, which lies in r; of transport local it
- * hands users to mailbox_transport and others to fallback_transport, if there
- * are such, and then there is no mailbox. */
-bool resolve_local_user(struct resolver *r, struct fr_resolved *out);
 /* By virtual_mailbox_maps: out->mailbox, which lies in r, and the uid and gid
  * that own it. */
 bool resolve_virtual_mailbox(struct resolver *r, struct fr_resolved *out);
 /* By virtual_mailbox_maps, whose values do not count; anybody when there are no
  * such tables. */
 bool resolve_virtual_known(struct resolver *r, struct fr_resolved *out);
-/* mailbox is the user postmaster. */
-void resolve_postmaster(struct resolver *r, struct fr_resolved *out);
 
 /* ---- mailpath.c ---- */
 

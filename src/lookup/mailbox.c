@@ -1,126 +1,12 @@
 /*
- * lookup/mailbox: recipients of this machine.
+ * lookup/mailbox: recipients with a virtual mailbox.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "lookup/internal.h"
 
-static const char unknown_local[] = "User unknown in local recipient table";
 static const char unknown_virtual[] = "User unknown in virtual mailbox table";
-
-void
-resolve_postmaster(struct resolver *r, struct fr_resolved *out)
-{
-	(void)snprintf(r->mailbox, sizeof(r->mailbox), "postmaster");
-	out->mailbox = slice_str(r->mailbox);
-}
-
-/* A name that the user database may be asked for, in lower case. */
-static bool
-user_name(struct slice s, char *buf, size_t size)
-{
-	if (s.len == 0 || s.data[0] == '-' || !slice_copy(s, buf, size))
-		return false;
-	for (char *p = buf; *p != '\0'; p++) {
-		if (*p <= ' ' || *p == '/' || *p == ':' || *p == 0x7f)
-			return false;
-		if (*p >= 'A' && *p <= 'Z')
-			*p = (char)(*p - 'A' + 'a');
-	}
-	return true;
-}
-
-/* A user's mail, to mailbox_transport if there is one. */
-static void
-hand_over(struct resolver *r, struct fr_resolved *out)
-{
-	const char *way = r->conf->mailbox_transport;
-
-	if (way[0] == '\0' || !slice_eq(out->transport, SLICE_LIT("local")))
-		return;
-	out->mailbox = SLICE_NONE;
-	(void)resolve_way_of(r, out, "mailbox_transport", way);
-}
-
-/* OK: the mailbox is known; ERR_NOTFOUND: no such user. */
-static enum err
-try_user(struct resolver *r, struct slice name, struct fr_resolved *out,
-    struct errtext *et)
-{
-	char buf[LOCAL_PART_BYTES_MAX + 1];
-	uint32_t uid;
-	enum err e;
-
-	if (!user_name(name, buf, sizeof(buf)))
-		return ERR_NOTFOUND;
-	e = r->sys->user(r->sys->arg, buf, &uid, et);
-	if (e == ERR_NOTFOUND)
-		resolve_say(r, "system", "no user %s", buf);
-	if (e != OK)
-		return e;
-	resolve_say(r, "system", "user %s has id %u", buf, uid);
-	(void)snprintf(r->mailbox, sizeof(r->mailbox), "%s", buf);
-	out->mailbox = slice_str(r->mailbox);
-	if (uid != 0) {
-		hand_over(r, out);
-		return OK;
-	}
-	resolve_say(r, "", "nothing is delivered as root: postmaster gets it");
-	resolve_postmaster(r, out);
-	return OK;
-}
-
-static bool
-is_delimiter(const struct resolver *r, char c)
-{
-	return c != '\0' && strchr(r->conf->recipient_delimiter, c) != NULL;
-}
-
-/* user-with-extension: the whole name, then what stands before each of the
- * first delimiters, the longest first. */
-static enum err
-try_users(struct resolver *r, struct fr_resolved *out, struct errtext *et)
-{
-	size_t at[RESOLVE_USER_TRIES_MAX], count = 0;
-	struct slice local = r->keys.local;
-	enum err e;
-
-	e = try_user(r, local, out, et);
-	for (size_t i = 1; i < local.len && count < ARRAY_LEN(at); i++)
-		if (is_delimiter(r, local.data[i]))
-			at[count++] = i;
-	while (e == ERR_NOTFOUND && count > 0)
-		e = try_user(r, slice_sub(local, 0, at[--count]), out, et);
-	return e;
-}
-
-bool
-resolve_local_user(struct resolver *r, struct fr_resolved *out)
-{
-	struct errtext et = { "" };
-	enum err e;
-
-	e = try_users(r, out, &et);
-	if (e == OK)
-		return true;
-	if (e == ERR_NOTFOUND &&
-	    slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"))) {
-		resolve_say_param(r, "postmaster_mailbox",
-		    "postmaster is always accepted");
-		resolve_postmaster(r, out);
-		return true;
-	}
-	if (e == ERR_NOTFOUND && r->conf->fallback_transport[0] != '\0' &&
-	    slice_eq(out->transport, SLICE_LIT("local")))
-		return resolve_way_of(r, out, "fallback_transport",
-		    r->conf->fallback_transport);
-	if (e == ERR_NOTFOUND)
-		resolve_refuse(r, out, 550, "5.1.1", "%s", unknown_local);
-	else
-		resolve_fail(r, out, &et);
-	return false;
-}
 
 /* A numeric id from a table; 0 when there are no tables for it. */
 static enum err

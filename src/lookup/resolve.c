@@ -1,120 +1,180 @@
 /*
- * lookup/resolve: the class of an address, and the way of its mail.
+ * lookup/resolve: where the mail for an address goes.
  *
- * Happy path: split the address, add myorigin where there is no domain; find
- * the class of the domain; ask transport_maps; see that the recipient exists
- * where the class is local or virtual; say transport and next hop.
+ * Happy path: split the address, add myorigin where there is no domain; follow
+ * virtual_alias_maps; find the class of the domain; ask transport_maps; in
+ * class local follow alias_maps; see that the recipient exists where the class
+ * is local or virtual; say transport and next hop.  An alias for one address
+ * is followed here, from the beginning; one for anything else is expanded
+ * later, by whoever delivers to it (expand.h).
  *
  * Failure modes: a table that cannot be read, a user database that does not
- * answer, an entry that makes no sense: all of them 451, logged, nothing is
- * returned to anybody because of them.
+ * answer, an entry that makes no sense, too many steps: all of them 451,
+ * logged, nothing is returned to anybody because of them.  An alias that leads
+ * back to itself stands for itself; if there is no such recipient it is
+ * refused as a loop.
  */
 #include <string.h>
 
+#include "base/hash.h"
 #include "lookup/internal.h"
 
-/* ---- class ---- */
+/* ---- aliases ---- */
 
-enum err
-resolve_domain_in(struct resolver *r, const char *parameter,
-    const struct conf_list *list, struct tables *ts, struct errtext *et)
+bool
+resolve_seen(struct resolver *r, enum alias_level level, bool *full)
 {
-	struct slice domain = r->address.domain;
-	struct table_answer a;
-	enum err e;
+	uint64_t hash =
+	    hash_bytes_nocase(r->address.text.data, r->address.text.len) ^
+	    (uint64_t)level;
 
-	if (conf_list_has_domain(list, domain)) {
-		resolve_say_param(r, parameter, "has %.*s", SLICE_ARGS(domain));
-		return OK;
-	}
-	e = tables_lookup(ts, domain, &a, et);
-	if (e == OK)
-		resolve_say_table(r, parameter, &a);
-	return e;
+	*full = false;
+	for (unsigned i = 0; i < r->step_count; i++)
+		if (r->seen[i] == hash)
+			return true;
+	if (r->step_count == RESOLVE_ALIAS_DEPTH_MAX)
+		*full = true;
+	else
+		r->seen[r->step_count++] = hash;
+	return false;
 }
 
-static bool
-is_own_literal(struct resolver *r)
-{
-	struct net_addr a;
-
-	if (!r->address.literal || !net_addr_parse(r->address.domain, &a) ||
-	    !r->sys->is_own(r->sys->arg, &a))
-		return false;
-	resolve_say(r, "system", "%.*s is an address of this machine",
-	    SLICE_ARGS(r->address.domain));
-	return true;
-}
+/* The only target, if it is an address: into r->target. */
+struct only {
+	struct resolver *r;
+	size_t len;
+	unsigned count;
+	bool is_address;
+};
 
 static enum err
-find_class(struct resolver *r, enum resolve_class *out, struct errtext *et)
+take_only(void *arg, const struct alias_target *target, struct errtext *et)
 {
-	const struct conf *c = r->conf;
-	enum err e;
+	struct only *o = arg;
 
-	*out = CLASS_LOCAL;
-	if (is_own_literal(r))
-		return OK;
-	e = resolve_domain_in(r, "mydestination", &c->mydestination,
-	    &r->local_domains, et);
-	if (e != ERR_NOTFOUND)
-		return e;
-	e = resolve_virtualdomains(r, out, et);
-	if (e != ERR_NOTFOUND)
-		return e;
-	*out = CLASS_VIRTUAL;
-	e = resolve_domain_in(r, "virtual_mailbox_domains",
-	    &c->virtual_mailbox_domains, &r->virtual_domains, et);
-	if (e != ERR_NOTFOUND)
-		return e;
-	*out = CLASS_ALIAS;
-	e = resolve_domain_in(r, "virtual_alias_domains",
-	    &c->virtual_alias_domains, &r->alias_domains, et);
-	if (e != ERR_NOTFOUND)
-		return e;
-	*out = CLASS_RELAY;
-	e = resolve_domain_in(r, "relay_domains", &c->relay_domains,
-	    &r->relay_domains, et);
-	if (e != ERR_NOTFOUND)
-		return e;
-	*out = CLASS_REMOTE;
-	resolve_say(r, "",
-	    "%.*s is in none of mydestination, virtual_mailbox_domains and "
-	    "relay_domains: another server's",
-	    SLICE_ARGS(r->address.domain));
+	(void)et;
+	if (o->count++ > 0)
+		return ERR_FULL;
+	o->is_address = target->kind == ALIAS_ADDRESS;
+	if (!o->is_address)
+		return ERR_FULL;
+	memcpy(o->r->target, target->text.data, target->text.len);
+	o->len = target->text.len;
 	return OK;
 }
 
-/* ---- the whole ---- */
-
-/* text@myorigin where there is no domain. */
-static bool
-set_address(struct resolver *r, struct slice text)
+/* Whoever delivers asks what it stands for. */
+static enum resolve_next
+expand_later(struct resolver *r, struct fr_resolved *out)
 {
-	struct slice origin = slice_str(r->conf->myorigin);
+	out->mailbox = SLICE_NONE;
+	(void)resolve_set_way(r, out, SLICE_LIT("local"), r->address.domain);
+	return NEXT_DONE;
+}
 
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
-			return false;
-	if (text.len == 0 || text.len > sizeof(r->text))
-		return false;
-	memcpy(r->text, text.data, text.len);
-	address_split(slice_of(r->text, text.len), &r->address);
-	if (r->address.domain.len == 0) {
-		if (text.data[text.len - 1] == '@' ||
-		    text.len + 1 + origin.len > sizeof(r->text))
-			return false;
-		r->text[text.len] = '@';
-		memcpy(r->text + text.len + 1, origin.data, origin.len);
-		address_split(slice_of(r->text, text.len + 1 + origin.len),
-		    &r->address);
-		resolve_say_param(r, "myorigin", "added: %.*s",
+static enum resolve_next
+fail(struct resolver *r, struct fr_resolved *out, const struct errtext *et)
+{
+	resolve_fail(r, out, et);
+	return NEXT_DONE;
+}
+
+/* Whether anybody may send to an address is said by its own class, not by
+ * that of what it stands for. */
+static enum err
+know_given(struct resolver *r, struct fr_resolved *out, struct errtext *et)
+{
+	enum resolve_class class;
+	enum err e;
+
+	if (r->step_count > 1)
+		return OK;
+	e = resolve_class_of(r, &class, et);
+	if (e == OK && class == CLASS_REMOTE)
+		out->verdict = RESOLVE_REMOTE;
+	/* virtualdomains may have rewritten it. */
+	if (e == OK && !resolve_set_address(r, resolve_given(r)))
+		e = ERR_SYNTAX;
+	return e;
+}
+
+static enum resolve_next
+follow_entry(struct resolver *r, const struct alias_entry *entry,
+    struct fr_resolved *out)
+{
+	struct only only = { .r = r };
+	struct errtext et = { "" };
+	enum err e = OK;
+
+	if (entry->owner)
+		return expand_later(r, out);
+	e = alias_each(r, entry, take_only, &only, &et);
+	if (e == ERR_FULL)
+		return expand_later(r, out);
+	if (e == OK && !resolve_set_address(r, slice_of(r->target, only.len)))
+		e = err_set(&et, ERR_LOOKUP, "%.100s:%u: not an address",
+		    entry->answer.table, entry->answer.line);
+	return e == OK ? NEXT_FOLLOWED : fail(r, out, &et);
+}
+
+/* One step through the aliases of a level. */
+static enum resolve_next
+follow(struct resolver *r, enum alias_level level, struct fr_resolved *out)
+{
+	struct alias_entry entry;
+	struct errtext et = { "" };
+	bool full;
+	enum err e;
+
+	if (r->purpose == RESOLVE_ITSELF ||
+	    (r->purpose == RESOLVE_EXPANDED && level == LEVEL_VIRTUAL))
+		return NEXT_NONE;
+	e = alias_find(r, level, &entry, &et);
+	if (e == ERR_NOTFOUND)
+		return NEXT_NONE;
+	/* Else it was followed when it was expanded. */
+	if (e == OK && r->purpose == RESOLVE_EXPANDED && !entry.owner)
+		return NEXT_NONE;
+	if (e == OK && resolve_seen(r, level, &full)) {
+		resolve_say(r, "", "<%.*s> leads back to itself",
 		    SLICE_ARGS(r->address.text));
+		r->looped = true;
+		return NEXT_NONE;
 	}
-	if (r->address.literal ? !address_literal_valid(r->address.domain)
-			       : !domain_valid(r->address.domain, true))
-		return false;
-	return resolve_make_keys(r);
+	if (e == OK && full)
+		e = err_set(&et, ERR_LOOKUP,
+		    "more than %d steps through aliases, the last to %.*s",
+		    RESOLVE_ALIAS_DEPTH_MAX, SLICE_ARGS(r->address.text));
+	if (e == OK && level == LEVEL_VIRTUAL)
+		e = know_given(r, out, &et);
+	return e == OK ? follow_entry(r, &entry, out) : fail(r, out, &et);
+}
+
+/* ---- recipients ---- */
+
+/* Somebody of mydestination: an alias or a user. */
+static enum resolve_next
+find_local(struct resolver *r, struct fr_resolved *out)
+{
+	bool here = slice_eq(out->transport, SLICE_LIT("local"));
+	struct alias_entry entry;
+	struct errtext et = { "" };
+	enum resolve_next next;
+	enum err e;
+
+	if (here) {
+		next = follow(r, LEVEL_LOCAL, out);
+		if (next != NEXT_NONE)
+			return next;
+	} else {
+		e = alias_find(r, LEVEL_LOCAL, &entry, &et);
+		if (e != ERR_NOTFOUND)
+			return e == OK ? NEXT_DONE : fail(r, out, &et);
+	}
+	next = resolve_local_user(r, out);
+	if (!here)
+		out->mailbox = SLICE_NONE;
+	return next;
 }
 
 static bool
@@ -123,83 +183,46 @@ is_postmaster(const struct resolver *r)
 	return slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"));
 }
 
-/* Has the mailbox of a recipient that is ours, or the refusal. */
-static void
-find_recipient(struct resolver *r, enum resolve_class class,
+/* Of virtual_mailbox_domains. */
+static enum resolve_next
+find_virtual(struct resolver *r, enum resolve_class class,
     struct fr_resolved *out)
 {
-	if (slice_eq(out->transport, SLICE_LIT("discard")))
-		return;
-	if (class == CLASS_LOCAL || class == CLASS_ALIAS ||
-	    slice_eq(out->transport, SLICE_LIT("local"))) {
-		if (resolve_local_user(r, out) &&
-		    conf_transport_remote(out->transport))
-			out->mailbox = SLICE_NONE;
-		return;
-	}
+	uint8_t verdict = out->verdict;
+
 	if (slice_eq(out->transport, SLICE_LIT("virtual")) &&
 	    resolve_virtual_mailbox(r, out))
-		return;
+		return NEXT_DONE;
 	if (!slice_eq(out->transport, SLICE_LIT("virtual")) &&
 	    (class != CLASS_VIRTUAL || resolve_virtual_known(r, out)))
-		return;
+		return NEXT_DONE;
 	if (out->code != 550 || !is_postmaster(r) || class != CLASS_VIRTUAL)
-		return;
+		return NEXT_DONE;
 	/* RFC 5321 4.5.1: every domain that receives mail has one. */
-	out->verdict = RESOLVE_OK;
+	out->verdict = verdict;
 	out->code = 0;
 	out->status = out->text = SLICE_NONE;
 	resolve_say_param(r, "postmaster_mailbox",
 	    "postmaster is always accepted");
 	if (!resolve_set_way(r, out, SLICE_LIT("local"), r->address.domain))
-		return;
-	(void)resolve_local_user(r, out);
+		return NEXT_DONE;
+	return find_local(r, out);
 }
 
-/* Through virtual_alias_maps; *given is the class of the address before the
- * first step, known if there was one. */
-static enum err
-follow(struct resolver *r, enum resolve_class *given, bool *followed,
-    struct errtext *et)
+/* Has the mailbox of a recipient that is ours, or the refusal. */
+static enum resolve_next
+find_recipient(struct resolver *r, enum resolve_class class,
+    struct fr_resolved *out)
 {
-	struct slice target;
-	enum err e;
-
-	for (unsigned depth = 0; depth < RESOLVE_ALIAS_DEPTH_MAX; depth++) {
-		e = resolve_alias(r, &target, et);
-		if (e == ERR_NOTFOUND)
-			return OK;
-		if (e != OK)
-			return e;
-		if (!*followed)
-			e = find_class(r, given, et);
-		if (e != OK)
-			return e;
-		*followed = true;
-		if (!set_address(r, target))
-			return err_set(et, ERR_LOOKUP,
-			    "virtual_alias_maps: \"%.*s\" is not an address",
-			    SLICE_ARGS(target));
-	}
-	return err_set(et, ERR_LOOKUP,
-	    "virtual_alias_maps: more than %d steps, the last to %.*s",
-	    RESOLVE_ALIAS_DEPTH_MAX, SLICE_ARGS(r->address.text));
+	if (slice_eq(out->transport, SLICE_LIT("discard")))
+		return NEXT_DONE;
+	if (class == CLASS_LOCAL || class == CLASS_ALIAS ||
+	    slice_eq(out->transport, SLICE_LIT("local")))
+		return find_local(r, out);
+	return find_virtual(r, class, out);
 }
 
-static enum err
-classify(struct resolver *r, enum resolve_class *class, struct fr_resolved *out,
-    struct errtext *et)
-{
-	enum resolve_class given = CLASS_LOCAL;
-	bool followed = false;
-	enum err e = follow(r, &given, &followed, et);
-
-	if (e == OK)
-		e = find_class(r, class, et);
-	if ((followed ? given : *class) == CLASS_REMOTE)
-		out->verdict = RESOLVE_REMOTE;
-	return e;
-}
+/* ---- the whole ---- */
 
 /* So long an answer may be used again for its domain: a change of the
  * configuration is in force everywhere after that. */
@@ -218,42 +241,74 @@ is_of_domain(const struct resolver *r, enum resolve_class class)
 }
 
 static void
-resolve_address(struct resolver *r, struct slice text, struct fr_resolved *out)
+refuse_syntax(struct resolver *r, struct fr_resolved *out)
+{
+	resolve_refuse(r, out, 501, "5.1.3", "Bad recipient address syntax");
+}
+
+/* From one address to its answer, or to the next address. */
+static enum resolve_next
+take_step(struct resolver *r, bool bare_postmaster, struct fr_resolved *out)
 {
 	enum resolve_class class = CLASS_LOCAL;
 	struct errtext et = { "" };
+	enum resolve_next next;
 	enum err e = OK;
+
+	/* RFC 5321 4.5.1: <postmaster> alone is accepted, whatever myorigin
+	 * says. */
+	if (!bare_postmaster) {
+		next = follow(r, LEVEL_VIRTUAL, out);
+		if (next != NEXT_NONE)
+			return next;
+		e = resolve_class_of(r, &class, &et);
+	}
+	if (e == ERR_SYNTAX) {
+		refuse_syntax(r, out);
+		return NEXT_DONE;
+	}
+	if (e != OK)
+		return fail(r, out, &et);
+	if (r->step_count == 0 && class == CLASS_REMOTE)
+		out->verdict = RESOLVE_REMOTE;
+	if (class == CLASS_ALIAS && !is_postmaster(r)) {
+		resolve_refuse(r, out, 550, "5.1.1",
+		    "User unknown in virtual alias table");
+		return NEXT_DONE;
+	}
+	resolve_default_way(r, out, class);
+	if (is_of_domain(r, class))
+		out->domain_ms = DOMAIN_MS;
+	if (out->verdict == RESOLVE_REFUSE || !resolve_transport_maps(r, out))
+		return NEXT_DONE;
+	return find_recipient(r, class, out);
+}
+
+static void
+resolve_address(struct resolver *r, enum resolve_purpose purpose,
+    struct slice text, struct fr_resolved *out)
+{
+	bool bare = slice_eq_nocase(text, SLICE_LIT("postmaster"));
 
 	*out = (struct fr_resolved){ .verdict = RESOLVE_OK };
 	r->address = (struct address){ 0 };
-	if (!set_address(r, text)) {
-		resolve_refuse(r, out, 501, "5.1.3",
-		    "Bad recipient address syntax");
+	r->purpose = purpose;
+	r->step_count = 0;
+	r->looped = r->pending = false;
+	if (!resolve_set_address(r, text)) {
+		refuse_syntax(r, out);
 		return;
 	}
 	memcpy(r->given, r->address.text.data, r->address.text.len);
 	r->given_len = r->address.text.len;
-	/* RFC 5321 4.5.1: <postmaster> alone is accepted, whatever myorigin
-	 * says. */
-	if (!slice_eq_nocase(text, SLICE_LIT("postmaster")))
-		e = classify(r, &class, out, &et);
+	/* Bounded by RESOLVE_ALIAS_DEPTH_MAX, which follow() counts. */
+	while (take_step(r, bare, out) == NEXT_FOLLOWED)
+		bare = false;
+	if (r->looped && out->verdict == RESOLVE_REFUSE && out->code == 550)
+		resolve_refuse(r, out, 550, "5.4.6",
+		    "alias database loop for %.*s",
+		    SLICE_ARGS(slice_sub(r->address.text, 0, 128)));
 	out->address = r->address.text;
-	if (e == ERR_SYNTAX) {
-		resolve_refuse(r, out, 501, "5.1.3",
-		    "Bad recipient address syntax");
-	} else if (e != OK) {
-		resolve_fail(r, out, &et);
-	} else if (class == CLASS_ALIAS && !is_postmaster(r)) {
-		resolve_refuse(r, out, 550, "5.1.1",
-		    "User unknown in virtual alias table");
-	} else {
-		resolve_default_way(r, out, class);
-		if (out->verdict != RESOLVE_REFUSE &&
-		    resolve_transport_maps(r, out))
-			find_recipient(r, class, out);
-		if (is_of_domain(r, class))
-			out->domain_ms = DOMAIN_MS;
-	}
 }
 
 static bool
@@ -267,17 +322,20 @@ is_bad_sender(const struct resolver *r, struct slice sender)
 	       (conf_list_has(list, sender) || conf_list_has(list, domain));
 }
 
-void
-resolve(struct resolver *r, struct slice address, struct slice sender,
-    struct fr_resolved *out)
+bool
+resolve(struct resolver *r, enum resolve_purpose purpose, struct slice address,
+    struct slice sender, struct fr_resolved *out)
 {
 	r->step = NULL;
-	resolve_address(r, address, out);
+	resolve_address(r, purpose, address, out);
+	if (r->pending)
+		return false;
 	if (out->verdict != RESOLVE_REFUSE && is_bad_sender(r, sender))
 		resolve_refuse(r, out, 553, "5.7.1",
 		    "sorry, your envelope sender is in my badmailfrom list");
 	if (sender.len > 0 && r->conf->badmailfrom.count > 0)
 		out->domain_ms = 0;
+	return true;
 }
 
 void
@@ -286,7 +344,7 @@ resolve_explain(struct resolver *r, struct slice address,
 {
 	r->step = step;
 	r->step_arg = arg;
-	resolve_address(r, address, out);
+	resolve_address(r, RESOLVE_ROUTE, address, out);
 	r->step = NULL;
 }
 
@@ -300,6 +358,7 @@ resolver_close(struct resolver *r)
 	tables_close(&r->relay_domains);
 	tables_close(&r->alias_domains);
 	tables_close(&r->aliases);
+	tables_close(&r->locals);
 	tables_close(&r->mailboxes);
 	tables_close(&r->uids);
 	tables_close(&r->gids);
@@ -332,6 +391,9 @@ resolver_open(struct resolver *r, struct acct *a, const struct conf *c,
 	r->sys = sys;
 	for (size_t i = 0; i < ARRAY_LEN(all) && e == OK; i++)
 		e = tables_open(all[i].tables, a, all[i].list, et);
+	if (e == OK)
+		e = tables_open_as(&r->locals, a, &c->alias_maps,
+		    TABLE_SYNTAX_ALIASES, et);
 	if (e != OK)
 		resolver_close(r);
 	return e;

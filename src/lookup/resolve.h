@@ -14,8 +14,8 @@
  *             virtual_alias_maps
  *
  * Before its class is asked an address is followed through
- * virtual_alias_maps.  Whether anybody may send to it is said by the class of
- * the address as it was given.
+ * virtual_alias_maps, and one of class local through alias_maps.  Whether
+ * anybody may send to it is said by the class of the address as it was given.
  *
  * The class says whether the recipient exists; transport_maps may say
  * otherwise how its mail travels.  What only looks like routing (percent
@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 
+#include "alias/target.h"
 #include "base/err.h"
 #include "conf/conf.h"
 #include "conf/net.h"
@@ -43,6 +44,11 @@ struct resolve_system {
 	/* Is this an address of this machine? */
 	bool (*is_own)(void *arg, const struct net_addr *a);
 	void *arg;
+	/* Does the user want mail for this extension?  OK; ERR_NOTFOUND;
+	 * ERR_LOOKUP: cannot be known now; ERR_AGAIN: not known yet, resolve
+	 * again when it is.  NULL: nobody can be asked; it is presumed. */
+	enum err (*check)(void *arg, struct slice user, struct slice extension,
+	    struct errtext *et);
 };
 
 /* One step for `weir explain`; both strings are printable ASCII as far as
@@ -65,7 +71,8 @@ struct resolver {
 	struct tables virtual_domains; /* in virtual_mailbox_domains */
 	struct tables relay_domains;
 	struct tables alias_domains; /* in virtual_alias_domains */
-	struct tables aliases;
+	struct tables aliases;	     /* virtual_alias_maps */
+	struct tables locals;	     /* alias_maps */
 	struct tables mailboxes;
 	struct tables uids;
 	struct tables gids;
@@ -76,11 +83,18 @@ struct resolver {
 	void *step_arg;
 	struct address address; /* in text */
 	struct table_address keys;
+	enum resolve_purpose purpose;
+	bool looped;  /* an alias led back to itself */
+	bool pending; /* a check was asked for, see resolve() */
+	unsigned step_count;
+	uint64_t
+	    seen[RESOLVE_ALIAS_DEPTH_MAX]; /* hashes of what was followed */
+	struct alias_scan scan;		   /* of an alias's value */
 	char text[ADDRESS_BYTES_MAX];
 	char local[LOCAL_PART_BYTES_MAX]; /* unquoted */
 	char given[ADDRESS_BYTES_MAX];	  /* address before it was rewritten */
 	size_t given_len;
-	char target[ADDRESS_BYTES_MAX]; /* of an alias */
+	char target[ADDRESS_BYTES_MAX]; /* the only one of an alias */
 
 	/* what the answer borrows */
 	char status[13];
@@ -98,23 +112,28 @@ MUST_CHECK enum err resolver_open(struct resolver *r, struct acct *a,
 void resolver_close(struct resolver *r);
 
 /*
- * resolve(r, address, sender, out):
+ * resolve(r, purpose, address, sender, out):
  * address: as proto/address.h makes it, or at least without control
- * characters, else it is refused.  Always answers; a lookup that fails is
- * RESOLVE_REFUSE with a code of 4xx.  May block on files and the user
- * database.
+ * characters, else it is refused.  A lookup that fails is RESOLVE_REFUSE with
+ * a code of 4xx.  May block on files and the user database.
+ *
+ * purpose: RESOLVE_EXPANDED: aliases are not followed, but for lists with an
+ * owner of their own; RESOLVE_ITSELF: none are.
  *
  * sender: as the client gave it, for badmailfrom; empty: the null sender, or
  * none of a client's.
  *
  * out: transport and nexthop of what can be delivered; for local mailbox is
- * the user's name ("postmaster" also without such a user), for virtual a
- * path below virtual_mailbox_base, with uid and gid of its owner (0 and 0:
- * Weir's own); domain_ms: how long the answer holds for its whole domain.
- * Borrowed until the next call.
+ * the user's name ("postmaster" also without such a user), or empty for an
+ * alias that has to be expanded (expand.h); for virtual a path below
+ * virtual_mailbox_base, with uid and gid of its owner (0 and 0: Weir's own);
+ * domain_ms: how long the answer holds for its whole domain.  Borrowed until
+ * the next call.
+ *
+ * False: it is not known yet, sys->check was asked; out is nothing.
  */
-void resolve(struct resolver *r, struct slice address, struct slice sender,
-    struct fr_resolved *out);
+bool resolve(struct resolver *r, enum resolve_purpose purpose,
+    struct slice address, struct slice sender, struct fr_resolved *out);
 
 /* The same, telling each step. */
 void resolve_explain(struct resolver *r, struct slice address,

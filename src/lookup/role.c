@@ -81,12 +81,14 @@ on_resolve(struct link *l, struct frame *f)
 	struct fr_resolve request;
 	struct fr_resolved answer;
 
-	if (!get_resolve(f, &request)) {
+	if (!get_resolve(f, &request) ||
+	    request.purpose >= RESOLVE_PURPOSE_COUNT) {
 		chan_bad(l->chan, "RESOLVE does not decode");
 		return;
 	}
 	if (lookup.is_open)
-		resolve(&lookup.resolver, request.address,
+		(void)resolve(&lookup.resolver,
+		    (enum resolve_purpose)request.purpose, request.address,
 		    request.purpose == RESOLVE_RCPT ? request.sender
 						    : SLICE_NONE,
 		    &answer);

@@ -8,6 +8,12 @@
 #include "base/log.h"
 #include "lookup/internal.h"
 
+struct slice
+resolve_given(const struct resolver *r)
+{
+	return slice_of(r->given, r->given_len);
+}
+
 static void PRINTF(3, 0)
     say(struct resolver *r, const char *place, const char *fmt, va_list ap)
 {
@@ -84,8 +90,7 @@ resolve_refuse(struct resolver *r, struct fr_resolved *out, int code,
 	if (code != 501 && code != 553)
 		n = (size_t)snprintf(r->reply, sizeof(r->reply),
 		    "<%.*s>: Recipient address rejected: ",
-		    SLICE_ARGS(
-			slice_sub(slice_of(r->given, r->given_len), 0, 256)));
+		    SLICE_ARGS(slice_sub(resolve_given(r), 0, 256)));
 	va_start(ap, fmt);
 	(void)vsnprintf(r->reply + n, sizeof(r->reply) - n, fmt, ap);
 	va_end(ap);
@@ -103,7 +108,7 @@ resolve_fail(struct resolver *r, struct fr_resolved *out,
 	/* At most one line a minute: a missing table concerns every mail. */
 	if (!site.seen || mono_sub(now, site.next) >= 0) {
 		log_warning("lookup of <%.*s>: %s",
-		    SLICE_ARGS(slice_of(r->given, r->given_len)), et->text);
+		    SLICE_ARGS(resolve_given(r)), et->text);
 		site.seen = true;
 		site.next = mono_add(now, 60000);
 	}

@@ -72,7 +72,9 @@ system_facts_init(struct system_facts *f)
 {
 	struct ifaddrs *list = NULL;
 
-	f->ops = (struct resolve_system){ find_user, is_own, f };
+	f->ops = (struct resolve_system){ .user = find_user,
+		.is_own = is_own,
+		.arg = f };
 	f->own_count = 0;
 	memset(f->users, 0, sizeof(f->users));
 	if (getifaddrs(&list) != 0)

@@ -6,15 +6,28 @@
 
 #include "lookup/internal.h"
 
+/* Names of lists, which have a hyphen of their own. */
+static bool
+is_whole(struct slice local)
+{
+	return slice_starts_nocase(local, SLICE_LIT("owner-")) ||
+	       slice_ends_nocase(local, SLICE_LIT("-request")) ||
+	       slice_eq_nocase(local, SLICE_LIT("mailer-daemon"));
+}
+
 bool
 resolve_make_keys(struct resolver *r)
 {
 	size_t len, cut = 0;
+	bool whole;
 
 	if (!address_local_unquote(r->address.local, r->local, &len))
 		return false;
+	whole = is_whole(slice_of(r->local, len));
 	for (cut = 1; cut < len; cut++)
-		if (strchr(r->conf->recipient_delimiter, r->local[cut]) != NULL)
+		if (strchr(r->conf->recipient_delimiter, r->local[cut]) !=
+			NULL &&
+		    !(whole && r->local[cut] == '-'))
 			break;
 	r->keys.local = slice_of(r->local, len);
 	r->keys.user = slice_sub(r->keys.local, 0, cut);

@@ -227,6 +227,17 @@ answered(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 		deliver(q, r, f);
 }
 
+/* What came out of an alias is not followed again. */
+static uint8_t
+purpose_of(const struct rcpt *r)
+{
+	if (r->original_len == 0)
+		return RESOLVE_ROUTE;
+	return slice_eq_nocase(rcpt_original(r), rcpt_stored_address(r))
+		   ? RESOLVE_ITSELF
+		   : RESOLVE_EXPANDED;
+}
+
 void
 route_task(void *arg, struct ev_task *t)
 {
@@ -241,8 +252,7 @@ route_task(void *arg, struct ev_task *t)
 	       (u = free_route(q)) != NULL) {
 		struct rcpt *r = CONTAINER(n, struct rcpt, sched.node);
 		struct fr_resolve f = {
-			.purpose = r->original_len > 0 ? RESOLVE_EXPANDED
-						       : RESOLVE_ROUTE,
+			.purpose = purpose_of(r),
 			.address = rcpt_stored_address(r),
 			.sender = r->msg->sender,
 		};

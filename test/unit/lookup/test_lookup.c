@@ -53,7 +53,7 @@ is_own(void *arg, const struct net_addr *a)
 	return a->family == 4 && memcmp(a->octets, own, 4) == 0;
 }
 
-static const struct resolve_system fake = { find_user, is_own, NULL };
+static const struct resolve_system fake = { find_user, is_own, NULL, NULL };
 
 static const char base[] =
     "myhostname = mail.example.org\n"
@@ -104,7 +104,8 @@ check_row(const struct row *row)
 	struct fr_resolved f;
 
 	print_message("%s\n", row->why);
-	resolve(&resolver, slice_str(row->address), SLICE_NONE, &f);
+	resolve(&resolver, RESOLVE_RCPT, slice_str(row->address), SLICE_NONE,
+	    &f);
 	if (f.verdict == RESOLVE_REFUSE)
 		print_message("%u %.*s %.*s\n", (unsigned)f.code,
 		    SLICE_ARGS(f.status), SLICE_ARGS(f.text));
@@ -580,7 +581,9 @@ test_virtual_aliases(void **state)
 		    "local", "example.org", "alice" },
 		{ "nobody there: the client reads what it gave", "gone@al.test",
 		    NO(550), NO_USER("gone@al.test") },
-		{ "for ever", "loop@al.test", FAILED("loop@al.test") },
+		{ "for ever", "loop@al.test", NO(550), "5.4.6",
+		    REJECTED("loop@al.test") "alias database loop for "
+					     "loop@al.test" },
 		{ "ever longer", "grow@al.test", FAILED("grow@al.test") },
 		{ "no address", "bad@al.test", FAILED("bad@al.test") },
 		{ "postmaster of an alias domain", "postmaster@al.test", OKAY,
@@ -603,10 +606,228 @@ test_virtual_aliases(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i]);
-	resolve(&resolver, SLICE_LIT("info+ext@al.test"), SLICE_NONE, &out);
+	resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("info+ext@al.test"),
+	    SLICE_NONE, &out);
 	assert_true(slice_eq(out.address, SLICE_LIT("alice+ext@example.org")));
-	resolve(&resolver, SLICE_LIT("ann+x@dom.test"), SLICE_NONE, &out);
+	resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("ann+x@dom.test"),
+	    SLICE_NONE, &out);
 	assert_true(slice_eq(out.address, SLICE_LIT("ann+x@virt.test")));
+	close_all(c);
+}
+
+#define LOOP(a) NO(550), "5.4.6", REJECTED(a) "alias database loop for " a
+#define EXPANDS OKAY, "local", "example.org", ""
+
+static const char aliases[] =
+    "myorigin = example.org\nrecipient_delimiter = +-\n"
+    "alias_maps = inline:{ boss = alice, chief = boss, far = x@far.test,"
+    " {two = alice, mary-jane}, dir = /var/mail/dir/, run = |true,"
+    " inc = :include:/nowhere, user = \\alice, list = alice,"
+    " owner-list = boss, owner-gone = nobody, alice = alice,"
+    " ring = gnir, gnir = ring, {bad = alice <}, none = nobody,"
+    " virt = joe@virt.test, postmaster = boss, bob+work = boss,"
+    " ext = alice, ext+a = mary-jane, self-request = boss, self = far,"
+    " odd name = boss }\n"
+    "virtual_alias_maps = inline:{ {v@virt.test = boss, joe@virt.test},"
+    " w@virt.test = chief, {out@far.test = x@a.test, y@b.test},"
+    " {me@virt.test = me@virt.test, boss}, x@vd.test = boss }\n"
+    "virtualdomains = vd.test:alice\n"
+    "transport_maps = inline:{ sub.sub.example.org = smtp:[192.0.2.9] }\n";
+
+static void
+test_alias_maps(void **state)
+{
+	static const struct row rows[] = {
+		{ "one address is followed", "boss@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "whatever its case", "BOSS@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "in steps", "chief@example.org", OKAY, "local", "example.org",
+		    "alice" },
+		{ "to another server, for anybody", "far@example.org", OKAY,
+		    "smtp", "far.test", "" },
+		{ "to a virtual mailbox", "virt@example.org", OKAY, "virtual",
+		    "virt.test", "virt/joe/" },
+		{ "two are expanded later", "two@example.org", EXPANDS },
+		{ "a directory too", "dir@example.org", EXPANDS },
+		{ "and a command", "run@example.org", EXPANDS },
+		{ "and a file of addresses", "inc@example.org", EXPANDS },
+		{ "and a mailbox", "user@example.org", EXPANDS },
+		{ "and one address with an owner", "list@example.org",
+		    EXPANDS },
+		{ "an owner alone makes no list", "gone@example.org", NO(550),
+		    NO_USER("gone@example.org") },
+		{ "the owner is an alias as others", "owner-list@example.org",
+		    OKAY, "local", "example.org", "alice" },
+		{ "one that stands for itself is the user", "alice@example.org",
+		    OKAY, "local", "example.org", "alice" },
+		{ "nothing but each other", "ring@example.org",
+		    LOOP("ring@example.org") },
+		{ "no syntax: mail waits", "bad@example.org",
+		    FAILED("bad@example.org") },
+		{ "to nobody", "none@example.org", NO(550),
+		    NO_USER("none@example.org") },
+		{ "postmaster may have one", "postmaster@example.org", OKAY,
+		    "local", "example.org", "alice" },
+		{ "without a domain too", "postmaster", OKAY, "local",
+		    "example.org", "alice" },
+		{ "that of a virtual domain as well", "postmaster@virt.test",
+		    OKAY, "local", "example.org", "alice" },
+		{ "an alias before the user", "bob+work@example.org", OKAY,
+		    "local", "example.org", "alice" },
+		{ "without the extension", "ext+b@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "with it first", "ext+a@example.org", OKAY, "local",
+		    "example.org", "mary-jane" },
+		{ "a name that is no user with extension",
+		    "self-request@example.org", OKAY, "local", "example.org",
+		    "alice" },
+		{ "in quotes", "\"odd name\"@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "only in mydestination", "boss@virt.test", NO(550),
+		    NO_MAILBOX("boss@virt.test") },
+		{ "not where another transport has the domain",
+		    "boss@sub.sub.example.org", OKAY, "smtp", "[192.0.2.9]",
+		    "" },
+		{ "a virtual alias to an alias", "w@virt.test", OKAY, "local",
+		    "example.org", "alice" },
+		{ "a virtual alias to two", "v@virt.test", OKAY, "local",
+		    "virt.test", "" },
+		{ "not for anybody if the domain is not ours", "out@far.test",
+		    REMOTE, "local", "far.test", "" },
+		{ "itself and another", "me@virt.test", OKAY, "local",
+		    "virt.test", "" },
+		{ "before virtualdomains", "x@vd.test", OKAY, "local",
+		    "example.org", "alice" },
+	};
+	const struct conf *c = open_with(aliases);
+	struct fr_resolved out;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	(void)resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("chief@example.org"),
+	    SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("alice@example.org")));
+	(void)resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("v@virt.test"),
+	    SLICE_NONE, &out);
+	assert_true(slice_eq(out.address, SLICE_LIT("v@virt.test")));
+	close_all(c);
+}
+
+/* What came out of an expansion. */
+static void
+test_purposes(void **state)
+{
+	static const struct {
+		const char *why;
+		enum resolve_purpose purpose;
+		const char *address, *transport, *mailbox;
+	} rows[] = {
+		{ "an alias is not followed again", RESOLVE_EXPANDED,
+		    "alice@example.org", "local", "alice" },
+		{ "but a list with an owner is one by itself", RESOLVE_EXPANDED,
+		    "list@example.org", "local", "" },
+		{ "no virtual alias either", RESOLVE_EXPANDED, "x@vd.test",
+		    "local", "alice" },
+		{ "as it would be for a client", RESOLVE_ROUTE, "x@vd.test",
+		    "local", "alice" },
+		{ "not even a list, when it names itself", RESOLVE_ITSELF,
+		    "list@example.org", "", "" },
+		{ "the mailbox behind an alias", RESOLVE_ITSELF,
+		    "bob+work@example.org", "local", "bob+work" },
+	};
+	const struct conf *c = open_with(aliases);
+	struct fr_resolved f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		print_message("%s\n", rows[i].why);
+		assert_true(resolve(&resolver, rows[i].purpose,
+		    slice_str(rows[i].address), SLICE_NONE, &f));
+		assert_true(
+		    slice_eq(f.transport, slice_str(rows[i].transport)));
+		assert_true(slice_eq(f.mailbox, slice_str(rows[i].mailbox)));
+	}
+	close_all(c);
+}
+
+/* Chains of aliases up to the limit, and one longer. */
+static void
+test_alias_depth(void **state)
+{
+	char more[4096];
+	size_t n;
+
+	(void)state;
+	for (unsigned steps = RESOLVE_ALIAS_DEPTH_MAX - 1;
+	     steps <= RESOLVE_ALIAS_DEPTH_MAX + 1; steps++) {
+		const struct conf *c;
+		struct fr_resolved f;
+
+		n = (size_t)snprintf(more, sizeof(more),
+		    "myorigin = example.org\nalias_maps = inline:{ ");
+		for (unsigned i = 1; i < steps; i++)
+			n += (size_t)snprintf(more + n, sizeof(more) - n,
+			    "a%u = a%u, ", i, i + 1);
+		(void)snprintf(more + n, sizeof(more) - n, "a%u = alice }\n",
+		    steps);
+		c = open_with(more);
+		(void)resolve(&resolver, RESOLVE_RCPT,
+		    SLICE_LIT("a1@example.org"), SLICE_NONE, &f);
+		assert_int_equal(f.code,
+		    steps <= RESOLVE_ALIAS_DEPTH_MAX ? 0 : 451);
+		close_all(c);
+	}
+}
+
+static void
+test_luser_relay(void **state)
+{
+	static const struct row rows[] = {
+		{ "a user is a user", "alice@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "nobody's mail goes elsewhere", "nobody@example.org", OKAY,
+		    "smtp", "far.test", "" },
+		{ "only in mydestination", "nobody@virt.test", NO(550),
+		    NO_MAILBOX("nobody@virt.test") },
+		{ "no address comes of it", "\"a b\"@example.org", NO(550),
+		    NO_USER("\"a b\"@example.org") },
+	};
+	static const struct row again[] = {
+		{ "its own target is unknown", "nobody@example.org", NO(550),
+		    NO_USER("nobody@example.org") },
+	};
+	static const struct row by_user[] = {
+		{ "to a user", "nobody@example.org", OKAY, "local",
+		    "example.org", "alice" },
+		{ "not what has a way of its own", "x@sub.sub.example.org",
+		    NO(550), NO_USER("x@sub.sub.example.org") },
+	};
+	const struct conf *c =
+	    open_with("luser_relay = $user+${extension}@far.test\n");
+	struct fr_resolved f;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	(void)resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("no+body@example.org"),
+	    SLICE_NONE, &f);
+	assert_true(slice_eq(f.address, SLICE_LIT("no+body@far.test")));
+	close_all(c);
+	c = open_with("luser_relay = unknown@example.org\n");
+	check_row(again);
+	close_all(c);
+	c = open_with("luser_relay = alice@example.org\n"
+		      "transport_maps = inline:{ sub.sub.example.org = "
+		      "smtp:[192.0.2.9] }\n");
+	for (size_t i = 0; i < ARRAY_LEN(by_user); i++)
+		check_row(&by_user[i]);
+	close_all(c);
+	c = open_with("luser_relay = $nonsense\n");
+	(void)resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("nobody@example.org"),
+	    SLICE_NONE, &f);
+	assert_int_equal(f.code, 451);
 	close_all(c);
 }
 
@@ -645,13 +866,16 @@ test_virtualdomains(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		check_row(&rows[i]);
-	resolve(&resolver, SLICE_LIT("list@v.test"), SLICE_NONE, &out);
+	resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("list@v.test"), SLICE_NONE,
+	    &out);
 	assert_true(slice_eq(out.address, SLICE_LIT("alice-list@v.test")));
-	resolve(&resolver, SLICE_LIT("\"b c\"@v.test"), SLICE_NONE, &out);
+	resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("\"b c\"@v.test"),
+	    SLICE_NONE, &out);
 	assert_true(slice_eq(out.address, SLICE_LIT("\"alice-b c\"@v.test")));
 	close_all(c);
 	c = open_with("virtualdomains = :alice\n"); /* the delimiter is + */
-	resolve(&resolver, SLICE_LIT("x@any.test"), SLICE_NONE, &out);
+	resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("x@any.test"), SLICE_NONE,
+	    &out);
 	assert_true(slice_eq(out.address, SLICE_LIT("alice+x@any.test")));
 	assert_true(slice_eq(out.mailbox, SLICE_LIT("alice")));
 	close_all(c);
@@ -742,7 +966,8 @@ test_owner(void **state)
 		struct fr_resolved f;
 
 		print_message("%s\n", rows[i].why);
-		resolve(&resolver, SLICE_LIT("joe@virt.test"), SLICE_NONE, &f);
+		resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("joe@virt.test"),
+		    SLICE_NONE, &f);
 		if (rows[i].e == OK) {
 			assert_int_equal(f.verdict, RESOLVE_OK);
 			assert_int_equal(f.uid, rows[i].uid);
@@ -785,7 +1010,7 @@ test_badmailfrom(void **state)
 		struct fr_resolved f;
 
 		print_message("%s\n", rows[i].why);
-		resolve(&resolver, slice_str(rows[i].address),
+		resolve(&resolver, RESOLVE_RCPT, slice_str(rows[i].address),
 		    slice_str(rows[i].sender), &f);
 		assert_int_equal(f.code, rows[i].code);
 		if (f.code == 553) {
@@ -837,7 +1062,8 @@ test_length_bounds(void **state)
 
 		memset(address, 'a', n);
 		memcpy(address + n, "@example.org", 12);
-		resolve(&resolver, slice_of(address, n + 12), SLICE_NONE, &f);
+		resolve(&resolver, RESOLVE_RCPT, slice_of(address, n + 12),
+		    SLICE_NONE, &f);
 		assert_int_equal(f.verdict, RESOLVE_REFUSE);
 		assert_int_equal(f.code, n <= LOCAL_PART_BYTES_MAX ? 550 : 501);
 	}
@@ -845,7 +1071,8 @@ test_length_bounds(void **state)
 		struct fr_resolved f;
 
 		memset(address, 'a', sizeof(address));
-		resolve(&resolver, slice_of(address, n), SLICE_NONE, &f);
+		resolve(&resolver, RESOLVE_RCPT, slice_of(address, n),
+		    SLICE_NONE, &f);
 		assert_int_equal(f.code, 501);
 	}
 	close_all(c);
@@ -978,6 +1205,10 @@ main(void)
 		cmocka_unit_test(test_relayhost),
 		cmocka_unit_test(test_smtproutes),
 		cmocka_unit_test(test_virtual_aliases),
+		cmocka_unit_test(test_alias_maps),
+		cmocka_unit_test(test_purposes),
+		cmocka_unit_test(test_alias_depth),
+		cmocka_unit_test(test_luser_relay),
 		cmocka_unit_test(test_virtualdomains),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),

@@ -1,0 +1,219 @@
+/*
+ * lookup/user: recipients that are users of this system, and what becomes of
+ * mail for those who are not.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "alias/macro.h"
+#include "lookup/internal.h"
+
+/* Whom a local part means. */
+struct found {
+	uint32_t uid;
+	struct slice extension; /* in r->keys.local */
+};
+
+static void
+set_postmaster(struct resolver *r, struct fr_resolved *out)
+{
+	(void)snprintf(r->mailbox, sizeof(r->mailbox), "postmaster");
+	out->mailbox = slice_str(r->mailbox);
+}
+
+/* ---- users ---- */
+
+/* A name that the user database may be asked for, in lower case. */
+static bool
+user_name(struct slice s, char *buf, size_t size)
+{
+	if (s.len == 0 || s.data[0] == '-' || !slice_copy(s, buf, size))
+		return false;
+	for (char *p = buf; *p != '\0'; p++) {
+		if (*p <= ' ' || *p == '/' || *p == ':' || *p == 0x7f)
+			return false;
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	}
+	return true;
+}
+
+/* OK: r->mailbox is the name; ERR_NOTFOUND: no such user. */
+static enum err
+try_user(struct resolver *r, struct slice name, uint32_t *uid_out,
+    struct errtext *et)
+{
+	char buf[LOCAL_PART_BYTES_MAX + 1];
+	enum err e;
+
+	if (!user_name(name, buf, sizeof(buf)))
+		return ERR_NOTFOUND;
+	e = r->sys->user(r->sys->arg, buf, uid_out, et);
+	if (e == ERR_NOTFOUND)
+		resolve_say(r, "system", "no user %s", buf);
+	if (e != OK)
+		return e;
+	resolve_say(r, "system", "user %s has id %u", buf, *uid_out);
+	(void)snprintf(r->mailbox, sizeof(r->mailbox), "%s", buf);
+	return OK;
+}
+
+static bool
+is_delimiter(const struct resolver *r, char c)
+{
+	return c != '\0' && strchr(r->conf->recipient_delimiter, c) != NULL;
+}
+
+/* user-with-extension: the whole name, then what stands before each of the
+ * first delimiters, the longest first. */
+static enum err
+try_users(struct resolver *r, struct found *f, struct errtext *et)
+{
+	size_t at[RESOLVE_USER_TRIES_MAX], count = 0;
+	struct slice local = r->keys.local;
+	enum err e;
+
+	e = try_user(r, local, &f->uid, et);
+	for (size_t i = 1; i < local.len && count < ARRAY_LEN(at); i++)
+		if (is_delimiter(r, local.data[i]))
+			at[count++] = i;
+	while (e == ERR_NOTFOUND && count > 0) {
+		count--;
+		e = try_user(r, slice_sub(local, 0, at[count]), &f->uid, et);
+		if (e == OK)
+			f->extension =
+			    slice_sub(local, at[count] + 1, local.len);
+	}
+	return e;
+}
+
+/* The mailbox of a user, or mailbox_transport. */
+static void
+take_user(struct resolver *r, const struct found *f, struct fr_resolved *out)
+{
+	const char *way = r->conf->mailbox_transport;
+
+	out->mailbox = slice_str(r->mailbox);
+	if (f->uid == 0) {
+		resolve_say(r, "",
+		    "nothing is delivered as root: postmaster gets it");
+		set_postmaster(r, out);
+	} else if (way[0] != '\0' &&
+		   slice_eq(out->transport, SLICE_LIT("local"))) {
+		out->mailbox = SLICE_NONE;
+		(void)resolve_way_of(r, out, "mailbox_transport", way);
+	}
+}
+
+/* ---- nobody ---- */
+
+/* luser_relay, with its names replaced, in r->target.  ERR_NOTFOUND: that is
+ * no address; ERR_LOOKUP: it is no template. */
+static enum err
+make_relay(struct resolver *r, size_t *len_out, struct errtext *et)
+{
+	struct slice extension =
+	    slice_sub(r->keys.local, r->keys.user.len + 1, r->keys.local.len);
+	const struct macro_var vars[] = {
+		{ "user", r->keys.user },
+		{ "local", r->address.local },
+		{ "extension", extension },
+		{ "domain", r->address.domain },
+		{ "recipient", r->address.text },
+		{ "recipient_delimiter",
+		    slice_str(r->conf->recipient_delimiter) },
+		{ "home", SLICE_NONE },
+		{ "shell", SLICE_NONE },
+	};
+	const struct macro_vars all = { vars, ARRAY_LEN(vars) };
+	char text[ADDRESS_BYTES_MAX], parsed[ADDRESS_BYTES_MAX];
+	struct address a;
+	struct out o;
+	enum err e;
+
+	out_init(&o, text, sizeof(text));
+	e = macro_expand(slice_str(r->conf->luser_relay), &all, MACRO_RAW, &o,
+	    et);
+	if (e == ERR_CONFIG) {
+		(void)snprintf(text, sizeof(text), "%s", et->text);
+		return err_set(et, ERR_LOOKUP, "luser_relay: %.200s", text);
+	}
+	/* What a stranger wrote may make no address. */
+	if (e != OK || address_parse(out_text(&o), ADDRESS_BARE | ADDRESS_UTF8,
+			   parsed, &a) != OK)
+		return ERR_NOTFOUND;
+	memcpy(r->target, parsed, a.text.len);
+	*len_out = a.text.len;
+	return OK;
+}
+
+static enum resolve_next
+refuse_unknown(struct resolver *r, struct fr_resolved *out)
+{
+	resolve_refuse(r, out, 550, "5.1.1",
+	    "User unknown in local recipient table");
+	return NEXT_DONE;
+}
+
+static enum resolve_next
+relay_unknown(struct resolver *r, struct fr_resolved *out)
+{
+	struct errtext et = { "" };
+	bool full = false;
+	size_t len = 0;
+	enum err e;
+
+	if (resolve_seen(r, LEVEL_UNKNOWN, &full))
+		return refuse_unknown(r, out);
+	e = full ? err_set(&et, ERR_LOOKUP, "luser_relay: too many steps")
+		 : make_relay(r, &len, &et);
+	if (e == ERR_NOTFOUND)
+		return refuse_unknown(r, out);
+	if (e != OK) {
+		resolve_fail(r, out, &et);
+		return NEXT_DONE;
+	}
+	resolve_say_param(r, "luser_relay", "unknown users' mail goes to %.*s",
+	    (int)len, r->target);
+	return resolve_set_address(r, slice_of(r->target, len))
+		   ? NEXT_FOLLOWED
+		   : refuse_unknown(r, out);
+}
+
+/* In the order of Postfix. */
+static enum resolve_next
+find_nobody(struct resolver *r, struct fr_resolved *out)
+{
+	bool here = slice_eq(out->transport, SLICE_LIT("local"));
+
+	if (here && r->conf->fallback_transport[0] != '\0') {
+		(void)resolve_way_of(r, out, "fallback_transport",
+		    r->conf->fallback_transport);
+		return NEXT_DONE;
+	}
+	if (here && r->conf->luser_relay[0] != '\0')
+		return relay_unknown(r, out);
+	return refuse_unknown(r, out);
+}
+
+enum resolve_next
+resolve_local_user(struct resolver *r, struct fr_resolved *out)
+{
+	struct found found = { 0 };
+	struct errtext et = { "" };
+	enum err e;
+
+	e = try_users(r, &found, &et);
+	if (e == OK) {
+		take_user(r, &found, out);
+	} else if (e != ERR_NOTFOUND) {
+		resolve_fail(r, out, &et);
+	} else if (slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"))) {
+		resolve_say_param(r, "postmaster_mailbox",
+		    "postmaster is always accepted");
+		set_postmaster(r, out);
+	} else {
+		return find_nobody(r, out);
+	}
+	return NEXT_DONE;
+}
