@@ -41,6 +41,9 @@ struct disk_ops {
 	    uint64_t offset);
 	ssize_t (*pwritev)(struct disk *, int fd, const struct iovec *iov,
 	    int iov_count, uint64_t offset);
+	/* Reserve space that reads as zeros and make the file that long, or
+	 * fail with nothing changed; EOPNOTSUPP: not on this file system. */
+	int (*allocate)(struct disk *, int fd, uint64_t offset, uint64_t len);
 	/* A hint: let the disk begin with what was written there.  Whether it
 	 * got through only datasync tells. */
 	void (*writeout)(struct disk *, int fd, uint64_t offset, size_t len);

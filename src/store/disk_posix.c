@@ -64,6 +64,18 @@ px_pwritev(struct disk *d, int fd, const struct iovec *iov, int iov_count,
 	return n;
 }
 
+static int
+px_allocate(struct disk *d, int fd, uint64_t offset, uint64_t len)
+{
+	int rc;
+
+	(void)d;
+	do
+		rc = fallocate(fd, 0, (off_t)offset, (off_t)len);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
 static void
 px_writeout(struct disk *d, int fd, uint64_t offset, size_t len)
 {
@@ -183,6 +195,7 @@ static const struct disk_ops posix_ops = {
 	.close = px_close,
 	.pread = px_pread,
 	.pwritev = px_pwritev,
+	.allocate = px_allocate,
 	.writeout = px_writeout,
 	.datasync = px_datasync,
 	.dirsync = px_dirsync,

@@ -85,7 +85,8 @@ struct segments {
 	struct segment *op_segment;
 	struct segment_header op_header;
 	int op_fd;
-	bool op_lost; /* ACTIVATE: a file without a known name */
+	bool op_hurry; /* CREATE: the log waits for it, or soon will */
+	bool op_lost;  /* ACTIVATE: a file without a known name */
 	struct disk *disk;
 
 	/* A spare in the making.  Each slice is an operation of its own, so
@@ -93,6 +94,7 @@ struct segments {
 	uint64_t made_number; /* 0: none */
 	uint64_t made_bytes;  /* written so far */
 	uint64_t making_bytes;
+	struct mono slice_at; /* not before, unless it is urgent */
 	int made_fd;	      /* -1: not open */
 	unsigned char *zeros; /* SEGMENT_SLICE_BYTES, while needed */
 
@@ -154,8 +156,9 @@ void segments_want_next(struct store *s);
 bool segments_can_take_next(struct store *s);
 /* Take it as the head: it is in the list from now on.  NULL: not ready. */
 struct segment *segments_take_next(struct store *s);
-/* Start what is to be done; called each turn and after each operation. */
-void segments_turn(struct store *s);
+/* Start what is to be done; called each turn and after each operation.  ms
+ * until it wants to be asked again. */
+int64_t segments_turn(struct store *s);
 /* The oldest segment holds nothing that lives: begin to retire it.  False:
  * an operation runs; try again. */
 bool segment_retire(struct store *s, struct segment *g);

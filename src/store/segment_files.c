@@ -3,15 +3,21 @@
  * one operation at a time in LANE_FILES.
  *
  * A spare is made of zeros, so that later batches overwrite allocated blocks
- * and a sync of one need not write metadata.  Each rename is followed by a sync
- * of the directory before what depends on it happens.
+ * and a sync of one need not write metadata.  That costs the disk as much as
+ * the mail that will fill it, so while mail is written it is done in small
+ * steps; when the log needs a segment before it is whole, the rest is only
+ * allocated: its first use then costs more, but nobody waits.  Each rename is
+ * followed by a sync of the directory before what depends on it happens.
  */
 #include <errno.h>
 
 #include "base/assert.h"
 #include "store/store_int.h"
 
-enum { FILES_RETRY_MS = 1000 };
+enum {
+	FILES_RETRY_MS = 1000,
+	SLICE_MS = 100, /* between two slices while the log is written */
+};
 
 static void on_files_done(struct job *j);
 
@@ -50,17 +56,33 @@ make_end(struct segments *g)
 		(void)d->ops->unlink(d, to);
 }
 
-/* One slice of zeros, synced, so that no sync of a batch waits for all of
- * them; the last one ends it. */
+/* The next slice of zeros, or all that is missing without a write. */
+static void
+make_slice(struct segments *g)
+{
+	struct disk *d = g->disk;
+	uint64_t left = g->making_bytes - g->made_bytes;
+	size_t len =
+	    left < SEGMENT_SLICE_BYTES ? (size_t)left : SEGMENT_SLICE_BYTES;
+
+	if (g->op_hurry &&
+	    d->ops->allocate(d, g->made_fd, g->made_bytes, left) == 0) {
+		g->made_bytes += left;
+		return;
+	}
+	g->op_err =
+	    disk_write_all(d, g->made_fd, g->zeros, len, g->made_bytes, NULL);
+	g->made_bytes += len;
+}
+
+/* One slice, synced, so that no sync of a batch waits for all of them; the
+ * last one ends it. */
 static void
 run_create(struct job *j)
 {
 	struct segments *g = CONTAINER(j, struct segments, job);
 	struct disk *d = g->disk;
 	char path[SEGMENT_PATH_BYTES];
-	uint64_t left = g->making_bytes - g->made_bytes;
-	size_t len =
-	    left < SEGMENT_SLICE_BYTES ? (size_t)left : SEGMENT_SLICE_BYTES;
 
 	segment_path(path, SEGMENT_NEW, g->made_number);
 	if (g->made_fd < 0)
@@ -69,11 +91,9 @@ run_create(struct job *j)
 		g->op_err = fail(g);
 		return;
 	}
-	g->op_err =
-	    disk_write_all(d, g->made_fd, g->zeros, len, g->made_bytes, NULL);
+	make_slice(g);
 	if (g->op_err == OK && d->ops->datasync(d, g->made_fd) < 0)
 		g->op_err = fail(g);
-	g->made_bytes += len;
 	if (g->op_err != OK || g->made_bytes == g->making_bytes)
 		make_end(g);
 }
@@ -265,6 +285,8 @@ begin_create(struct store *s)
 {
 	struct segments *g = &s->segments;
 
+	g->op_hurry = g->want_next && g->next == NULL && s->log.head != NULL;
+	g->slice_at = mono_add(store_now(s), SLICE_MS);
 	if (g->made_number != 0) {
 		start(s, FILES_CREATE);
 		return;
@@ -282,30 +304,51 @@ begin_create(struct store *s)
 	start(s, FILES_CREATE);
 }
 
-void
+/* ms until the next slice of a spare may be made: mail comes first, unless
+ * it has to wait for the spare. */
+static int64_t
+slice_wait(struct store *s)
+{
+	const struct segments *g = &s->segments;
+	struct mono now = store_now(s);
+	int64_t wait = mono_sub(g->slice_at, now);
+
+	if ((g->want_next && g->next == NULL) || wait < 0 ||
+	    mono_sub(now, s->log.synced_at) >= SLICE_MS)
+		return 0;
+	return wait;
+}
+
+int64_t
 segments_turn(struct store *s)
 {
 	struct segments *g = &s->segments;
 	int spare = free_spare(g), surplus;
+	int64_t wait;
 
 	if (g->op != FILES_NONE || s->log.poisoned)
-		return;
+		return INT64_MAX;
 	if (mono_sub(g->retry_at, store_now(s)) > 0)
-		return;
+		return INT64_MAX;
 	if (g->want_next && g->next == NULL && spare >= 0) {
 		begin_activate(s, (unsigned)spare);
-		return;
+		return INT64_MAX;
 	}
 	surplus = surplus_spare(s);
 	if (surplus >= 0) {
 		g->op_from = g->spares[surplus].number;
 		drop_spare_at(g, (unsigned)surplus);
 		start(s, FILES_UNLINK);
-		return;
+		return INT64_MAX;
 	}
-	if (free_spare_count(g) < spare_goal(s) &&
-	    g->spare_count < SEGMENT_SPARES_MAX - 1 && quota_may_grow(s))
-		begin_create(s);
+	if (free_spare_count(g) >= spare_goal(s) ||
+	    g->spare_count >= SEGMENT_SPARES_MAX - 1 || !quota_may_grow(s))
+		return INT64_MAX;
+	wait = slice_wait(s);
+	if (wait > 0)
+		return wait;
+	begin_create(s);
+	return INT64_MAX;
 }
 
 bool
@@ -408,14 +451,14 @@ on_files_done(struct job *j)
 	/* A spare for the price of a rename comes before one of zeros. */
 	if (op == FILES_CREATE && !g->want_next)
 		mover_retire(s);
-	segments_turn(s);
+	(void)segments_turn(s);
 }
 
 void
 segments_want_next(struct store *s)
 {
 	s->segments.want_next = true;
-	segments_turn(s);
+	(void)segments_turn(s);
 }
 
 bool

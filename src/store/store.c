@@ -205,7 +205,7 @@ store_open(const struct store_conf *c, struct store **out, struct errtext *et)
 		free_store(s);
 		return e;
 	}
-	segments_turn(s);
+	(void)segments_turn(s);
 	*out = s;
 	return OK;
 }
@@ -312,7 +312,7 @@ store_turn(struct store *s, unsigned ending_count)
 	wait = log_turn(s, ending_count);
 	wait = least(wait, mover_turn(s));
 	wait = least(wait, index_turn(s));
-	segments_turn(s);
+	wait = least(wait, segments_turn(s));
 	if (mono_sub(store_now(s), s->show_at) >= 0) {
 		quota_show(s);
 		s->show_at = mono_add(store_now(s), INDEX_FLUSH_MS);

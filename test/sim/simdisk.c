@@ -282,6 +282,35 @@ sim_pwritev(struct disk *disk, int fd, const struct iovec *iov, int iov_count,
 	return total;
 }
 
+/* Not every file system can. */
+static int
+sim_allocate(struct disk *disk, int fd, uint64_t offset, uint64_t len)
+{
+	static const unsigned char zeros[4096];
+	struct simdisk *d = sim_of(disk);
+	struct sim_file *f = d->fds[fd];
+	uint64_t end = offset + len;
+
+	if (fails(d, SIM_WRITE))
+		return -1;
+	if (simdisk_random(d, 4) == 0) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if (end > f->size &&
+	    simdisk_used(d) + (end - f->size) > d->capacity_bytes) {
+		errno = ENOSPC;
+		return -1;
+	}
+	for (; offset < end; offset += len) {
+		len = end - offset;
+		if (len > sizeof(zeros))
+			len = sizeof(zeros);
+		simfile_write(f, zeros, (size_t)len, offset);
+	}
+	return 0;
+}
+
 /* What was written may reach the disk at any time without it. */
 static void
 sim_writeout(struct disk *disk, int fd, uint64_t offset, size_t len)
@@ -418,6 +447,7 @@ static const struct disk_ops sim_ops = {
 	.close = sim_close,
 	.pread = sim_pread,
 	.pwritev = sim_pwritev,
+	.allocate = sim_allocate,
 	.writeout = sim_writeout,
 	.datasync = sim_datasync,
 	.dirsync = sim_dirsync,

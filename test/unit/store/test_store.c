@@ -15,6 +15,7 @@
 #include "proto/envelope.h"
 #include "spool.h"
 #include "store/index.h"
+#include "store/segment.h"
 
 /* Everything runs in both ways. */
 static void
@@ -269,6 +270,106 @@ test_reuse(void **state)
 	spool_fini(&sp);
 }
 
+static struct mono frozen;
+
+static struct mono
+frozen_mono(struct clock *c)
+{
+	(void)c;
+	return frozen;
+}
+
+static struct wall
+frozen_wall(struct clock *c)
+{
+	(void)c;
+	return clock_system.wall(&clock_system);
+}
+
+/* Bytes of spares, whole and in the making. */
+static uint64_t
+spare_bytes(struct spool *sp)
+{
+	struct disk *d = &sp->disk.disk;
+	uint64_t sum = 0, size;
+	char path[DISK_NAME_BYTES];
+
+	for (unsigned n = 0; n < 20; n++)
+		for (unsigned k = 0; k < 2; k++) {
+			int fd;
+
+			segment_path(path, k == 0 ? SEGMENT_NEW : SEGMENT_SPARE,
+			    n);
+			fd = d->ops->open(d, path, DISK_READ);
+			if (fd < 0)
+				continue;
+			assert_int_equal(d->ops->size(d, fd, &size), 0);
+			sum += size;
+			d->ops->close(d, fd);
+		}
+	return sum;
+}
+
+static void
+turns(struct spool *sp)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		(void)store_turn(sp->store, 0);
+		(void)store_poll(sp->store);
+	}
+}
+
+/* Spares are made in small steps while mail comes, at once in quiet, and mail
+ * never waits for them. */
+static void
+test_spares_wait(void **state)
+{
+	const uint64_t slice = SEGMENT_SLICE_BYTES;
+	struct clock clock = { frozen_mono, frozen_wall };
+	struct spool sp;
+	struct store_msg m;
+	uint64_t before;
+
+	(void)state;
+	frozen = clock_system.mono(&clock_system);
+	spool_init(&sp, false);
+	sp.conf.clock = &clock;
+	sp.conf.segment_bytes = 64 << 20;
+	spool_open(&sp);
+	spool_wait(&sp, spool_add(&sp, &m, 1, 100, 5));
+	store_msg_close(sp.store, &m);
+	before = spare_bytes(&sp);
+	turns(&sp);
+	assert_true(spare_bytes(&sp) <= before + slice);
+
+	/* Mail each 50 ms, a slice each 100. */
+	before = spare_bytes(&sp);
+	for (unsigned i = 1; i <= 6; i++) {
+		frozen = mono_add(frozen, 50);
+		spool_wait(&sp, spool_add(&sp, &m, 1, 100, 5));
+		store_msg_close(sp.store, &m);
+		turns(&sp);
+		assert_int_equal(spare_bytes(&sp), before + i / 2 * slice);
+	}
+
+	/* More than the first segment holds. */
+	for (unsigned i = 0; i < 40; i++) {
+		spool_wait(&sp, spool_add(&sp, &m, 1, 200 << 10, 5));
+		store_msg_close(sp.store, &m);
+	}
+	assert_int_equal(log_files(&sp).in_use, 2);
+
+	for (unsigned i = 0; i < 200; i++) {
+		frozen = mono_add(frozen, 100);
+		for (unsigned k = 0; k < 5; k++) {
+			(void)store_turn(sp.store, 0);
+			(void)store_poll(sp.store);
+		}
+	}
+	assert_true(log_files(&sp).spares > sp.conf.spare_count);
+	spool_fini(&sp);
+}
+
 static int64_t ahead_ms;
 
 static struct mono
@@ -493,6 +594,7 @@ main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_spares_wait),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test_prestate(test_no_memory, &threads),
 		cmocka_unit_test(test_ids),
