@@ -1,9 +1,9 @@
 /*
  * lookup/role: who is a recipient, and where mail goes, asked by frames.
  *
- * Answers RESOLVE frames of smtpd and queue, in the order in which they
- * come, one at a time: tables and the user database may block, and nothing
- * but other lookups waits for it.
+ * Answers RESOLVE frames of smtpd and queue, and SOCKET_CONNECT of smtp, in
+ * the order in which they come, one at a time: tables and the user database may
+ * block, and nothing but other lookups waits for it.
  *
  * Happy path: RESOLVE, resolve(), RESOLVED.
  *
@@ -17,16 +17,19 @@
  */
 #include "lookup/role.h"
 
+#include <unistd.h>
+
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
 #include "lookup/resolve.h"
+#include "lookup/sockets.h"
 #include "lookup/system.h"
 
 enum {
-	LINK_COUNT_MAX = 67, /* 64 smtpd, queue, local, one spare */
+	LINK_COUNT_MAX = 131, /* 64 smtpd, 64 smtp, queue, local, a spare */
 	/* A channel is not read while half of its queue is taken; the other
 	 * half holds the answers to what one call of it may have read. */
 	QUEUE_BYTES_MAX = 640 * 1024,
@@ -51,6 +54,7 @@ static struct {
 	struct resolver resolver;
 	bool is_open; /* the resolver */
 	struct system_facts system;
+	struct sockets sockets;
 	struct link links[LINK_COUNT_MAX];
 	struct limit_row *row; /* requests answered */
 	int64_t answered;
@@ -94,6 +98,8 @@ on_resolve(struct link *l, struct frame *f)
 		    &answer);
 	else
 		answer_nothing(&answer);
+	if (l->peer == ROLE_QUEUE)
+		sockets_note(&lookup.sockets, &answer);
 	limit_set_in_use(lookup.row, ++lookup.answered);
 	if (send_resolved(l->chan, f->tag, &answer, -1) != OK) {
 		log_warning("answers to %s wait too long; its channel is "
@@ -110,12 +116,39 @@ on_resolve(struct link *l, struct frame *f)
 }
 
 static void
+on_socket_connect(struct link *l, struct frame *f)
+{
+	struct fr_socket_connect request;
+	struct fr_socket_connected answer = { 0 };
+	int fd, errnum = 0;
+
+	if (!get_socket_connect(f, &request)) {
+		chan_bad(l->chan, "SOCKET_CONNECT does not decode");
+		return;
+	}
+	fd = sockets_connect(&lookup.sockets, lookup.self->conf, request.path,
+	    &errnum);
+	answer.path = request.path;
+	answer.errnum = (uint16_t)errnum;
+	if (send_socket_connected(l->chan, f->tag, &answer, fd) != OK) {
+		log_warning("answers to %s wait too long; its channel is "
+			    "closed",
+		    role_name(l->peer));
+		link_close(l);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
 on_frame(void *arg, struct chan *c, struct frame *f)
 {
 	struct link *l = arg;
 
 	if (f->type == FRAME_RESOLVE)
 		on_resolve(l, f);
+	else if (f->type == FRAME_SOCKET_CONNECT)
+		on_socket_connect(l, f);
 	else
 		chan_bad(c, "not a frame for lookup");
 }
@@ -199,6 +232,8 @@ show_limits(void)
 	(void)limits_row(LIMIT_COUNT, "users remembered", "",
 	    sizeof(struct system_user), SYSTEM_CACHE_COUNT);
 	(void)limits_row(LIMIT_COUNT, "channels", "", 0, LINK_COUNT_MAX);
+	(void)limits_row(LIMIT_COUNT, "sockets known", "", SOCKETS_PATH_BYTES,
+	    SOCKETS_KNOWN_MAX);
 }
 
 static enum err
@@ -211,6 +246,7 @@ on_start(struct role_self *self, struct errtext *et)
 	acct_init(&lookup.tables, self->acct, "tables", 0, true,
 	    "memory_budget");
 	system_facts_init(&lookup.system);
+	sockets_configure(&lookup.sockets, self->conf);
 	e = resolver_open(&lookup.resolver, &lookup.tables, self->conf,
 	    &lookup.system.ops, et);
 	lookup.is_open = e == OK;
@@ -223,6 +259,7 @@ on_reload(struct role_self *self, const struct conf *old)
 	struct errtext et;
 
 	(void)old;
+	sockets_configure(&lookup.sockets, self->conf);
 	if (lookup.is_open)
 		resolver_close(&lookup.resolver);
 	lookup.is_open = resolver_open(&lookup.resolver, &lookup.tables,

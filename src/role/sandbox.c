@@ -21,7 +21,8 @@
  * smtp    reads what other servers send; connects; bodies come as descriptors.
  * dns     reads hostile answers; what it needs of /etc it reads before.
  * lookup  passwd, tables wherever the administrator put them, name services
- *         (their libraries are loaded late, their daemons have sockets).
+ *         (their libraries are loaded late, their daemons have sockets);
+ *         connects to the sockets of LMTP servers for smtp.
  * local   starts workers as any user; parses nothing foreign.
  * bounce  reads hostile headers; everything comes and goes by frames.
  * pickup  takes files out of the drop directory.

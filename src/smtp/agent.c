@@ -12,6 +12,7 @@
 #include "smtp/body.h"
 #include "smtp/conn.h"
 #include "smtp/job.h"
+#include "smtp/path.h"
 #include "smtp/route.h"
 
 enum { BUCKETS = 1024 };
@@ -124,6 +125,32 @@ on_dns_room(void *arg, struct chan *c)
 	route_ask_again(arg);
 }
 
+static void
+on_lookup_frame(void *arg, struct chan *c, struct frame *f)
+{
+	if (f->type != FRAME_SOCKET_CONNECTED || !path_on_connected(arg, f))
+		chan_bad(c, "malformed answer about a socket");
+}
+
+static void
+on_lookup_closed(void *arg, struct chan *c, bool bad, const char *why)
+{
+	struct agent *g = arg;
+
+	chan_close(c);
+	g->lookup = NULL; /* the timers of the jobs that wait go on */
+	path_forget_asked(g);
+	if (bad)
+		g->events->on_bad_peer(g->arg, ROLE_LOOKUP, why);
+}
+
+static void
+on_lookup_room(void *arg, struct chan *c)
+{
+	(void)c;
+	path_ask_again(arg);
+}
+
 static const struct chan_events queue_events = {
 	.on_frame = on_queue_frame,
 	.on_closed = on_queue_closed,
@@ -136,29 +163,51 @@ static const struct chan_events dns_events = {
 	.on_room = on_dns_room,
 };
 
+static const struct chan_events lookup_events = {
+	.on_frame = on_lookup_frame,
+	.on_closed = on_lookup_closed,
+	.on_room = on_lookup_room,
+};
+
+/* What a peer's channel is, and what happens when it comes and goes. */
+struct peer {
+	enum role role;
+	const struct chan_events *events;
+	size_t queue_bytes;
+	size_t offset; /* of its channel in struct agent */
+	void (*gone)(struct agent *g);
+	void (*come)(struct agent *g); /* NULL: nothing */
+};
+
+static const struct peer peers[] = {
+	{ ROLE_QUEUE, &queue_events, AGENT_QUEUE_BYTES,
+	    offsetof(struct agent, queue), drop_jobs, NULL },
+	{ ROLE_DNS, &dns_events, AGENT_DNS_BYTES, offsetof(struct agent, dns),
+	    route_forget_asked, route_ask_again },
+	{ ROLE_LOOKUP, &lookup_events, AGENT_LOOKUP_BYTES,
+	    offsetof(struct agent, lookup), path_forget_asked, path_ask_again },
+};
+
 enum err
-agent_set_channel(struct agent *g, enum role peer, unsigned index, int fd)
+agent_set_channel(struct agent *g, enum role role, unsigned index, int fd)
 {
-	struct chan **at = peer == ROLE_QUEUE ? &g->queue : &g->dns;
+	const struct peer *p = peers;
+	struct chan **at;
 	enum err e;
 
-	ASSERT(peer == ROLE_QUEUE || peer == ROLE_DNS);
+	while (p < peers + ARRAY_LEN(peers) && p->role != role)
+		p++;
+	ASSERT(p < peers + ARRAY_LEN(peers));
+	at = (struct chan **)(void *)((char *)g + p->offset);
 	if (*at != NULL) {
 		chan_close(*at);
 		*at = NULL;
-		if (peer == ROLE_QUEUE)
-			drop_jobs(g);
-		else
-			route_forget_asked(g);
+		p->gone(g);
 	}
-	if (peer == ROLE_QUEUE)
-		e = chan_open(g->loop, &g->conn_acct, fd, ROLE_SMTP, peer,
-		    index, &queue_events, g, AGENT_QUEUE_BYTES, at);
-	else
-		e = chan_open(g->loop, &g->conn_acct, fd, ROLE_SMTP, peer,
-		    index, &dns_events, g, AGENT_DNS_BYTES, at);
-	if (e == OK && peer == ROLE_DNS)
-		route_ask_again(g);
+	e = chan_open(g->loop, &g->conn_acct, fd, ROLE_SMTP, role, index,
+	    p->events, g, p->queue_bytes, at);
+	if (e == OK && p->come != NULL)
+		p->come(g);
 	return e;
 }
 
@@ -216,6 +265,9 @@ agent_configure(struct agent *g, const struct conf *conf)
 	g->conf = conf;
 	snprintf(g->helo_name, sizeof(g->helo_name), "%s",
 	    conf->smtp_helo_name[0] != '\0' ? conf->smtp_helo_name
+					    : conf->myhostname);
+	snprintf(g->lhlo_name, sizeof(g->lhlo_name), "%s",
+	    conf->lmtp_lhlo_name[0] != '\0' ? conf->lmtp_lhlo_name
 					    : conf->myhostname);
 	read_ports(g, conf);
 	agent_show_limits(g);
@@ -281,6 +333,7 @@ agent_fini(struct agent *g)
 		conn_close(CONTAINER(list_first(&g->conns), struct conn, link));
 	chan_close(g->queue);
 	chan_close(g->dns);
+	chan_close(g->lookup);
 	ev_task_cancel(&g->drained);
 	segments_fini(&g->segments);
 	hash_fini(&g->jobs_by_tag);

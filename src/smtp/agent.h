@@ -27,6 +27,7 @@ enum {
 	/* Queue and dns take what a turn sends; more waits in the job. */
 	AGENT_QUEUE_BYTES = 256 * 1024,
 	AGENT_DNS_BYTES = 64 * 1024,
+	AGENT_LOOKUP_BYTES = 16 * 1024,
 };
 
 /* Rows of the limits page, besides accounts and pools: of a deadline "refused"
@@ -42,10 +43,12 @@ enum agent_row {
 	AGENT_ROW_QUIT,
 	AGENT_ROW_IDLE,
 	AGENT_ROW_AGE,
-	AGENT_ROW_DNS,
+	AGENT_ROW_MESSAGES,
+	/* The same of LMTP, in the same order. */
+	AGENT_ROW_LMTP,
+	AGENT_ROW_DNS = 2 * AGENT_ROW_LMTP,
 	AGENT_ROW_ADDRESSES,
 	AGENT_ROW_SESSIONS,
-	AGENT_ROW_MESSAGES,
 	AGENT_ROW_REPLY_LINES,
 	AGENT_ROW_REPLY_BYTES,
 	AGENT_ROW_JOB_BYTES,
@@ -74,6 +77,7 @@ struct agent {
 
 	struct chan *queue; /* NULL: not there now */
 	struct chan *dns;
+	struct chan *lookup; /* connects to unix sockets */
 	struct hash jobs_by_tag;
 	struct list jobs;      /* all */
 	struct list reporting; /* jobs whose results wait for room */
@@ -81,7 +85,7 @@ struct agent {
 	struct list idle;  /* connections kept for reuse, oldest first */
 	struct list conns; /* all others */
 
-	char helo_name[256];
+	char helo_name[256], lhlo_name[256];
 	struct net_addr own[AGENT_OWN_MAX];
 	unsigned own_count;
 	uint16_t ports[AGENT_PORTS_MAX];
@@ -103,8 +107,8 @@ MUST_CHECK enum err agent_init(struct agent *g, struct ev_loop *loop,
 void agent_fini(struct agent *g);
 /* At start and on reload. */
 void agent_configure(struct agent *g, const struct conf *conf);
-/* A new channel to the queue or to dns; owns fd.  Jobs of an old queue are
- * dropped: it will send them again.  Questions to an old dns are repeated. */
+/* A new channel to queue, dns or lookup; owns fd.  Jobs of an old queue are
+ * dropped: it will send them again.  Questions to the others are repeated. */
 MUST_CHECK enum err agent_set_channel(struct agent *g, enum role peer,
     unsigned index, int fd);
 /* No new jobs will come; on_drained is called when the last is reported. */
@@ -116,5 +120,5 @@ void agent_check_drained(struct agent *g);
 
 /* Make the rows, or set them to a new configuration. */
 void agent_show_limits(struct agent *g);
-/* A deadline passed. */
-void agent_count_late(struct agent *g, enum agent_row which);
+/* A deadline passed; which is one of those before AGENT_ROW_LMTP, or DNS. */
+void agent_count_late(struct agent *g, enum agent_row which, bool lmtp);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -25,18 +24,19 @@ union address {
 	struct sockaddr sa;
 	struct sockaddr_in in4;
 	struct sockaddr_in6 in6;
-	struct sockaddr_un un;
 };
 
 /* ---- names for people ---- */
 
 static void
-set_names(struct conn *c, const struct job_host *h, struct slice path)
+set_names(struct conn *c, const struct job *j, const struct job_host *h)
 {
+	struct slice path = j->nexthop.path;
 	char ip[NET_ADDR_TEXT_BYTES];
 
 	c->addr = h->addr;
 	c->port = h->port;
+	c->lmtp = j->lmtp;
 	snprintf(c->name, sizeof(c->name), "%s", h->name);
 	if (path.len > 0) {
 		snprintf(c->site, sizeof(c->site), "%s[%.*s]", c->name,
@@ -67,16 +67,6 @@ address_of(union address *a, const struct net_addr *addr, uint16_t port)
 	a->in6.sin6_port = htons(port);
 	memcpy(&a->in6.sin6_addr, addr->octets, 16);
 	return sizeof(a->in6);
-}
-
-static socklen_t
-address_of_path(union address *a, struct slice path)
-{
-	memset(a, 0, sizeof(*a));
-	a->un.sun_family = AF_UNIX;
-	if (!slice_copy(path, a->un.sun_path, sizeof(a->un.sun_path)))
-		return 0;
-	return sizeof(a->un);
 }
 
 /* smtp_bind_address and smtp_bind_address6; an error of theirs is one of the
@@ -111,23 +101,15 @@ start_connect(const struct job *j, const struct job_host *h, bool *done_out)
 	socklen_t len;
 	int fd, one = 1, saved;
 
-	len = j->nexthop.path.len > 0 ? address_of_path(&a, j->nexthop.path)
-				      : address_of(&a, &h->addr, h->port);
-	if (len == 0) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
+	len = address_of(&a, &h->addr, h->port);
 	fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 	    0);
 	if (fd < 0)
 		return -1;
-	if (a.sa.sa_family != AF_UNIX) {
-		/* Batches are written whole: waiting for more gains nothing. */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one,
-		    sizeof(one));
-		if (bind_own(conf, fd, h->addr.family) != 0)
-			goto close_fd;
-	}
+	/* Batches are written whole: waiting for more gains nothing. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (bind_own(conf, fd, h->addr.family) != 0)
+		goto close_fd;
 	*done_out = connect(fd, &a.sa, len) == 0;
 	if (*done_out || errno == EINPROGRESS)
 		return fd;
@@ -145,35 +127,31 @@ connect_error(const struct conn *c, int errnum, struct errtext *et)
 	    c->addr.family != 0 ? c->relay : c->site, strerror(errnum));
 }
 
+/* A place for a connection, with its names; NULL with et. */
 static struct conn *
-new_conn(struct agent *g)
+new_conn(struct job *j, const struct job_host *h, struct errtext *et)
 {
+	struct agent *g = j->agent;
 	struct conn *c = pool_get(&g->conn_pool);
 
 	if (c == NULL && conn_close_oldest(g))
 		c = pool_get(&g->conn_pool);
+	if (c == NULL) {
+		(void)err_set(et, ERR_FULL,
+		    "connect to %.200s: too many connections", h->name);
+		return NULL;
+	}
+	set_names(c, j, h);
 	return c;
 }
 
-enum err
-conn_open(struct job *j, const struct job_host *h, struct errtext *et)
+/* It has its socket: it belongs to the job. */
+static void
+attach(struct conn *c, struct job *j, int fd)
 {
 	struct agent *g = j->agent;
-	struct conn *c = new_conn(g);
-	bool done = false;
 
-	if (c == NULL)
-		return err_set(et, ERR_FULL,
-		    "connect to %.200s: too many connections", h->name);
-	set_names(c, h, j->nexthop.path);
-	c->fd = start_connect(j, h, &done);
-	if (c->fd < 0) {
-		int errnum = errno;
-
-		connect_error(c, errnum, et);
-		pool_put(&g->conn_pool, c);
-		return err_from_errno(errnum);
-	}
+	c->fd = fd;
 	c->agent = g;
 	c->job = j;
 	c->state = CONN_CONNECTING;
@@ -184,13 +162,74 @@ conn_open(struct job *j, const struct job_host *h, struct errtext *et)
 	list_push_back(&g->conns, &c->link);
 	ev_io_init(&c->io, g->loop, c->fd, on_io, c);
 	ev_timer_init(&c->timer, g->loop, on_timer, c);
+}
+
+enum err
+conn_open(struct job *j, const struct job_host *h, struct errtext *et)
+{
+	struct agent *g = j->agent;
+	const struct conf *conf = g->conf;
+	struct conn *c = new_conn(j, h, et);
+	bool done = false;
+	int fd;
+
+	if (c == NULL)
+		return ERR_FULL;
+	fd = start_connect(j, h, &done);
+	if (fd < 0) {
+		int errnum = errno;
+
+		connect_error(c, errnum, et);
+		pool_put(&g->conn_pool, c);
+		return err_from_errno(errnum);
+	}
+	attach(c, j, fd);
 	if (done) {
 		conn_start_session(c);
 		return OK;
 	}
 	ev_io_want(&c->io, EV_WR);
-	ev_timer_set(&c->timer, g->conf->smtp_connect_timeout_ms);
+	ev_timer_set(&c->timer, conn_either(c, conf->smtp_connect_timeout_ms,
+				    conf->lmtp_connect_timeout_ms));
 	return OK;
+}
+
+/* The job could not be served by this host: the next one, with the reason. */
+static void
+leave(struct job *j, const char *text)
+{
+	log_message(j->id, "%s", text);
+	job_set_trouble(j, JOB_DEFERRED, "4.4.1", SLICE_NONE, text);
+	job_next(j);
+}
+
+void
+conn_adopt(struct job *j, const struct job_host *h, int fd)
+{
+	struct errtext et;
+	struct conn *c = new_conn(j, h, &et);
+
+	if (c == NULL) {
+		(void)close(fd);
+		leave(j, et.text);
+		return;
+	}
+	attach(c, j, fd);
+	conn_start_session(c);
+}
+
+void
+conn_not_made(struct job *j, const struct job_host *h, int errnum)
+{
+	struct errtext et;
+	struct conn c;
+
+	set_names(&c, j, h);
+	connect_error(&c, errnum, &et);
+	/* A limit of ours says nothing about the destination. */
+	if (err_class(err_from_errno(errnum)) != ERR_CLASS_FULL)
+		j->handshake_failed = true;
+	leave(j, et.text);
 }
 
 void
@@ -219,11 +258,9 @@ connect_failed(struct conn *c, int errnum)
 	struct errtext et;
 
 	connect_error(c, errnum, &et);
-	log_message(j->id, "%s", et.text);
 	conn_close(c);
 	j->handshake_failed = true;
-	job_set_trouble(j, JOB_DEFERRED, "4.4.1", SLICE_NONE, et.text);
-	job_next(j);
+	leave(j, et.text);
 }
 
 static void
@@ -312,11 +349,11 @@ on_timer(void *arg, struct ev_timer *t)
 	(void)t;
 	switch (c->state) {
 	case CONN_CONNECTING:
-		agent_count_late(c->agent, AGENT_ROW_CONNECT);
+		agent_count_late(c->agent, AGENT_ROW_CONNECT, c->lmtp);
 		connect_failed(c, ETIMEDOUT);
 		break;
 	case CONN_OPEN:
-		agent_count_late(c->agent, row_of[c->wait]);
+		agent_count_late(c->agent, row_of[c->wait], c->lmtp);
 		snprintf(text, sizeof(text),
 		    "conversation with %s timed out while %s", c->site,
 		    smtp_client_doing(&c->client));
@@ -324,7 +361,7 @@ on_timer(void *arg, struct ev_timer *t)
 		break;
 	case CONN_IDLE: conn_quit(c); break;
 	case CONN_QUITTING:
-		agent_count_late(c->agent, AGENT_ROW_QUIT);
+		agent_count_late(c->agent, AGENT_ROW_QUIT, c->lmtp);
 		conn_close(c);
 		break;
 	}

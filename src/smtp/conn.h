@@ -41,6 +41,7 @@ struct conn {
 	struct ev_timer timer;
 	struct net_addr addr; /* family 0: a unix socket */
 	uint16_t port;
+	bool lmtp;
 	char name[256];			 /* of the host */
 	char site[320];			 /* "HOST[IP]" */
 	char relay[JOB_RELAY_BYTES_MAX]; /* "HOST[IP]:PORT" */
@@ -57,6 +58,13 @@ struct conn {
 	struct smtp_client client;
 };
 
+/* Which of two parameters is for this connection. */
+static inline int64_t
+conn_either(const struct conn *c, int64_t of_smtp, int64_t of_lmtp)
+{
+	return c->lmtp ? of_lmtp : of_smtp;
+}
+
 /*
  * conn_open(j, host):
  * Begin to connect; the outcome comes to the job.  On an error that is known
@@ -64,6 +72,12 @@ struct conn {
  */
 MUST_CHECK enum err conn_open(struct job *j, const struct job_host *host,
     struct errtext *et);
+
+/* The job has a connected socket, which is owned from here on: its session
+ * begins, or there is no room for it and the job goes on without. */
+void conn_adopt(struct job *j, const struct job_host *host, int fd);
+/* There is none, for a reason of the system: logged, and the job goes on. */
+void conn_not_made(struct job *j, const struct job_host *host, int errnum);
 
 /* An idle connection for the job's next hop; false: none. */
 bool conn_reuse(struct job *j);

@@ -21,21 +21,26 @@ static bool
 is_worth_keeping(const struct conn *c)
 {
 	const struct conf *conf = c->agent->conf;
+	int64_t uses_max =
+	    conn_either(c, conf->smtp_connection_reuse_count_limit,
+		conf->lmtp_connection_reuse_count_limit);
 	int64_t age = mono_sub(ev_now(c->agent->loop), c->opened);
 
 	if (c->agent->draining ||
-	    conf->smtp_connection_cache_time_limit_ms == 0)
+	    conn_either(c, conf->smtp_connection_cache_time_limit_ms,
+		conf->lmtp_connection_cache_time_limit_ms) == 0)
 		return false;
-	if (conf->smtp_connection_reuse_count_limit > 0 &&
-	    c->uses >= conf->smtp_connection_reuse_count_limit)
+	if (uses_max > 0 && c->uses >= uses_max)
 		return false;
-	return age < conf->smtp_connection_reuse_time_limit_ms;
+	return age < conn_either(c, conf->smtp_connection_reuse_time_limit_ms,
+			 conf->lmtp_connection_reuse_time_limit_ms);
 }
 
 void
 conn_release(struct conn *c)
 {
 	struct agent *g = c->agent;
+	const struct conf *conf = g->conf;
 
 	ASSERT(c->job == NULL && c->state == CONN_OPEN);
 	if (!is_worth_keeping(c)) {
@@ -48,7 +53,9 @@ conn_release(struct conn *c)
 	list_push_back(&g->idle, &c->link);
 	hash_add(&g->idle_by_key, &c->by_key, key_hash(c->key));
 	ev_io_want(&c->io, EV_RD);
-	ev_timer_set(&c->timer, g->conf->smtp_connection_cache_time_limit_ms);
+	ev_timer_set(&c->timer,
+	    conn_either(c, conf->smtp_connection_cache_time_limit_ms,
+		conf->lmtp_connection_cache_time_limit_ms));
 }
 
 static void
@@ -101,7 +108,7 @@ conn_reuse_host(struct job *j, const struct job_host *h)
 	     n = list_next(&g->idle, n)) {
 		struct conn *c = CONTAINER(n, struct conn, link);
 
-		if (c->port != h->port || c->client.lmtp != j->lmtp ||
+		if (c->port != h->port || c->lmtp != j->lmtp ||
 		    !net_addr_eq(&c->addr, &h->addr))
 			continue;
 		take(c, j);
@@ -132,13 +139,14 @@ conn_quit_idle(struct agent *g)
 void
 conn_quit(struct conn *c)
 {
-	struct agent *g = c->agent;
+	const struct conf *conf = c->agent->conf;
 
 	if (c->state == CONN_IDLE)
 		leave_idle(c, CONN_QUITTING);
 	else
 		c->state = CONN_QUITTING;
 	smtp_client_quit(&c->client);
-	ev_timer_set(&c->timer, g->conf->smtp_quit_timeout_ms);
+	ev_timer_set(&c->timer, conn_either(c, conf->smtp_quit_timeout_ms,
+				    conf->lmtp_quit_timeout_ms));
 	conn_run(c, SLICE_NONE);
 }

@@ -19,6 +19,7 @@
 #include "conf/conf.h"
 #include "smtp/agent.h"
 #include "smtp/conn.h"
+#include "smtp/path.h"
 #include "smtp/route.h"
 
 /* ---- start ---- */
@@ -97,6 +98,10 @@ connect_next(struct job *j)
 
 		if (!j->fresh_only && conn_reuse_host(j, h))
 			return true;
+		if (j->nexthop.path.len > 0) {
+			path_start(j);
+			return true;
+		}
 		j->state = JOB_CONNECTING;
 		e = conn_open(j, h, &et);
 		if (e == OK)

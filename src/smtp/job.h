@@ -101,11 +101,13 @@ struct job {
 	unsigned session_count;		/* hosts that took the handshake */
 	bool by_mx;			/* asked for MX records */
 	bool asked;			/* dns has the question */
+	bool path_asked;		/* lookup has it */
+	struct mono path_deadline;	/* for the connection to the path */
 	bool fresh_only; /* an idle connection let it down before */
 	bool handshake_failed;
 	struct conn *conn;     /* NULL: none now */
 	struct slice relay;    /* "HOST[IP]:PORT" of the session */
-	struct ev_timer timer; /* for dns */
+	struct ev_timer timer; /* for dns, or the connection to a path */
 	struct job_trouble trouble;
 	struct mono started, ready; /* ready.ms 0: no session yet */
 	unsigned reported;	    /* recipients whose results were sent */

@@ -14,6 +14,10 @@
 #define TIME_OF(name)  #name, offsetof(struct conf, name##_ms), 0
 #define COUNT_OF(name) #name, offsetof(struct conf, name), 0
 #define FIXED(value)   "", 0, value
+#define BOTH(row, kind, name, of, parameter)                      \
+	[AGENT_ROW_##row] = { kind, name, of(smtp_##parameter) }, \
+	[AGENT_ROW_LMTP + AGENT_ROW_##                            \
+	    row] = { kind, "lmtp: " name, of(lmtp_##parameter) }
 
 static const struct {
 	enum limit_kind kind;
@@ -26,30 +30,29 @@ static const struct {
 	    TIME_OF(smtp_connect_timeout) },
 	[AGENT_ROW_HELO] = { LIMIT_DEADLINE, "greeting and EHLO",
 	    TIME_OF(smtp_helo_timeout) },
-	[AGENT_ROW_MAIL] = { LIMIT_DEADLINE, "reply to MAIL",
-	    TIME_OF(smtp_mail_timeout) },
-	[AGENT_ROW_RCPT] = { LIMIT_DEADLINE, "reply to RCPT",
-	    TIME_OF(smtp_rcpt_timeout) },
-	[AGENT_ROW_DATA] = { LIMIT_DEADLINE, "reply to DATA",
-	    TIME_OF(smtp_data_init_timeout) },
-	[AGENT_ROW_BODY] = { LIMIT_DEADLINE, "body taken",
-	    TIME_OF(smtp_data_xfer_timeout) },
-	[AGENT_ROW_DOT] = { LIMIT_DEADLINE, "reply to the message",
-	    TIME_OF(smtp_data_done_timeout) },
-	[AGENT_ROW_QUIT] = { LIMIT_DEADLINE, "reply to QUIT",
-	    TIME_OF(smtp_quit_timeout) },
-	[AGENT_ROW_IDLE] = { LIMIT_DEADLINE, "idle connection",
-	    TIME_OF(smtp_connection_cache_time_limit) },
-	[AGENT_ROW_AGE] = { LIMIT_DEADLINE, "age of a connection",
-	    TIME_OF(smtp_connection_reuse_time_limit) },
+	BOTH(MAIL, LIMIT_DEADLINE, "reply to MAIL", TIME_OF, mail_timeout),
+	BOTH(RCPT, LIMIT_DEADLINE, "reply to RCPT", TIME_OF, rcpt_timeout),
+	BOTH(DATA, LIMIT_DEADLINE, "reply to DATA", TIME_OF, data_init_timeout),
+	BOTH(BODY, LIMIT_DEADLINE, "body taken", TIME_OF, data_xfer_timeout),
+	BOTH(DOT, LIMIT_DEADLINE, "reply to the message", TIME_OF,
+	    data_done_timeout),
+	BOTH(QUIT, LIMIT_DEADLINE, "reply to QUIT", TIME_OF, quit_timeout),
+	BOTH(IDLE, LIMIT_DEADLINE, "idle connection", TIME_OF,
+	    connection_cache_time_limit),
+	BOTH(AGE, LIMIT_DEADLINE, "age of a connection", TIME_OF,
+	    connection_reuse_time_limit),
+	BOTH(MESSAGES, LIMIT_COUNT, "messages of a connection", COUNT_OF,
+	    connection_reuse_count_limit),
+	[AGENT_ROW_LMTP + AGENT_ROW_CONNECT] = { LIMIT_DEADLINE,
+	    "lmtp: connection", TIME_OF(lmtp_connect_timeout) },
+	[AGENT_ROW_LMTP + AGENT_ROW_HELO] = { LIMIT_DEADLINE,
+	    "lmtp: greeting and LHLO", TIME_OF(lmtp_lhlo_timeout) },
 	[AGENT_ROW_DNS] = { LIMIT_DEADLINE, "hosts of a domain",
 	    TIME_OF(dns_timeout) },
 	[AGENT_ROW_ADDRESSES] = { LIMIT_COUNT, "addresses of a delivery",
 	    COUNT_OF(smtp_mx_address_limit) },
 	[AGENT_ROW_SESSIONS] = { LIMIT_COUNT, "sessions of a delivery",
 	    COUNT_OF(smtp_mx_session_limit) },
-	[AGENT_ROW_MESSAGES] = { LIMIT_COUNT, "messages of a connection",
-	    COUNT_OF(smtp_connection_reuse_count_limit) },
 	[AGENT_ROW_REPLY_LINES] = { LIMIT_COUNT, "lines of a reply",
 	    FIXED(SMTP_REPLY_LINES_MAX) },
 	[AGENT_ROW_REPLY_BYTES] = { LIMIT_SIZE, "reply of a server",
@@ -83,7 +86,7 @@ agent_show_limits(struct agent *g)
 }
 
 void
-agent_count_late(struct agent *g, enum agent_row which)
+agent_count_late(struct agent *g, enum agent_row which, bool lmtp)
 {
-	limit_refused(g->rows[which]);
+	limit_refused(g->rows[lmtp ? AGENT_ROW_LMTP + which : which]);
 }

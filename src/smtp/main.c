@@ -41,7 +41,7 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 {
 	enum err e;
 
-	if (peer != ROLE_QUEUE && peer != ROLE_DNS) {
+	if (peer != ROLE_QUEUE && peer != ROLE_DNS && peer != ROLE_LOOKUP) {
 		(void)close(fd);
 		return;
 	}

@@ -23,7 +23,6 @@
 enum {
 	/* Beyond dns_timeout: the dns role is not there, or hangs. */
 	DNS_GRACE_MS = 5000,
-	LMTP_PORT = 24,
 };
 
 /* An answer's record, borrowed from the frame. */
@@ -248,7 +247,7 @@ on_timeout(void *arg, struct ev_timer *t)
 	struct job *j = arg;
 
 	(void)t;
-	agent_count_late(j->agent, AGENT_ROW_DNS);
+	agent_count_late(j->agent, AGENT_ROW_DNS, false);
 	fail(j, JOB_DEFERRED, "4.4.3",
 	    "Host or domain name not found. The resolver does not answer");
 }
@@ -364,8 +363,8 @@ route_start(struct job *j)
 	j->state = JOB_ROUTING;
 	j->host_count = j->host_next = 0;
 	if (n->port == 0)
-		n->port =
-		    j->lmtp ? LMTP_PORT : (uint16_t)g->conf->smtp_remote_port;
+		n->port = (uint16_t)(j->lmtp ? g->conf->lmtp_tcp_port
+					     : g->conf->smtp_remote_port);
 	if (n->path.len > 0) {
 		take_literal(j, g->conf->myhostname, n->addr);
 		return;

@@ -82,14 +82,16 @@ local_trouble(struct conn *c, const char *dsn, const char *text)
 }
 
 /* Greeting, EHLO or HELO was refused.  5xx to HELO is meant for us, 5xx in
- * the greeting may be an outage that somebody configured so. */
+ * the greeting may be an outage that somebody configured so.  An LMTP server
+ * is a part of our own system: that it does not know LHLO is a mistake of the
+ * administrator's, and no reason to return mail. */
 static void
 on_refused(struct conn *c)
 {
 	char reply[CONN_REPLY_BYTES], text[JOB_TEXT_BYTES_MAX];
 	char dsn[SMTP_STATUS_BYTES];
 	bool greeting = smtp_client_waits(&c->client) == SMTP_WAIT_GREETING;
-	bool failed = c->client.reply.code / 100 == 5 && !greeting;
+	bool failed = c->client.reply.code / 100 == 5 && !greeting && !c->lmtp;
 
 	conn_reply_line(c, reply);
 	smtp_reply_status(&c->client.reply, dsn);
@@ -236,13 +238,27 @@ time_limit(const struct conn *c, enum smtp_client_wait w)
 
 	switch (w) {
 	case SMTP_WAIT_GREETING:
-	case SMTP_WAIT_HELO: return conf->smtp_helo_timeout_ms;
-	case SMTP_WAIT_MAIL: return conf->smtp_mail_timeout_ms;
-	case SMTP_WAIT_RCPT: return conf->smtp_rcpt_timeout_ms;
-	case SMTP_WAIT_DATA: return conf->smtp_data_init_timeout_ms;
-	case SMTP_WAIT_BODY: return conf->smtp_data_xfer_timeout_ms;
-	case SMTP_WAIT_DOT: return conf->smtp_data_done_timeout_ms;
-	default: return conf->smtp_quit_timeout_ms;
+	case SMTP_WAIT_HELO:
+		return c->lmtp ? conf->lmtp_lhlo_timeout_ms
+			       : conf->smtp_helo_timeout_ms;
+	case SMTP_WAIT_MAIL:
+		return conn_either(c, conf->smtp_mail_timeout_ms,
+		    conf->lmtp_mail_timeout_ms);
+	case SMTP_WAIT_RCPT:
+		return conn_either(c, conf->smtp_rcpt_timeout_ms,
+		    conf->lmtp_rcpt_timeout_ms);
+	case SMTP_WAIT_DATA:
+		return conn_either(c, conf->smtp_data_init_timeout_ms,
+		    conf->lmtp_data_init_timeout_ms);
+	case SMTP_WAIT_BODY:
+		return conn_either(c, conf->smtp_data_xfer_timeout_ms,
+		    conf->lmtp_data_xfer_timeout_ms);
+	case SMTP_WAIT_DOT:
+		return conn_either(c, conf->smtp_data_done_timeout_ms,
+		    conf->lmtp_data_done_timeout_ms);
+	default:
+		return conn_either(c, conf->smtp_quit_timeout_ms,
+		    conf->lmtp_quit_timeout_ms);
 	}
 }
 
@@ -252,11 +268,13 @@ static void
 begin_body(struct conn *c)
 {
 	const struct conf *conf = c->agent->conf;
-	int64_t ms = conf->smtp_data_xfer_timeout_ms;
+	int64_t ms = conn_either(c, conf->smtp_data_xfer_timeout_ms,
+	    conf->lmtp_data_xfer_timeout_ms);
+	int64_t rate = conn_either(c, conf->smtp_min_data_rate_bytes,
+	    conf->lmtp_min_data_rate_bytes);
 
-	if (conf->smtp_min_data_rate_bytes > 0)
-		ms += (int64_t)(c->job->txn.size_bytes * 1000 /
-				(uint64_t)conf->smtp_min_data_rate_bytes);
+	if (rate > 0)
+		ms += (int64_t)(c->job->txn.size_bytes * 1000 / (uint64_t)rate);
 	else
 		ms = INT64_MAX / 2;
 	c->body_deadline = mono_add(ev_now(c->agent->loop), ms);
@@ -290,8 +308,8 @@ void
 conn_start_session(struct conn *c)
 {
 	c->state = CONN_OPEN;
-	smtp_client_init(&c->client, c->job->lmtp,
-	    slice_str(c->agent->helo_name));
+	smtp_client_init(&c->client, c->lmtp,
+	    slice_str(c->lmtp ? c->agent->lhlo_name : c->agent->helo_name));
 	c->wait = SMTP_WAIT_GREETING;
 	ev_io_want(&c->io, EV_RD);
 	ev_timer_set(&c->timer, time_limit(c, c->wait));
@@ -357,6 +375,8 @@ wait_for_more(struct conn *c)
 void
 conn_run(struct conn *c, struct slice in)
 {
+	const struct conf *conf = c->agent->conf;
+
 	for (;;) {
 		bool untouched = smtp_client_untouched(&c->client);
 		enum smtp_client_step step = smtp_client_step(&c->client, &in);
@@ -378,7 +398,8 @@ conn_run(struct conn *c, struct slice in)
 			break;
 	}
 	if (c->state == CONN_QUITTING &&
-	    c->agent->conf->smtp_skip_quit_response &&
+	    conn_either(c, conf->smtp_skip_quit_response,
+		conf->lmtp_skip_quit_response) &&
 	    buf_data(&c->out).len == 0) {
 		conn_close(c);
 		return;

@@ -165,10 +165,15 @@ class FakeMX:
 
     script(verb, argument, connection) returns a reply line, None for the
     usual one, or "close".  Every message is kept in .messages.
+
+    lmtp: it speaks LMTP; script(".", RCPT argument, connection) is asked for
+    each recipient, and a message is kept with those that it took.  path: it
+    listens on a unix socket there.
     """
 
     def __init__(self, script=None, host="127.0.0.1", ehlo=("PIPELINING", "8BITMIME", "SIZE 0"),
-                 port=None):
+                 port=None, lmtp=False, path=None):
+        self.lmtp = lmtp
         self.script = script or (lambda verb, arg, conn: None)
         self.ehlo = ehlo
         self.messages = []
@@ -189,9 +194,18 @@ class FakeMX:
             daemon_threads = True
             request_queue_size = 200
 
-        self.server = Server((host, port or 0), Handler)
+        class UnixServer(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+            request_queue_size = 200
+
+        if path:
+            self.server = UnixServer(str(path), Handler)
+            os.chmod(path, 0o666)
+            self.port = None
+        else:
+            self.server = Server((host, port or 0), Handler)
+            self.port = self.server.server_address[1]
         self.host = host
-        self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever,
                                        kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
@@ -225,7 +239,7 @@ class FakeMX:
                     rcpts.append(arg)
                 if not (verb == "DATA" and custom[0] == "3"):
                     continue
-            elif verb == "EHLO":
+            elif verb == ("LHLO" if self.lmtp else "EHLO"):
                 lines = ["fake.example"] + list(self.ehlo)
                 for i, l in enumerate(lines):
                     self._say(h, "250" + ("-" if i + 1 < len(lines) else " ") + l)
@@ -258,11 +272,27 @@ class FakeMX:
                     break
                 body.append(l[1:] if l.startswith(b".") else l)
             data = b"".join(body)
+            if self.lmtp:
+                self._answer_each(h, sender, rcpts, data, conn)
+                continue
             custom = self.script(".", data, conn)
             if custom is None or custom[0] == "2":
                 with self.lock:
                     self.messages.append((sender, list(rcpts), data))
             self._say(h, custom or "250 2.0.0 taken")
+
+    def _answer_each(self, h, sender, rcpts, data, conn):
+        """The end of the data in LMTP: a reply for each recipient."""
+        taken = []
+        try:
+            for rcpt in rcpts:
+                reply = self.script(".", rcpt, conn) or "250 2.0.0 taken"
+                self._say(h, reply)
+                if reply[0] == "2":
+                    taken.append(rcpt)
+        finally:
+            with self.lock:
+                self.messages.append((sender, taken, data))
 
     def close(self):
         self.server.shutdown()

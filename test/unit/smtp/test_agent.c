@@ -1,6 +1,6 @@
 /*
- * The smtp role without its frame: a fake queue and a fake resolver on
- * channels, scripted servers on the loopback, all on one loop.
+ * The smtp role without its frame: a fake queue, a fake resolver and a fake
+ * lookup on channels, scripted servers on the loopback, all on one loop.
  *
  * A row is a job, the script of each connection in the order in which they
  * come, and the results that the queue must read.
@@ -64,7 +64,7 @@ static struct acct mem;
 static struct ev_loop *loop;
 static struct agent agent;
 static struct conf conf;
-static struct chan *queue, *dns;
+static struct chan *queue, *dns, *lookup;
 static int listener = -1, listener_unix = -1;
 static struct ev_io listen_io, listen_unix_io;
 static uint16_t port;
@@ -354,6 +354,40 @@ on_dns_frame(void *arg, struct chan *c, struct frame *f)
 	assert_int_equal(send_dns_found(c, f->tag, &a, -1), OK);
 }
 
+/* ---- the fake lookup ---- */
+
+static int socket_errnum;	/* answered in place of a socket */
+static unsigned socket_count;	/* so many questions came */
+static unsigned socket_refused; /* so many are answered with socket_errnum */
+static bool socket_silent;	/* there is never an answer */
+
+static void
+on_lookup_frame(void *arg, struct chan *c, struct frame *f)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct fr_socket_connected a = { 0 };
+	struct fr_socket_connect q;
+	int fd = -1;
+
+	(void)arg;
+	assert_int_equal(f->type, FRAME_SOCKET_CONNECT);
+	assert_true(get_socket_connect(f, &q));
+	if (socket_silent)
+		return;
+	a.path = q.path;
+	if (socket_count++ < socket_refused) {
+		a.errnum = (uint16_t)socket_errnum;
+	} else {
+		memcpy(un.sun_path, q.path.data, q.path.len);
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		assert_int_equal(
+		    connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	}
+	assert_int_equal(send_socket_connected(c, f->tag, &a, fd), OK);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void
 on_closed(void *arg, struct chan *c, bool bad, const char *why)
 {
@@ -368,6 +402,8 @@ on_closed(void *arg, struct chan *c, bool bad, const char *why)
 static const struct chan_events queue_events = { on_queue_frame, on_closed,
 	NULL };
 static const struct chan_events dns_events = { on_dns_frame, on_closed, NULL };
+static const struct chan_events lookup_events = { on_lookup_frame, on_closed,
+	NULL };
 
 /* ---- set-up ---- */
 
@@ -416,11 +452,25 @@ connect_dns(void)
 }
 
 static void
+connect_lookup(void)
+{
+	int fd[2];
+
+	assert_int_equal(chan_pair(fd), OK);
+	assert_int_equal(chan_open(loop, &mem, fd[0], ROLE_LOOKUP, ROLE_SMTP, 0,
+			     &lookup_events, &lookup, 1 << 20, &lookup),
+	    OK);
+	assert_int_equal(agent_set_channel(&agent, ROLE_LOOKUP, 0, fd[1]), OK);
+}
+
+static void
 default_conf(void)
 {
 	conf = (struct conf){
 		.myhostname = "me.test",
 		.smtp_helo_name = "me.test",
+		.lmtp_lhlo_name = "me.test",
+		.lmtp_tcp_port = port,
 		.smtp_bind_address = "",
 		.smtp_bind_address6 = "",
 		.concurrency_remote = JOBS_MAX,
@@ -439,6 +489,18 @@ default_conf(void)
 		.smtp_min_data_rate_bytes = 500,
 		.smtp_connection_cache_time_limit_ms = GIVE_UP_MS,
 		.smtp_connection_reuse_time_limit_ms = GIVE_UP_MS,
+		.lmtp_connect_timeout_ms = GIVE_UP_MS,
+		.lmtp_lhlo_timeout_ms = GIVE_UP_MS,
+		.lmtp_mail_timeout_ms = GIVE_UP_MS,
+		.lmtp_rcpt_timeout_ms = GIVE_UP_MS,
+		.lmtp_data_init_timeout_ms = GIVE_UP_MS,
+		.lmtp_data_xfer_timeout_ms = GIVE_UP_MS,
+		.lmtp_data_done_timeout_ms = GIVE_UP_MS,
+		.lmtp_quit_timeout_ms = GIVE_UP_MS,
+		.lmtp_skip_quit_response = true,
+		.lmtp_min_data_rate_bytes = 500,
+		.lmtp_connection_cache_time_limit_ms = GIVE_UP_MS,
+		.lmtp_connection_reuse_time_limit_ms = GIVE_UP_MS,
 		.dns_timeout_ms = GIVE_UP_MS,
 	};
 }
@@ -483,6 +545,9 @@ setup(void **state)
 		return -1;
 	connect_queue();
 	connect_dns();
+	connect_lookup();
+	socket_count = socket_refused = 0;
+	socket_silent = false;
 	peer_count = done_count = question_count = 0;
 	trace[0] = '\0';
 	drained = bad_peer = false;
@@ -500,6 +565,7 @@ teardown(void **state)
 	agent_fini(&agent);
 	chan_close(queue);
 	chan_close(dns);
+	chan_close(lookup);
 	ev_io_fini(&listen_io);
 	ev_io_fini(&listen_unix_io);
 	close(listener);
@@ -597,6 +663,8 @@ send_job_in(const struct job_in *in, uint32_t tag)
 	j.envelope = wr_done(&ew);
 	if (in->nexthop == NULL)
 		snprintf(nexthop, sizeof(nexthop), "[127.0.0.1]");
+	else if (!strcmp(in->nexthop, "inet:"))
+		snprintf(nexthop, sizeof(nexthop), "inet:127.0.0.1");
 	else if (!strcmp(in->nexthop, "unix:"))
 		snprintf(nexthop, sizeof(nexthop), "unix:%s", unix_path);
 	else
@@ -618,6 +686,8 @@ send_job_in(const struct job_in *in, uint32_t tag)
 	{                                                              \
 		NULL, NULL, { "b@y.test" }, "Subject: x\r\n\r\nhi\r\n" \
 	}
+#define LHLO	  "S 220 h", "C LHLO me.test", "S 250-h\r\n250 PIPELINING"
+#define LSITE	  "me.test[/tmp/UNIX]"
 #define SITE_TEXT "127.0.0.1[127.0.0.1]"
 #define RELAY	  SITE_TEXT ":PORT"
 
@@ -691,6 +761,67 @@ static const struct {
 	    "1 deferred 4.2.2 me.test[/tmp/UNIX] host me.test[/tmp/UNIX] "
 	    "said: 452 4.2.2 full (in reply to end of DATA command)\n"
 	    "done ok\n" },
+	{ "LMTP: pipelined, one refused, mixed outcomes",
+	    { "lmtp", "unix:", { "b@y.test", "c@y.test", "d@y.test" },
+		"x\r\n" },
+	    NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C RCPT", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n550 5.1.1 no\r\n250 ok\r\n354 go", "D",
+		"S 552 5.2.2 full\r\n250 2.0.0 d" } },
+	    "0 failed 5.2.2 " LSITE " host " LSITE " said: 552 5.2.2 full (in "
+	    "reply to end of DATA command)\n"
+	    "1 failed 5.1.1 " LSITE " host " LSITE " said: 550 5.1.1 no (in "
+	    "reply to RCPT TO command)\n"
+	    "2 sent 2.0.0 " LSITE " 250 2.0.0 d\ndone ok\n" },
+	{ "LMTP: too few replies, then hang-up: who was answered keeps it",
+	    { "lmtp", "unix:", { "b@y.test", "c@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n250 ok\r\n354 go", "D", "S 250 2.0.0 b",
+		"X" } },
+	    "0 sent 2.0.0 " LSITE " 250 2.0.0 b\n"
+	    "1 deferred 4.4.2 " LSITE " lost connection with " LSITE
+	    " while sending end of data -- message may be sent more than once\n"
+	    "done ok\n" },
+	{ "LMTP: too many replies (attack 42)",
+	    { "lmtp", "unix:", { "b@y.test", "c@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n250 ok\r\n354 go", "D",
+		"S 250 2.0.0 b\r\n450 4.2.0 c\r\n250 2.0.0 d\r\n250 e", "W" } },
+	    "0 sent 2.0.0 " LSITE " 250 2.0.0 b\n"
+	    "1 deferred 4.2.0 " LSITE " host " LSITE " said: 450 4.2.0 c (in "
+	    "reply to end of DATA command)\ndone ok\n" },
+	{ "LMTP: replies before the data (attack 42)",
+	    { "lmtp", "unix:", { "b@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 b", "W" } },
+	    "0 deferred 4.5.0 " LSITE
+	    " remote protocol error in reply from " LSITE
+	    " while sending message body\ndone ok\n" },
+	{ "LMTP: a reply without end (attack 42)",
+	    { "lmtp", "unix:", { "b@y.test", "c@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n250 ok\r\n354 go", "D", "S 250 2.0.0 b",
+		"G", "W" } },
+	    "0 sent 2.0.0 " LSITE " 250 2.0.0 b\n"
+	    "1 deferred 4.5.0 " LSITE
+	    " remote protocol error in reply from " LSITE
+	    " while sending end of data -- message may be sent more than "
+	    "once\ndone ok\n" },
+	{ "LMTP: 354 although nobody was accepted",
+	    { "lmtp", "unix:", { "b@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C DATA",
+		"S 250 ok\r\n550 5.1.1 no\r\n354 go", "W" } },
+	    "0 failed 5.1.1 " LSITE " host " LSITE " said: 550 5.1.1 no (in "
+	    "reply to RCPT TO command)\ndone ok\n" },
+	{ "LMTP: a server of SMTP",
+	    { "lmtp", "unix:", { "b@y.test" }, "x\r\n" }, NULL,
+	    { { "S 220 h", "C LHLO", "S 500 5.5.1 what", "W" } },
+	    "0 deferred 4.5.1 " LSITE " host " LSITE " refused to talk to me: "
+	    "500 5.5.1 what\ndone failed\n" },
+	{ "LMTP by inet", { "lmtp", "inet:", { "b@y.test" }, "x\r\n" }, NULL,
+	    { { LHLO, "C MAIL", "C RCPT", "C DATA",
+		"S 250 ok\r\n250 ok\r\n354 go", "D", "S 250 2.0.0 b" } },
+	    "0 sent 2.0.0 " RELAY " 250 2.0.0 b\ndone ok\n" },
 	{ "larger than the server takes",
 	    { NULL, NULL, { "b@y.test" }, "0123456789\r\n", .copies = 100 },
 	    NULL, { { HELLO_ALL } },
@@ -1170,6 +1301,147 @@ test_body_timeout(void **state)
 	    " timed out while sending message body\ndone ok\n");
 }
 
+static const struct job_in one_lmtp = { "lmtp", "unix:", { "b@y.test" },
+	"x\r\n" };
+
+/* The same of LMTP: limits of its own, counted in rows of its own. */
+static void
+test_lmtp_timeouts(void **state)
+{
+	static const struct {
+		const char *script[OPS_MAX];
+		size_t which;
+		const char *doing, *site;
+		enum agent_row row;
+	} waits[] = {
+		{ { "W" }, offsetof(struct conf, lmtp_lhlo_timeout_ms),
+		    "receiving the initial server greeting", "failed",
+		    AGENT_ROW_HELO },
+		{ { "S 220 h", "C LHLO", "W" },
+		    offsetof(struct conf, lmtp_lhlo_timeout_ms),
+		    "performing the LHLO handshake", "failed", AGENT_ROW_HELO },
+		{ { LHLO, "C MAIL", "W" },
+		    offsetof(struct conf, lmtp_mail_timeout_ms),
+		    "sending MAIL FROM", "ok", AGENT_ROW_MAIL },
+		{ { LHLO, "C MAIL", "S 250 ok", "W" },
+		    offsetof(struct conf, lmtp_rcpt_timeout_ms),
+		    "sending RCPT TO", "ok", AGENT_ROW_RCPT },
+		{ { LHLO, "C MAIL", "S 250 ok\r\n250 ok", "W" },
+		    offsetof(struct conf, lmtp_data_init_timeout_ms),
+		    "sending DATA command", "ok", AGENT_ROW_DATA },
+		{ { LHLO, "C MAIL", "S 250 ok\r\n250 ok\r\n354 go", "W" },
+		    offsetof(struct conf, lmtp_data_done_timeout_ms),
+		    "sending end of data -- message may be sent more than once",
+		    "ok", AGENT_ROW_DOT },
+	};
+	char want[512];
+
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		const char *script[2][OPS_MAX] = { 0 };
+		enum agent_row row = AGENT_ROW_LMTP + waits[i].row;
+		int64_t late;
+
+		assert_int_equal(setup(state), 0);
+		current = waits[i].doing;
+		late = agent.rows[row]->refused;
+		memcpy(script[0], waits[i].script, sizeof(script[0]));
+		*(int64_t *)(void *)((char *)&conf + waits[i].which) = 30;
+		run_job(&one_lmtp, "unix:", NULL,
+		    (const char *const(*)[OPS_MAX])script);
+		hide_path(trace);
+		snprintf(want, sizeof(want),
+		    "0 deferred 4.4.2 " LSITE " conversation with " LSITE
+		    " timed out while %s\ndone %s\n",
+		    waits[i].doing, waits[i].site);
+		assert_string_equal(trace, want);
+		assert_int_equal(agent.rows[row]->refused, late + 1);
+		teardown(state);
+	}
+}
+
+/* No socket, for a reason of the system, or because lookup is silent. */
+static void
+test_path_fails(void **state)
+{
+	static const struct {
+		int errnum;
+		const char *text, *site;
+	} reasons[] = {
+		{ ENOENT, "No such file or directory", "failed" },
+		{ ECONNREFUSED, "Connection refused", "failed" },
+		{ EACCES, "Permission denied", "failed" },
+		{ EMFILE, "Too many open files", "neutral" },
+		{ 0, "Connection timed out", "failed" },
+	};
+	char want[512];
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		assert_int_equal(setup(state), 0);
+		current = reasons[i].text;
+		socket_refused = 1;
+		socket_errnum = reasons[i].errnum;
+		socket_silent = socket_errnum == 0;
+		if (socket_silent)
+			conf.lmtp_connect_timeout_ms = 30;
+		run_job(&one_lmtp, "unix:", NULL, no_peer);
+		hide_path(trace);
+		snprintf(want, sizeof(want),
+		    "0 deferred 4.4.1  connect to " LSITE ": %s\ndone %s\n",
+		    reasons[i].text, reasons[i].site);
+		assert_string_equal(trace, want);
+		assert_int_equal(agent.conn_pool.in_use, 0);
+		teardown(state);
+	}
+}
+
+/* A full backlog: asked again until there is room. */
+static void
+test_path_again(void **state)
+{
+	static const char *const script[][OPS_MAX] = { { LHLO, "C MAIL",
+	    "S 250 ok\r\n250 ok\r\n354 go", "D", "S 250 2.0.0 b" } };
+
+	(void)state;
+	current = "again";
+	socket_refused = 2;
+	socket_errnum = EAGAIN;
+	run_job(&one_lmtp, "unix:", NULL, script);
+	assert_int_equal(socket_count, 3);
+	assert_memory_equal(trace, "0 sent", 6);
+}
+
+/* The role that connects is away, or dies before it answers. */
+static void
+test_lookup_restart(void **state)
+{
+	static const char *const script[][OPS_MAX] = { { LHLO, "C MAIL",
+	    "C RCPT", "C DATA", "S 250 ok\r\n250 ok\r\n354 go", "D",
+	    "S 250 2.0.0 b", "C MAIL", "C RCPT", "C DATA",
+	    "S 250 ok\r\n250 ok\r\n354 go", "D", "S 250 2.0.0 c" } };
+
+	(void)state;
+	current = "lookup restart";
+	scripts = script;
+	socket_silent = true;
+	send_job_in(&one_lmtp, 3);
+	while (agent.job_pool.in_use == 0)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	chan_close(lookup);
+	lookup = NULL;
+	while (agent.lookup != NULL)
+		assert_int_equal(ev_loop_turn(loop), OK);
+	socket_silent = false;
+	connect_lookup();
+	run_until_done(1);
+	/* The connection is kept: nobody needs to be asked. */
+	run_job(&one_lmtp, "unix:", NULL, script);
+	assert_int_equal(socket_count, 1);
+	hide_path(trace);
+	assert_string_equal(trace,
+	    "0 sent 2.0.0 " LSITE " 250 2.0.0 b\ndone ok\n"
+	    "0 sent 2.0.0 " LSITE " 250 2.0.0 c\ndone ok\n");
+}
+
 /* The resolver never answers, or is not there. */
 static void
 test_dns_timeout(void **state)
@@ -1353,6 +1625,10 @@ main(void)
 		TEST(test_reuse_limits),
 		cmocka_unit_test(test_timeouts),
 		TEST(test_body_timeout),
+		cmocka_unit_test(test_lmtp_timeouts),
+		cmocka_unit_test(test_path_fails),
+		TEST(test_path_again),
+		TEST(test_lookup_restart),
 		TEST(test_dns_timeout),
 		TEST(test_dns_restart),
 		TEST(test_queue_restart),
