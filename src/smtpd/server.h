@@ -45,7 +45,9 @@ enum server_row {
 enum {
 	LISTENERS_MAX = 64,
 	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
-	READ_BYTES_MIN = 4096, /* first window of a body */
+	READ_BYTES_MIN = 4096,
+	READ_BYTES_FIRST = 16384, /* first window of a body: one read and one
+				     frame for most mail */
 	READ_BYTES_MAX = 65536,
 	OUT_BYTES = 8192,	       /* replies of one batch */
 	SPARE_BYTES = 32768,	       /* bodies that are normalised */

@@ -457,7 +457,7 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 	s->server = sv;
 	s->fd = fd;
 	s->kind = (uint8_t)kind;
-	s->window = READ_BYTES_MIN;
+	s->window = READ_BYTES_FIRST;
 	s->slot = CLIENT_NO_SLOT;
 	s->began = ev_now(sv->loop);
 	buf_init(&s->in, sv->acct, 128, SESSION_BUF_BYTES_MAX);
