@@ -200,7 +200,8 @@ peer_unlink(struct sched_peer *p)
 		list_remove(&p->msg->class[c].node);
 }
 
-/* Give the slots that came free to those who wait longest. */
+/* Give the slots that came free to those who wait longest.  Who is parked
+ * holds none: nobody knows how long that takes. */
 static void
 dest_wake(struct sched *s, struct sched_dest *d)
 {
@@ -210,6 +211,10 @@ dest_wake(struct sched *s, struct sched_dest *d)
 	       (n = list_pop_front(&d->blocked)) != NULL) {
 		struct sched_peer *p = CONTAINER(n, struct sched_peer, node);
 
+		if (p->msg->parked) {
+			peer_ready(s, p, false);
+			continue;
+		}
 		p->woken = true;
 		d->woken++;
 		peer_ready(s, p, true);
@@ -226,11 +231,12 @@ peer_unwake(struct sched_peer *p)
 	p->dest->woken--;
 }
 
-/* Where a new peer, or one that has more to do, belongs. */
+/* Where a new peer, or one that has more to do, belongs.  One that is parked
+ * waits in its message, and meets a full window when that may start. */
 static void
 peer_place(struct sched *s, struct sched_peer *p)
 {
-	if (dest_has_room(p->dest))
+	if (p->msg->parked || dest_has_room(p->dest))
 		peer_ready(s, p, false);
 	else
 		list_push_back(&p->dest->blocked, &p->node);

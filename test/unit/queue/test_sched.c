@@ -602,6 +602,54 @@ test_bounds(void **state)
 	world_end();
 }
 
+/* A message that waits for lookup holds no slot that others could have. */
+static void
+test_parked(void **state)
+{
+	(void)state;
+	world(10, 20, 100);
+	transport("smtp", SCHED_REMOTE, 1, 50);
+	add_ok(0, "smtp", "d");
+	start_all(10);
+	sched_msg_park(&w.s, &w.msgs[1], true);
+	add_ok(1, "smtp", "d");
+	add_ok(2, "smtp", "d");
+	assert_true(end_one());
+	start_all(10);
+	assert_int_equal(w.started_count, 2);
+	assert_int_equal(w.started[1].msg, 2);
+	sched_msg_park(&w.s, &w.msgs[1], false);
+	start_all(10); /* the window is full */
+	assert_int_equal(w.started_count, 2);
+	run(10);
+	assert_int_equal(w.started_count, 3);
+	assert_int_equal(w.started[2].msg, 1);
+	world_end();
+}
+
+/* The same for one that was parked when it waited for a slot already. */
+static void
+test_parked_late(void **state)
+{
+	(void)state;
+	world(10, 20, 100);
+	transport("smtp", SCHED_REMOTE, 1, 50);
+	add_ok(0, "smtp", "d");
+	start_all(10);
+	add_ok(1, "smtp", "d");
+	add_ok(2, "smtp", "d");
+	start_all(10); /* both meet the full window */
+	sched_msg_park(&w.s, &w.msgs[1], true);
+	assert_true(end_one());
+	start_all(10);
+	assert_int_equal(w.started_count, 2);
+	assert_int_equal(w.started[1].msg, 2);
+	sched_msg_park(&w.s, &w.msgs[1], false);
+	run(10);
+	assert_int_equal(w.started_count, 3);
+	world_end();
+}
+
 /* Removing one that was woken passes its slot on. */
 static void
 test_remove(void **state)
@@ -716,6 +764,8 @@ main(void)
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_parked),
+		cmocka_unit_test(test_parked_late),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_random),
