@@ -171,8 +171,10 @@ due_load_part(struct queue *q, struct msg *m)
 	struct arena ar;
 	enum err e;
 
+	if (room == 0)
+		return ERR_AGAIN; /* others took it; due_room */
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
-	e = load_some(q, &m->store.row, m, &ar, room > 0 ? room : 1, &out, &et);
+	e = load_some(q, &m->store.row, m, &ar, room, &out, &et);
 	if (e == OK)
 		e = take_rcpts(q, m, &out, &et);
 	if (e == ERR_CORRUPT) /* it leaves; the next load sets it aside */
@@ -367,6 +369,7 @@ due_now(struct queue *q)
 void
 due_room(struct queue *q)
 {
+	result_parts(q); /* before others take the place */
 	if (!q->starved || !q->running || q->draining)
 		return;
 	if (msg_room(q, true)) {

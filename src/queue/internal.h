@@ -537,8 +537,8 @@ void due_count(struct queue *q); /* ask for counts and the next due time */
  * no room; ERR_AGAIN: the row is too old. */
 MUST_CHECK enum err due_load_row(struct queue *q, const struct store_row *row,
     struct msg **out);
-/* More recipients of an active message.  ERR_AGAIN: when what was written is
- * on disk (result_task tries again); others: not now. */
+/* More recipients of an active message.  ERR_AGAIN: when there is room, or
+ * what was written is on disk (result_task tries again); others: not now. */
 MUST_CHECK enum err due_load_part(struct queue *q, struct msg *m);
 void due_now(struct queue *q); /* everything deferred was made due */
 

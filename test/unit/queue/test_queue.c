@@ -686,6 +686,57 @@ test_active_limit(void **state)
 	world_close();
 }
 
+/* The most recipients that were in memory. */
+static int64_t
+rcpts_peak(void)
+{
+	struct limits_page *page = limits_current();
+
+	for (unsigned i = 0; i < page->row_count; i++)
+		if (strcmp(page->rows[i].name, "recipients") == 0)
+			return page->rows[i].high_water;
+	fail();
+	return 0;
+}
+
+/* The next part of a message waits until others have left it room. */
+static void
+test_part_room(void **state)
+{
+	static struct limits_page page = { .magic = LIMITS_MAGIC,
+		.version = LIMITS_VERSION };
+
+	(void)state;
+	limits_use(&page);
+	world_open("qmgr_message_recipient_limit = 1\n");
+	w.jobs_hang = true;
+	(void)submit(1, "a@b", "c@e,c@f");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1);
+	fake.again = 1;
+	fake.hold_sync = true;
+	answer_job(&w.smtp[w.smtp[0].job_count == 0],
+	    &w.smtp[w.smtp[0].job_count == 0].jobs[0]);
+	until(fake.again == 0);
+	open_txn(2, "a@b", "c@g"); /* takes the place */
+	until(w.txns[2].ready);
+	send_body(2, 100);
+	commit_txn(2, 100);
+	turns(20);
+	fake.hold_sync = false;
+	until(w.txns[2].done);
+	turns(100);
+	assert_int_equal(rcpts_peak(), 1);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 2);
+	w.jobs_hang = false;
+	for (unsigned a = 0; a < 2; a++)
+		for (unsigned i = 0; i < w.smtp[a].job_count; i++)
+			if (!w.smtp[a].jobs[i].answered)
+				answer_job(&w.smtp[a], &w.smtp[a].jobs[i]);
+	until(fake_count() == 0);
+	assert_int_equal(w.smtp[0].job_count + w.smtp[1].job_count, 3);
+	world_close();
+}
+
 /* Rows that are too old, and recipients that are not on disk yet. */
 static void
 test_load_again(void **state)
@@ -879,6 +930,7 @@ main(void)
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
+		cmocka_unit_test(test_part_room),
 		cmocka_unit_test(test_load_again),
 		cmocka_unit_test(test_load_short_pages),
 		cmocka_unit_test(test_load_in_turn),
