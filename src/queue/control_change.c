@@ -101,13 +101,14 @@ fail(struct client *c, const struct store_row *row, struct msg *m)
 	struct queue *q = c->q;
 	enum err e;
 
+	if (row->flags & STORE_HOLD) {
+		e = store_hold_append(q->store, row->id, false, &c->ticket);
+		if (e != OK)
+			return e;
+		if (m != NULL) /* its deliveries ran when it was held */
+			m->suspended = false;
+	}
 	if (m == NULL) {
-		if (row->flags & STORE_HOLD) {
-			e = store_hold_append(q->store, row->id, false,
-			    &c->ticket);
-			if (e != OK)
-				return e;
-		}
 		if (!msg_room(q, false))
 			return ERR_FULL;
 		e = due_load_row(q, row, &m);

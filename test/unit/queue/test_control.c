@@ -302,6 +302,27 @@ test_hold_active(void **state)
 	control_end();
 }
 
+/* Given up while it is on hold and a delivery of it still runs: the hold
+ * ends on disk, too. */
+static void
+test_fail_held_running(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	control_open("");
+	w.jobs_hang = true;
+	id = submit(1, "a@b", "defer@d");
+	until(w.smtp[0].job_count + w.smtp[1].job_count == 1);
+	change(CTL_VERB_HOLD, id, NULL);
+	assert_int_equal(a.count, 1);
+	assert_true(fake_flags(id) & STORE_HOLD);
+	change(CTL_VERB_FAIL, id, NULL);
+	assert_int_equal(a.count, 1);
+	assert_false(fake_flags(id) & STORE_HOLD);
+	control_end();
+}
+
 static void
 test_retry_delete(void **state)
 {
@@ -552,6 +573,7 @@ main(void)
 		cmocka_unit_test(test_show_cat),
 		cmocka_unit_test(test_hold_release),
 		cmocka_unit_test(test_hold_active),
+		cmocka_unit_test(test_fail_held_running),
 		cmocka_unit_test(test_retry_delete),
 		cmocka_unit_test(test_delete_running),
 		cmocka_unit_test(test_fail),
