@@ -81,6 +81,7 @@ on_flush_done(struct job *j)
 {
 	struct index *ix = CONTAINER(j, struct index, job);
 	struct store *s = ix->store;
+	unsigned used = s->track.used;
 
 	track_flush_end(s);
 	ix->flush_count++;
@@ -94,7 +95,9 @@ on_flush_done(struct job *j)
 	s->track.bytes -= ix->job_gone_bytes < s->track.bytes
 			      ? ix->job_gone_bytes
 			      : s->track.bytes;
-	if (s->want_room)
+	/* It may have taken nothing, for want of anything written: the log
+	 * calls when something is. */
+	if (s->want_room && s->track.used < used)
 		store_room(s);
 }
 

@@ -89,6 +89,7 @@ track_room(struct store *s, unsigned count)
 		return OK;
 	s->want_room = true;
 	s->index.want_flush = true;
+	store_hurry(s); /* only what is written can be flushed */
 	return ERR_AGAIN;
 }
 

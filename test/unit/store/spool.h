@@ -17,6 +17,7 @@ struct spool {
 	struct store_events events;
 	struct store *store;
 	unsigned durable_count;
+	unsigned room_count; /* of a test that asks for on_room */
 	unsigned damage_count;
 	struct store_damage damage; /* the last */
 	bool poisoned;

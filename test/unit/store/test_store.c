@@ -2,6 +2,7 @@
  * The store from outside, on a real directory: what goes in comes out, also
  * after a kill, and what ended is gone.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include "spool.h"
 #include "store/index.h"
 #include "store/segment.h"
+#include "store/store_int.h"
 
 /* Everything runs in both ways. */
 static void
@@ -163,6 +165,56 @@ test_results(void **state)
 	assert_false(spool_find(&sp, id, &row));
 	assert_int_equal(store_message_count(sp.store), 0);
 	arena_fini(&ar);
+	spool_fini(&sp);
+}
+
+static void
+on_room(void *arg)
+{
+	((struct spool *)arg)->room_count++;
+}
+
+/* As many changes as the index may miss, none of them written: who waits for
+ * room is called when there may be some, not in every turn. */
+static void
+test_room_for_changes(void **state)
+{
+	enum { COUNT = 8 };
+	struct store_msg m[COUNT + 1];
+	struct store_update u = { .due_ms = 9, .flags = STORE_TRIED };
+	struct store_ticket t;
+	struct spool sp;
+	enum err e = OK;
+
+	spool_init(&sp, *state != NULL);
+	sp.conf.unindexed_max = COUNT;
+	sp.events.on_room = on_room;
+	spool_open(&sp);
+	for (unsigned i = 0; i <= COUNT; i++) {
+		t = spool_add(&sp, &m[i], 1, 10, 5);
+		spool_wait(&sp, t);
+		sp.store->index.want_flush = true;
+		spool_settle(&sp);
+	}
+	assert_int_equal(sp.store->track.used, 0);
+	sp.room_count = 0;
+	for (unsigned i = 0; i <= COUNT && e == OK; i++)
+		e = store_result_append(sp.store, &m[i], &u, &t);
+	assert_int_equal(e, ERR_AGAIN);
+	for (unsigned tries = 0; e == ERR_AGAIN;) {
+		(void)store_turn(sp.store, 0);
+		if (!store_poll(sp.store) && store_fd(sp.store) >= 0)
+			poll(NULL, 0, 1);
+		if (sp.room_count == tries)
+			continue;
+		/* Once for the log, once for the index. */
+		assert_true(++tries <= 3);
+		e = store_result_append(sp.store, &m[COUNT], &u, &t);
+	}
+	assert_int_equal(e, OK);
+	spool_wait(&sp, t);
+	for (unsigned i = 0; i <= COUNT; i++)
+		store_msg_close(sp.store, &m[i]);
 	spool_fini(&sp);
 }
 
@@ -591,6 +643,8 @@ main(void)
 		cmocka_unit_test_prestate(test_kill, &threads),
 		cmocka_unit_test(test_results),
 		cmocka_unit_test_prestate(test_results, &threads),
+		cmocka_unit_test(test_room_for_changes),
+		cmocka_unit_test_prestate(test_room_for_changes, &threads),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
 		cmocka_unit_test(test_reuse),
