@@ -29,7 +29,7 @@ enum {
 };
 
 /* Whoever counts up to the one never breaks the other. */
-_Static_assert((int)STORE_RCPTS_MAX >= (int)ENVELOPE_RCPTS_MAX,
+_Static_assert((int)STORE_RCPTS_MAX >= (int)ENVELOPE_RCPTS_MAX / STORE_SCALE,
     "every message that may come in can be kept");
 
 static uint64_t

@@ -249,9 +249,28 @@ index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
 enum err
 index_counts(struct index *ix, struct store_counts *c)
 {
-	(void)ix; /* no run of the simulator asks */
+	struct sim_index *d = rows_of(ix);
+
 	*c = (struct store_counts){ .next_due_ms = INT64_MAX };
-	return ERR_AGAIN;
+	if (d == NULL || ix->broken)
+		return ERR_AGAIN;
+	for (unsigned i = 0; i < d->count; i++) {
+		const struct sim_row *r = &d->rows[i];
+
+		c->held_count += r->state == STATE_ACTIVE;
+		c->hold_count += r->state == STATE_HOLD;
+		if (r->state != STATE_WAITS)
+			continue;
+		if (r->row.flags & STORE_TRIED)
+			c->deferred_count++;
+		else
+			c->waiting_count++;
+		if (r->row.due_ms < c->next_due_ms)
+			c->next_due_ms = r->row.due_ms;
+		if (r->row.due_ms > c->last_due_ms)
+			c->last_due_ms = r->row.due_ms;
+	}
+	return OK;
 }
 
 enum err
