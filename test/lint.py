@@ -22,7 +22,7 @@ LAYERS = {
     "proto": BASE,
     "ev": BASE,
     "ipc": LOW,
-    "conf": LOW,
+    "conf": LOW | {"alias"},
     "store": LOW,
     "table": LOW | {"conf"},
     # Pure, as proto.

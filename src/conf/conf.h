@@ -33,6 +33,10 @@ enum {
 	CONF_OVERRIDE_COUNT_MAX = 256, /* -o */
 	CONF_MESSAGE_COUNT_MAX = 64,   /* kept by a report */
 	CONF_MESSAGE_BYTES = 512,
+	CONF_PIPE_COUNT_MAX = 16,	 /* transports that are defined */
+	CONF_PIPE_NAME_BYTES = 33,	 /* of one, with its end */
+	CONF_PIPE_TEXT_BYTES_MAX = 4096, /* its definition */
+	CONF_PIPE_WORDS_MAX = 64,	 /* its arguments */
 };
 
 #define CONF_PATH_DEFAULT "/etc/weir/weir.conf"
@@ -43,7 +47,25 @@ struct conf_list {
 	size_t count;
 };
 
+/*
+ * A transport that hands mail to a command: "transport NAME = pipe ...".
+ * Strings and arguments belong to the configuration.
+ */
+struct conf_pipe {
+	const char *name;
+	const char *user, *group; /* group empty: the user's own */
+	const char *directory;	  /* empty: queue_directory */
+	const char *null_sender;  /* what stands for it in arguments */
+	unsigned flags;		  /* enum pipe_flag, alias/pipe_args.h */
+	const struct slice *argv; /* with ${macros}; terminated, too */
+	size_t argv_count;	  /* 1 and more; argv[0] is a path */
+	int64_t time_limit_ms;
+	int64_t concurrency_limit, recipient_limit, initial_concurrency;
+};
+
 struct conf {
+	const struct conf_pipe *pipes;
+	size_t pipe_count;
 #define TIME(name, ...) int64_t name##_ms;
 #define SIZE(name, ...) int64_t name##_bytes;
 #define INT(name, ...)	int64_t name;
@@ -177,8 +199,11 @@ enum conf_transport_which {
 int64_t conf_transport_limit(const struct conf *c, struct slice transport,
     enum conf_transport_which which);
 
-/* Is there a transport of that name? */
-bool conf_transport_known(struct slice transport);
+/* Is there a transport of that name: built in, or defined as a pipe? */
+bool conf_transport_known(const struct conf *c, struct slice transport);
+bool conf_transport_built_in(struct slice transport);
+/* The pipe of that name; NULL: none. */
+const struct conf_pipe *conf_pipe_find(const struct conf *c, struct slice name);
 /* Does it speak to another server, so that its next hop is one? */
 bool conf_transport_remote(struct slice transport);
 

@@ -189,6 +189,36 @@ check_classes(struct loader *l)
 		    "as text:/etc/weir/mailboxes");
 }
 
+/* Transports may be defined anywhere in the file. */
+static void
+check_transports(struct loader *l)
+{
+	static const enum conf_id ways[] = { CONF_ID_mailbox_transport,
+		CONF_ID_virtual_transport, CONF_ID_fallback_transport };
+	const struct conf *c = &l->all->conf;
+	struct slice transport, nexthop;
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		conf_way_split(l->all->values[ways[i]].expanded, &transport,
+		    &nexthop);
+		if (transport.len > 0 &&
+		    (!conf_transport_known(c, transport) ||
+			slice_eq(transport, SLICE_LIT("error"))))
+			say(l, true, ways[i],
+			    "no transport of that name; write "
+			    "TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH");
+	}
+	for (size_t i = 0; i < c->defer_transports.count; i++) {
+		transport = c->defer_transports.items[i];
+		if (!conf_transport_known(c, transport))
+			ERROR(defer_transports,
+			    "there is no transport %.*s; write local, virtual, "
+			    "smtp, lmtp, relay, error, discard or one that is "
+			    "defined",
+			    SLICE_ARGS(slice_sub(transport, 0, 40)));
+	}
+}
+
 static void
 check_places(struct loader *l)
 {
@@ -218,5 +248,6 @@ conf_cross_check(struct loader *l)
 	check_sizes(l);
 	check_counts(l);
 	check_classes(l);
+	check_transports(l);
 	check_places(l);
 }

@@ -21,17 +21,15 @@ is_name(struct slice s)
 }
 
 void
-conf_define(struct loader *l, enum conf_id id, struct slice raw,
-    enum conf_origin origin, struct conf_place at)
+conf_define_value(struct loader *l, struct slice name, struct conf_value *v,
+    struct slice raw, enum conf_origin origin, struct conf_place at)
 {
-	struct conf_value *v = &l->all->values[id];
 	const char *copy;
 
 	if (origin < v->origin)
 		return;
 	if (origin == v->origin && origin != CONF_ORIGIN_CONTROL)
-		conf_report_add(l->report, false, at,
-		    slice_str(conf_params[id].name), raw,
+		conf_report_add(l->report, false, at, name, raw,
 		    "defined again; this one holds, that of %s:%u does not",
 		    v->file, v->line);
 	copy = arena_copy(&l->all->arena, raw.data, raw.len);
@@ -43,6 +41,28 @@ conf_define(struct loader *l, enum conf_id id, struct slice raw,
 	v->origin = origin;
 	v->file = at.file;
 	v->line = at.line;
+}
+
+void
+conf_define(struct loader *l, enum conf_id id, struct slice raw,
+    enum conf_origin origin, struct conf_place at)
+{
+	conf_define_value(l, slice_str(conf_params[id].name),
+	    &l->all->values[id], raw, origin, at);
+}
+
+void
+conf_define_unknown(struct loader *l, struct slice name, struct slice raw,
+    struct conf_place at)
+{
+	const char *near = conf_param_nearest(name);
+
+	if (near != NULL)
+		conf_report_add(l->report, true, at, name, raw,
+		    "unknown parameter; did you mean %s?", near);
+	else
+		conf_report_add(l->report, true, at, name, raw,
+		    "unknown parameter; weir.conf(5) lists those there are");
 }
 
 /* By the name of a control file; a bare number gets the file's unit. */
@@ -78,24 +98,29 @@ define_named(struct loader *l, struct slice name, struct slice raw,
     bool is_option, struct conf_place at)
 {
 	const struct conf_param *p = conf_param_find(name);
-	const char *near;
+	enum conf_origin origin =
+	    is_option ? CONF_ORIGIN_OPTION : CONF_ORIGIN_FILE;
 
-	if (p != NULL) {
-		conf_define(l, (enum conf_id)(p - conf_params), raw,
-		    is_option ? CONF_ORIGIN_OPTION : CONF_ORIGIN_FILE, at);
-		return;
-	}
-	if (define_alias(l, name, raw,
-		is_option ? CONF_ORIGIN_OPTION_ALIAS : CONF_ORIGIN_FILE_ALIAS,
-		at))
-		return;
-	near = conf_param_nearest(name);
-	if (near != NULL)
-		conf_report_add(l->report, true, at, name, raw,
-		    "unknown parameter; did you mean %s?", near);
-	else
-		conf_report_add(l->report, true, at, name, raw,
-		    "unknown parameter; weir.conf(5) lists those there are");
+	if (p != NULL)
+		conf_define(l, (enum conf_id)(p - conf_params), raw, origin,
+		    at);
+	else if (!define_alias(l, name, raw,
+		     is_option ? CONF_ORIGIN_OPTION_ALIAS
+			       : CONF_ORIGIN_FILE_ALIAS,
+		     at) &&
+		 !conf_pipe_define_limit(l, name, raw, origin, at))
+		conf_define_unknown(l, name, raw, at);
+}
+
+/* "transport NAME" in front of the equals sign. */
+static bool
+is_transport(struct slice name, struct slice *pipe_out)
+{
+	struct slice word;
+
+	return slice_word(&name, " \t", &word) &&
+	       slice_eq(word, SLICE_LIT("transport")) &&
+	       (*pipe_out = slice_trim(name)).len > 0;
 }
 
 /* One whole definition. */
@@ -105,7 +130,7 @@ define_line(struct loader *l, struct slice line, bool is_option,
 {
 	size_t equals = slice_find(line, '=');
 	struct slice name = slice_trim(slice_sub(line, 0, equals));
-	struct slice raw;
+	struct slice raw, pipe;
 
 	if (equals == line.len) {
 		conf_report_add(l->report, true, at,
@@ -114,6 +139,11 @@ define_line(struct loader *l, struct slice line, bool is_option,
 		return;
 	}
 	raw = slice_trim(slice_sub(line, equals + 1, line.len));
+	if (is_transport(name, &pipe)) {
+		conf_pipe_define(l, pipe, raw,
+		    is_option ? CONF_ORIGIN_OPTION : CONF_ORIGIN_FILE, at);
+		return;
+	}
 	if (!is_name(name)) {
 		conf_report_add(l->report, true, at, name, raw,
 		    "not a name before the =; write name = value");

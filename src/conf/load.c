@@ -100,6 +100,7 @@ finish(struct loader *l)
 	for (size_t i = 0; i < CONF_ID_COUNT && !failed; i++)
 		if (all->values[i].origin == CONF_ORIGIN_DEFAULT)
 			conf_value_finish(l, (enum conf_id)i);
+	conf_pipes_finish(l);
 	if (conf_loader_failed(l) || l->out_of_memory)
 		return;
 	for (size_t i = 0; i < CONF_ID_COUNT; i++)

@@ -33,6 +33,24 @@ struct conf_value {
 	bool changed; /* means something else than the built-in default */
 };
 
+/* What is defined of a transport: see pipe.c. */
+enum conf_pipe_value {
+	CONF_PIPE_DEFINITION,
+	CONF_PIPE_TIME_LIMIT,
+	CONF_PIPE_CONCURRENCY,
+	CONF_PIPE_RECIPIENTS,
+	CONF_PIPE_INITIAL,
+	CONF_PIPE_VALUES
+};
+
+struct conf_pipe_entry {
+	struct slice name; /* terminated */
+	/* Named as weir.conf names them: "transport NAME",
+	 * "NAME_time_limit"... */
+	struct conf_param params[CONF_PIPE_VALUES];
+	struct conf_value values[CONF_PIPE_VALUES];
+};
+
 /* A configuration with what the public part does not show. */
 struct conf_all {
 	struct conf conf;
@@ -40,6 +58,8 @@ struct conf_all {
 	struct acct acct;    /* for the rest */
 	struct arena arena;
 	struct conf_value values[CONF_ID_COUNT];
+	struct conf_pipe_entry *entries[CONF_PIPE_COUNT_MAX];
+	unsigned entry_count;
 };
 
 struct loader {
@@ -95,6 +115,29 @@ void conf_define_option(struct loader *l, struct slice option, unsigned n);
 /* Keep a value if its origin beats what is there. */
 void conf_define(struct loader *l, enum conf_id id, struct slice raw,
     enum conf_origin origin, struct conf_place at);
+
+/* The same for any value; name is for messages. */
+void conf_define_value(struct loader *l, struct slice name,
+    struct conf_value *v, struct slice raw, enum conf_origin origin,
+    struct conf_place at);
+/* Report a name that means nothing. */
+void conf_define_unknown(struct loader *l, struct slice name, struct slice raw,
+    struct conf_place at);
+
+/* ---- pipe.c ---- */
+
+/* "transport NAME = raw". */
+void conf_pipe_define(struct loader *l, struct slice name, struct slice raw,
+    enum conf_origin origin, struct conf_place at);
+/* "NAME_time_limit = raw" and its kin; false: the name is none of these.
+ * Whether there is such a transport is seen at the end. */
+bool conf_pipe_define_limit(struct loader *l, struct slice name,
+    struct slice raw, enum conf_origin origin, struct conf_place at);
+/* Fill conf.pipes; what is wrong is reported. */
+void conf_pipes_finish(struct loader *l);
+/* A value of a transport by its name; false: none. */
+bool conf_pipe_value_find(const struct conf_all *all, struct slice name,
+    const struct conf_param **p_out, const struct conf_value **v_out);
 
 /* ---- control.c ---- */
 

@@ -124,18 +124,17 @@ put_json(const struct conf_param *p, const struct conf_value *v, bool first,
 }
 
 static enum err
-render_one(const struct conf_all *all, size_t i, unsigned flags, bool *first,
-    struct buf *out)
+render_value(const struct conf_param *p, const struct conf_value *v,
+    unsigned flags, bool *first, struct buf *out)
 {
-	const struct conf_value *v = &all->values[i];
 	enum err e;
 
 	if ((flags & CONF_RENDER_CHANGED) && !v->changed)
 		return OK;
 	if (flags & CONF_RENDER_JSON)
-		e = put_json(&conf_params[i], v, *first, out);
+		e = put_json(p, v, *first, out);
 	else
-		e = put_line(&conf_params[i], v, flags, out);
+		e = put_line(p, v, flags, out);
 	*first = false;
 	return e;
 }
@@ -164,28 +163,71 @@ unknown(const char *name, struct errtext *et)
 	    "unknown parameter %s; weir.conf(5) lists those there are", name);
 }
 
+/* One that was asked for; ERR_NOTFOUND: there is none of that name. */
+static enum err
+find_value(const struct conf_all *all, struct slice name,
+    const struct conf_param **p_out, const struct conf_value **v_out)
+{
+	*p_out = find_any(name);
+	if (*p_out == NULL)
+		return conf_pipe_value_find(all, name, p_out, v_out)
+			   ? OK
+			   : ERR_NOTFOUND;
+	*v_out = &all->values[*p_out - conf_params];
+	return OK;
+}
+
+static enum err
+render_names(const struct conf_all *all, const char *const *names, size_t count,
+    unsigned flags, struct buf *out)
+{
+	const struct conf_param *p;
+	const struct conf_value *v;
+	bool first = true;
+	enum err e = OK;
+
+	for (size_t i = 0; i < count && e == OK; i++) {
+		e = find_value(all, slice_str(names[i]), &p, &v);
+		if (e == OK)
+			e = render_value(p, v, flags, &first, out);
+	}
+	return e;
+}
+
+static enum err
+render_all(const struct conf_all *all, unsigned flags, struct buf *out)
+{
+	bool first = true;
+	enum err e = OK;
+
+	for (size_t i = 0; i < CONF_ID_COUNT && e == OK; i++)
+		e = render_value(&conf_params[i], &all->values[i], flags,
+		    &first, out);
+	for (unsigned i = 0; i < all->entry_count; i++)
+		for (size_t k = 0; k < CONF_PIPE_VALUES && e == OK; k++)
+			e = render_value(&all->entries[i]->params[k],
+			    &all->entries[i]->values[k], flags, &first, out);
+	return e;
+}
+
 enum err
 conf_render(const struct conf *c, const char *const *names, size_t name_count,
     unsigned flags, struct buf *out, struct errtext *et)
 {
 	const struct conf_all *all = conf_all_of(c);
-	size_t count = name_count > 0 ? name_count : CONF_ID_COUNT;
-	bool first = true;
+	const struct conf_param *p;
+	const struct conf_value *v;
 	enum err e = OK;
 
 	for (size_t i = 0; i < name_count; i++)
-		if (find_any(slice_str(names[i])) == NULL)
+		if (find_value(all, slice_str(names[i]), &p, &v) != OK)
 			return unknown(names[i], et);
 	if (flags & CONF_RENDER_JSON)
 		e = put(out, "[");
-	for (size_t i = 0; i < count && e == OK; i++) {
-		size_t id = i;
-
-		if (name_count > 0)
-			id = (size_t)(find_any(slice_str(names[i])) -
-				      conf_params);
-		e = render_one(all, id, flags, &first, out);
-	}
+	if (e == OK)
+		e = name_count > 0
+			? render_names(all, names, name_count, flags, out)
+			: render_all(all, flags, out);
 	if ((flags & CONF_RENDER_JSON) && e == OK)
 		e = put(out, "]\n");
 	if (e != OK)

@@ -7,7 +7,14 @@
 	X(local) X(virtual) X(smtp) X(lmtp) X(relay) X(error) X(discard)
 
 bool
-conf_transport_known(struct slice transport)
+conf_transport_known(const struct conf *c, struct slice transport)
+{
+	return conf_transport_built_in(transport) ||
+	       conf_pipe_find(c, transport) != NULL;
+}
+
+bool
+conf_transport_built_in(struct slice transport)
 {
 #define X(name)                                    \
 	if (slice_eq(transport, SLICE_LIT(#name))) \
@@ -41,6 +48,7 @@ int64_t
 conf_transport_limit(const struct conf *c, struct slice transport,
     enum conf_transport_which which)
 {
+	const struct conf_pipe *pipe = conf_pipe_find(c, transport);
 	int64_t limits[] = {
 		[CONF_TRANSPORT_CONCURRENCY] =
 		    c->default_destination_concurrency_limit,
@@ -60,6 +68,11 @@ conf_transport_limit(const struct conf *c, struct slice transport,
 	}
 	TRANSPORTS(X)
 #undef X
+	if (pipe != NULL) {
+		limits[CONF_TRANSPORT_CONCURRENCY] = pipe->concurrency_limit;
+		limits[CONF_TRANSPORT_RECIPIENTS] = pipe->recipient_limit;
+		limits[CONF_TRANSPORT_INITIAL] = pipe->initial_concurrency;
+	}
 	return limits[which];
 }
 

@@ -135,7 +135,7 @@ read_entry(struct resolver *r, const struct fr_resolved *out,
 
 	if (net_transport_split(value, transport, nexthop, et) != OK)
 		return ERR_CONFIG;
-	if (transport->len > 0 && !conf_transport_known(*transport))
+	if (transport->len > 0 && !conf_transport_known(r->conf, *transport))
 		return err_set(et, ERR_CONFIG, "no transport of that name");
 	if (slice_eq(*transport, SLICE_LIT("error")))
 		return OK;

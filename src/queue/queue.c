@@ -41,6 +41,29 @@ queue_close_fd(int fd)
 
 /* ---- configuration ---- */
 
+/* Declare a transport, or change its figures. */
+static void
+set_transport(struct queue *q, struct slice name, enum sched_class class)
+{
+	struct sched_transport t = { .class = class };
+	int64_t rcpts =
+	    conf_transport_limit(q->conf, name, CONF_TRANSPORT_RECIPIENTS);
+
+	slice_copy(name, t.name, sizeof(t.name));
+	t.window_max = (unsigned)conf_transport_limit(q->conf, name,
+	    CONF_TRANSPORT_CONCURRENCY);
+	t.window_initial = (unsigned)conf_transport_limit(q->conf, name,
+	    CONF_TRANSPORT_INITIAL);
+	t.rcpts_max = rcpts == 0 || rcpts > JOB_RCPTS_MAX ? JOB_RCPTS_MAX
+							  : (unsigned)rcpts;
+	/* Those of earlier configurations stay, in case mail waits for them;
+	 * only many reloads with new names can fill the table. */
+	if (sched_transport_set(&q->sched, &t) != OK)
+		log_warning("transport %s: more than %d since the start; its "
+			    "mail waits for the next one",
+		    t.name, SCHED_TRANSPORTS_MAX);
+}
+
 static void
 set_transports(struct queue *q)
 {
@@ -55,23 +78,11 @@ set_transports(struct queue *q)
 		{ "lmtp", SCHED_REMOTE },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct slice name = slice_str(rows[i].name);
-		struct sched_transport t = { .class = rows[i].class };
-		int64_t rcpts = conf_transport_limit(q->conf, name,
-		    CONF_TRANSPORT_RECIPIENTS);
-
-		slice_copy(name, t.name, sizeof(t.name));
-		t.window_max = (unsigned)conf_transport_limit(q->conf, name,
-		    CONF_TRANSPORT_CONCURRENCY);
-		t.window_initial = (unsigned)conf_transport_limit(q->conf, name,
-		    CONF_TRANSPORT_INITIAL);
-		t.rcpts_max = rcpts == 0 || rcpts > JOB_RCPTS_MAX
-				  ? JOB_RCPTS_MAX
-				  : (unsigned)rcpts;
-		if (sched_transport_set(&q->sched, &t) != OK)
-			ASSERT(!"the table holds all transports");
-	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		set_transport(q, slice_str(rows[i].name), rows[i].class);
+	for (size_t i = 0; i < q->conf->pipe_count; i++)
+		set_transport(q, slice_str(q->conf->pipes[i].name),
+		    SCHED_LOCAL);
 }
 
 static void

@@ -4,6 +4,7 @@
  */
 #include "conf_test.h"
 
+#include "alias/pipe_args.h"
 #include "conf/load.h"
 #include "conf/param.h"
 
@@ -232,9 +233,132 @@ test_transports(void **state)
 	assert_int_equal(conf_transport_limit(c, SLICE_LIT("nosuch"),
 			     CONF_TRANSPORT_RECIPIENTS),
 	    50);
-	assert_true(conf_transport_known(SLICE_LIT("discard")));
-	assert_false(conf_transport_known(SLICE_LIT("disc")));
+	assert_true(conf_transport_known(c, SLICE_LIT("discard")));
+	assert_false(conf_transport_known(c, SLICE_LIT("disc")));
 	test_end(c);
+}
+
+static void
+test_pipes(void **state)
+{
+	const struct conf *c =
+	    test_load("filter_time_limit = 7\n"
+		      "mailbox_transport = filter:hop\n"
+		      "transport filter = pipe user=vmail:mail flags=Rhu.\n"
+		      "  null_sender= directory=/tmp\n"
+		      "  argv=/bin/x -r ${recipient} {two words} {} user=x\n"
+		      "transport b = pipe user=u argv=/y\n"
+		      "filter_destination_recipient_limit = 3\n"
+		      "command_time_limit = 33s\n"
+		      "b_initial_destination_concurrency = 2\n");
+	static const char *const argv[] = { "/bin/x", "-r", "${recipient}",
+		"two words", "", "user=x" };
+	const struct conf_pipe *p;
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(c->pipe_count, 2);
+	p = conf_pipe_find(c, SLICE_LIT("filter"));
+	assert_non_null(p);
+	assert_string_equal(p->user, "vmail");
+	assert_string_equal(p->group, "mail");
+	assert_string_equal(p->directory, "/tmp");
+	assert_string_equal(p->null_sender, "");
+	assert_int_equal(p->flags, PIPE_RETURN_PATH | PIPE_LOWER_DOMAIN |
+				       PIPE_LOWER_LOCAL | PIPE_DOTS);
+	assert_int_equal(p->argv_count, ARRAY_LEN(argv));
+	for (size_t i = 0; i < ARRAY_LEN(argv); i++) {
+		assert_string_equal(p->argv[i].data, argv[i]);
+		assert_int_equal(p->argv[i].len, strlen(argv[i]));
+	}
+	assert_int_equal(p->time_limit_ms, 7000);
+	assert_int_equal(conf_transport_limit(c, SLICE_LIT("filter"),
+			     CONF_TRANSPORT_RECIPIENTS),
+	    3);
+	p = conf_pipe_find(c, SLICE_LIT("b"));
+	assert_int_equal(p->time_limit_ms, 33000);
+	assert_int_equal(p->concurrency_limit, 20);
+	assert_int_equal(p->recipient_limit, 50);
+	assert_int_equal(p->initial_concurrency, 2);
+	assert_string_equal(p->group, "");
+	assert_string_equal(p->null_sender, "MAILER-DAEMON");
+	assert_true(conf_transport_known(c, SLICE_LIT("b")));
+	assert_false(conf_transport_known(c, SLICE_LIT("c")));
+	test_end(c);
+}
+
+/* The text for the roles holds them. */
+static void
+test_pipes_rendered(void **state)
+{
+	static const char want[] =
+	    "command_time_limit = 5s\n"
+	    "transport f = pipe user=u argv=/x $recipient\n"
+	    "f_time_limit = 9\n";
+	static const char *const names[] = { "f_destination_recipient_limit",
+		"transport f" };
+	const struct conf *c = test_load(want);
+	struct errtext et;
+	struct buf b;
+
+	(void)state;
+	assert_non_null(c);
+	buf_init(&b, &test_acct, 128, 1 << 20);
+	assert_int_equal(conf_render(c, NULL, 0, CONF_RENDER_CHANGED, &b, &et),
+	    OK);
+	assert_true(slice_eq(buf_data(&b), slice_str(want)));
+	buf_fini(&b);
+	buf_init(&b, &test_acct, 128, 1 << 20);
+	assert_int_equal(
+	    conf_render(c, names, 2, CONF_RENDER_EXPANDED, &b, &et), OK);
+	assert_true(slice_eq(buf_data(&b),
+	    SLICE_LIT("f_destination_recipient_limit = 50\n"
+		      "transport f = pipe user=u argv=/x $recipient\n")));
+	buf_fini(&b);
+	test_end(c);
+}
+
+static void
+test_end_if(const struct conf *c, bool loads)
+{
+	assert_true((c != NULL) == loads);
+	test_end(c);
+}
+
+/* Limit - 1, limit, limit + 1. */
+static void
+test_pipe_limits(void **state)
+{
+	char text[8192];
+
+	(void)state;
+	for (int count = CONF_PIPE_COUNT_MAX - 1;
+	     count <= CONF_PIPE_COUNT_MAX + 1; count++) {
+		size_t len = 0;
+
+		for (int i = 0; i < count; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    "transport t%d = pipe user=u argv=/x\n", i);
+		test_end_if(test_load(text), count <= CONF_PIPE_COUNT_MAX);
+	}
+	for (int count = CONF_PIPE_WORDS_MAX - 1;
+	     count <= CONF_PIPE_WORDS_MAX + 1; count++) {
+		size_t len = (size_t)snprintf(text, sizeof(text),
+		    "transport t = pipe user=u argv=/x");
+
+		for (int i = 1; i < count; i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    " a");
+		test_end_if(test_load(text), count <= CONF_PIPE_WORDS_MAX);
+	}
+	for (int bytes = CONF_PIPE_TEXT_BYTES_MAX - 1;
+	     bytes <= CONF_PIPE_TEXT_BYTES_MAX + 1; bytes++) {
+		static const char value[] = "pipe user=u argv=/";
+
+		snprintf(text, sizeof(text), "transport t = %s%0*d", value,
+		    bytes - (int)strlen(value), 0);
+		test_end_if(test_load(text), bytes <= CONF_PIPE_TEXT_BYTES_MAX);
+	}
 }
 
 int
@@ -249,6 +373,9 @@ main(void)
 		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_control_rows),
 		cmocka_unit_test(test_transports),
+		cmocka_unit_test(test_pipes),
+		cmocka_unit_test(test_pipes_rendered),
+		cmocka_unit_test(test_pipe_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,8 +298,10 @@ static const struct {
 	    "f:1: smtproutes: value \"a:b:smtp\": not a port; write a number "
 	    "from 1 to 65535 after the last colon" },
 	{ "defer_transports = smtp, uucp\n",
-	    "f:1: defer_transports: value \"uucp\": no transport of that name; "
-	    "write local, virtual, smtp, lmtp, relay, error or discard" },
+	    "f:1: defer_transports: value \"smtp, uucp\": there is no "
+	    "transport "
+	    "uucp; write local, virtual, smtp, lmtp, relay, error, discard or "
+	    "one that is defined" },
 	{ "virtual_transport = lmpt:unix:/run/x\n",
 	    "f:1: virtual_transport: value \"lmpt:unix:/run/x\": no transport "
 	    "of that name; write TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH" },
@@ -309,6 +311,82 @@ static const struct {
 	{ "fallback_transport = relay:[h\n",
 	    "f:1: fallback_transport: value \"relay:[h\": no ]; write "
 	    "[HOST]:PORT" },
+	/* transports */
+	{ "transport smtp = pipe user=u argv=/x\n",
+	    "f:1: transport: value \"smtp\": the name is taken; write another "
+	    "one" },
+	{ "transport command = pipe user=u argv=/x\n",
+	    "f:1: transport: value \"command\": the name is taken; write "
+	    "another one" },
+	{ "transport a b = pipe user=u argv=/x\n",
+	    "f:1: transport: value \"a b\": not the name of a transport; write "
+	    "letters, digits, - and _" },
+	{ "transport t23456789012345678901234567890123 = pipe user=u argv=/x\n",
+	    "f:1: transport: value \"t23456789012345678901234567890123\": the "
+	    "name of a transport has 1 to 32 characters; write transport NAME "
+	    "= pipe ..." },
+	{ "transport t = local\n",
+	    "f:1: transport t: value \"local\": not a pipe; write pipe "
+	    "user=NAME argv=/path arguments" },
+	{ "transport t =\n",
+	    "f:1: transport t: value \"\": not a pipe; write pipe user=NAME "
+	    "argv=/path arguments" },
+	{ "\ntransport t =\n  pipe user=u\n",
+	    "f:2: transport t: value \"pipe user=u\": argv= is missing; write "
+	    "pipe user=NAME argv=/path arguments" },
+	{ "transport t = pipe argv=/x user=u\n",
+	    "f:1: transport t: value \"pipe argv=/x user=u\": user= is "
+	    "missing; "
+	    "write pipe user=NAME argv=/path arguments" },
+	{ "transport t = pipe user=root argv=/x\n",
+	    "f:1: transport t: value \"pipe user=root argv=/x\": commands are "
+	    "never run as root; write the name of another user" },
+	{ "transport t = pipe user=u: argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u: argv=/x\": not a user "
+	    "after "
+	    "user=; write user=NAME or user=NAME:GROUP" },
+	{ "transport t = pipe user=u user=v argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u user=v argv=/x\": user= "
+	    "twice; write it once" },
+	{ "transport t = pipe user=u flags=DZ argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u flags=DZ argv=/x\": unknown "
+	    "flag \"Z\"; write some of BDFORXhqu.>" },
+	{ "transport t = pipe user=u argv=x\n",
+	    "f:1: transport t: value \"pipe user=u argv=x\": argv= begins with "
+	    "the absolute path of a program; write argv=/path arguments" },
+	{ "transport t = pipe user=u argv=\n",
+	    "f:1: transport t: value \"pipe user=u argv=\": argv= begins with "
+	    "the absolute path of a program; write argv=/path arguments" },
+	{ "transport t = pipe user=u argv=/$user\n",
+	    "f:1: transport t: value \"pipe user=u argv=/$user\": argv= begins "
+	    "with the absolute path of a program; write argv=/path arguments" },
+	{ "transport t = pipe user=u argv=/x ${recipent}\n",
+	    "f:1: transport t: value \"pipe user=u argv=/x ${recipent}\": "
+	    "unknown name $recipent in an argument; weir.conf(5) lists the "
+	    "names, and $$ is a dollar sign" },
+	{ "transport t = pipe user=u argv=/x {a b\n",
+	    "f:1: transport t: value \"pipe user=u argv=/x {a b\": braces do "
+	    "not match; write {words of one argument}" },
+	{ "transport t = pipe user=u directory=x argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u directory=x argv=/x\": not "
+	    "an absolute path after directory=; write directory=/PATH" },
+	{ "transport t = pipe user=u chroot=/x argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u chroot=/x argv=/x\": "
+	    "unknown "
+	    "word chroot=/x; write user=, flags=, directory=, null_sender= "
+	    "and, last, argv=" },
+	{ "transport t = pipe user=u flags=DR argv=/x\n",
+	    "f:1: transport t: value \"pipe user=u flags=DR argv=/x\": flags D "
+	    "and O need one recipient at a time; write "
+	    "t_destination_recipient_limit = 1" },
+	{ "t_time_limit = 0\ntransport t = pipe user=u argv=/x\n",
+	    "f:1: t_time_limit: value \"0\": below the least; write 1s to 1d" },
+	{ "smpt_destination_concurrency_limit = 3\n",
+	    "f:1: smpt_destination_concurrency_limit: value \"3\": unknown "
+	    "parameter; did you mean smtp_destination_concurrency_limit?" },
+	{ "transport = pipe user=u argv=/x\n",
+	    "f:1: transport: value \"pipe user=u argv=/x\": unknown parameter; "
+	    "weir.conf(5) lists those there are" },
 	{ "authorized_queue_users = a:b\n",
 	    "f:1: authorized_queue_users: value \"a:b\": a character that "
 	    "cannot be here; write user names" },
