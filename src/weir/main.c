@@ -65,6 +65,19 @@ const struct command commands[] = {
 	{ "fsck", "[--json] [DIR]", "read a spool and name what is damaged",
 	    "  DIR is a queue_directory; nothing in it is changed.\n",
 	    cmd_fsck },
+	{ "import-qmail", "[-x RULES] [DIR]",
+	    "a weir.conf that means what a qmail installation does",
+	    "  DIR        /var/qmail, or a control directory\n"
+	    "  -x RULES   the rules of tcpserver as text (/etc/tcp.smtp)\n"
+	    "  Nothing is changed; what has no counterpart is said in "
+	    "comments.\n",
+	    cmd_import_qmail },
+	{ "import-postfix", "[DIR]",
+	    "a weir.conf that means what main.cf and master.cf do",
+	    "  DIR        /etc/postfix\n"
+	    "  Nothing is changed; what has no counterpart is said in "
+	    "comments.\n",
+	    cmd_import_postfix },
 	{ "version", "", "print the version", NULL, cmd_version },
 	{ "help", "[COMMAND]", "print this, or the help of a command", NULL,
 	    cmd_help },

@@ -1,0 +1,347 @@
+/*
+ * import-postfix: main.cf and master.cf as a weir.conf.
+ *
+ * A parameter that Weir has under the same name is taken over as it stands;
+ * inet_interfaces and the lines of master.cf become what they mean here; the
+ * rest is remarked, each with its line.  Where Postfix's default means
+ * something else than ours it is written down.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "conf/param.h"
+#include "weir/cli.h"
+#include "weir/commands.h"
+#include "weir/import.h"
+
+enum { IMPORT_PATH_BYTES = 1200 };
+
+struct postfix {
+	struct import *im;
+	struct buf listen; /* of smtp_listen */
+	char main_cf[IMPORT_PATH_BYTES];
+	char master_cf[IMPORT_PATH_BYTES];
+};
+
+/* Where Postfix itself lies, and what has no meaning without it. */
+static const char *const installation[] = { "queue_directory", "data_directory",
+	"command_directory", "daemon_directory", "mail_owner", "setgid_group",
+	"sendmail_path", "mailq_path", "newaliases_path", "html_directory",
+	"manpage_directory", "sample_directory", "readme_directory",
+	"meta_directory", "shlib_directory", "compatibility_level",
+	"debugger_command", "debug_peer_level", "biff", "append_dot_mydomain",
+	"alias_database", "unknown_local_recipient_reject_code",
+	"inet_protocols_workaround", "mail_name", "mail_version" };
+
+/* What Weir does by itself, or has under another name. */
+static const struct {
+	const char *name, *remark;
+} explained[] = {
+	{ "smtpd_recipient_restrictions",
+	    "built in: known recipients, and relaying for mynetworks only; "
+	    "tests that go further have no counterpart" },
+	{ "smtpd_relay_restrictions",
+	    "built in: relaying for mynetworks and to relay_domains only" },
+	{ "local_recipient_maps",
+	    "built in: RCPT asks what the delivery will ask" },
+	{ "default_process_limit",
+	    "concurrency_incoming bounds sessions, concurrency_local and "
+	    "concurrency_remote deliveries" },
+	{ "smtpd_client_restrictions", "no counterpart" },
+	{ "content_filter", "no counterpart" },
+	{ "smtpd_milters", "no counterpart" },
+	{ "non_smtpd_milters", "no counterpart" },
+};
+
+static bool
+is_installation(struct slice name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(installation); i++)
+		if (slice_eq(name, slice_str(installation[i])))
+			return true;
+	return false;
+}
+
+static const char *
+explanation(struct slice name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(explained); i++)
+		if (slice_eq(name, slice_str(explained[i].name)))
+			return explained[i].remark;
+	if (slice_starts_nocase(name, SLICE_LIT("smtpd_tls_")) ||
+	    slice_starts_nocase(name, SLICE_LIT("smtp_tls_")) ||
+	    slice_starts_nocase(name, SLICE_LIT("smtpd_sasl_")) ||
+	    slice_starts_nocase(name, SLICE_LIT("smtp_sasl_")))
+		return "no TLS and no sign-in yet";
+	return NULL;
+}
+
+/* What Postfix does where main.cf says nothing, and Weir would not. */
+static void
+take_defaults(struct postfix *p)
+{
+	static const struct {
+		const char *name, *value;
+	} defaults[] = {
+		{ "mydestination",
+		    "$myhostname, localhost.$mydomain, localhost" },
+		{ "relay_domains", "$mydestination" },
+		{ "recipient_delimiter", "" },
+		{ "home_mailbox", "" },
+		{ "mail_spool_directory", "/var/mail" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+		import_put(p->im, "default", 0, slice_str(defaults[i].name),
+		    slice_str(defaults[i].value));
+	if (access("/etc/aliases", R_OK) == 0)
+		import_put(p->im, "default", 0, SLICE_LIT("alias_maps"),
+		    SLICE_LIT("hash:/etc/aliases"));
+}
+
+/* ---- files as logical lines ---- */
+
+/* Take the next logical line: those that begin with white space belong to
+ * it.  Joined with blanks, in text; *number is that of its first line. */
+static bool
+next_line(FILE *f, char *text, size_t size, unsigned *number, unsigned *read)
+{
+	size_t len = 0;
+	bool begun = false;
+	int c;
+
+	for (;;) {
+		c = fgetc(f);
+		if (c == EOF)
+			break;
+		if (begun && c != ' ' && c != '\t' && c != '#' && c != '\n') {
+			ungetc(c, f);
+			break;
+		}
+		if (c != '\n' && c != '#' && !begun) {
+			*number = *read + 1;
+			begun = true;
+		}
+		if (c == '\n') {
+			(*read)++;
+			continue;
+		}
+		for (bool skip = c == '#'; c != '\n' && c != EOF; c = fgetc(f))
+			if (!skip && len < size - 1)
+				text[len++] = (char)c;
+		(*read)++;
+		if (len < size - 1)
+			text[len++] = ' ';
+	}
+	text[len] = '\0';
+	return begun;
+}
+
+static FILE *
+open_regular(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	FILE *f;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (f = fdopen(fd, "r")) != NULL)
+		return f;
+	close(fd);
+	return NULL;
+}
+
+/* ---- main.cf ---- */
+
+/* Each address of inet_interfaces with port, for smtp_listen. */
+static void
+add_listen(struct postfix *p, struct slice address, struct slice port)
+{
+	char text[200];
+	bool v6 = slice_find(address, ':') < address.len &&
+		  (address.len == 0 || address.data[0] != '[');
+
+	(void)snprintf(text, sizeof(text), "%s%s%.*s%s:%.*s",
+	    buf_data(&p->listen).len > 0 ? ", " : "", v6 ? "[" : "",
+	    SLICE_ARGS(address), v6 ? "]" : "", SLICE_ARGS(port));
+	if (buf_put(&p->listen, slice_str(text)) != OK)
+		p->im->full = true;
+}
+
+static void
+take_interfaces(struct postfix *p, unsigned line, struct slice value)
+{
+	struct slice word;
+
+	buf_take(&p->listen, buf_data(&p->listen).len);
+	while (slice_word(&value, ", \t", &word)) {
+		if (slice_eq(word, SLICE_LIT("all"))) {
+			add_listen(p, SLICE_LIT("*"), SLICE_LIT("25"));
+		} else if (slice_eq(word, SLICE_LIT("loopback-only")) ||
+			   slice_eq(word, SLICE_LIT("localhost"))) {
+			add_listen(p, SLICE_LIT("127.0.0.1"), SLICE_LIT("25"));
+			add_listen(p, SLICE_LIT("[::1]"), SLICE_LIT("25"));
+		} else if (slice_find(word, '$') < word.len) {
+			import_remark(p->im, p->main_cf, line,
+			    "inet_interfaces: write the address of %.*s into "
+			    "smtp_listen",
+			    SLICE_ARGS(word));
+		} else {
+			add_listen(p, word, SLICE_LIT("25"));
+		}
+	}
+	if (buf_data(&p->listen).len > 0)
+		import_put(p->im, p->main_cf, line, SLICE_LIT("smtp_listen"),
+		    buf_data(&p->listen));
+}
+
+static void
+take_parameter(struct postfix *p, unsigned line, struct slice text)
+{
+	size_t equals = slice_find(text, '=');
+	struct slice name = slice_trim(slice_sub(text, 0, equals));
+	struct slice value = slice_trim(slice_sub(text, equals + 1, text.len));
+
+	if (equals == text.len || name.len == 0 || is_installation(name))
+		return;
+	if (slice_eq(name, SLICE_LIT("inet_interfaces")))
+		take_interfaces(p, line, value);
+	else if (conf_param_find(name) != NULL)
+		import_put(p->im, p->main_cf, line, name, value);
+	else if (explanation(name) != NULL)
+		import_remark(p->im, p->main_cf, line, "%.*s: %s",
+		    SLICE_ARGS(name), explanation(name));
+	else if (value.len > 0)
+		import_remark(p->im, p->main_cf, line,
+		    "%.*s = %.*s: no counterpart", SLICE_ARGS(name),
+		    SLICE_ARGS(slice_sub(value, 0, 300)));
+}
+
+/* ---- master.cf ---- */
+
+enum { FIELD_COUNT = 8 };
+enum { FIELD_NAME, FIELD_TYPE, FIELD_COMMAND = 7 };
+
+static void
+take_inet(struct postfix *p, unsigned line, struct slice name)
+{
+	size_t colon = slice_rfind(name, ':');
+	struct slice port =
+	    colon == name.len ? name : slice_sub(name, colon + 1, name.len);
+
+	if (slice_eq(name, SLICE_LIT("smtp")) ||
+	    slice_eq(name, SLICE_LIT("25")))
+		return; /* as inet_interfaces and the default say */
+	if (slice_eq(port, SLICE_LIT("smtp")))
+		port = SLICE_LIT("25");
+	if (port.len == 0 || !isdigit((unsigned char)port.data[0])) {
+		import_remark(p->im, p->master_cf, line,
+		    "service %.*s: no counterpart yet", SLICE_ARGS(name));
+		return;
+	}
+	add_listen(p,
+	    colon == name.len ? SLICE_LIT("*") : slice_sub(name, 0, colon),
+	    port);
+	import_put(p->im, p->master_cf, line, SLICE_LIT("smtp_listen"),
+	    buf_data(&p->listen));
+}
+
+static void
+take_service(struct postfix *p, unsigned line, struct slice rest)
+{
+	static const char *const known[] = { "smtp", "relay", "smtpd", "pickup",
+		"cleanup", "qmgr", "tlsmgr", "rewrite", "bounce",
+		"trivial-rewrite", "verify", "flush", "proxymap", "showq",
+		"error", "discard", "local", "virtual", "lmtp", "anvil",
+		"scache", "postlogd", "postscreen" };
+	struct slice field[FIELD_COUNT];
+	unsigned count = 0;
+
+	while (count < FIELD_COUNT && slice_word(&rest, " \t", &field[count]))
+		count++;
+	if (count < FIELD_COUNT)
+		return;
+	if (slice_eq(field[FIELD_TYPE], SLICE_LIT("inet")) &&
+	    slice_eq(field[FIELD_COMMAND], SLICE_LIT("smtpd"))) {
+		take_inet(p, line, field[FIELD_NAME]);
+		if (slice_trim(rest).len > 0)
+			import_remark(p->im, p->master_cf, line,
+			    "options of %.*s are not taken over: %.*s",
+			    SLICE_ARGS(field[FIELD_NAME]),
+			    SLICE_ARGS(slice_sub(slice_trim(rest), 0, 500)));
+		return;
+	}
+	if (slice_eq(field[FIELD_COMMAND], SLICE_LIT("pipe"))) {
+		import_remark(p->im, p->master_cf, line,
+		    "write it yourself: transport %.*s = pipe %.*s",
+		    SLICE_ARGS(field[FIELD_NAME]),
+		    SLICE_ARGS(slice_sub(slice_trim(rest), 0, 600)));
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (slice_eq(field[FIELD_COMMAND], slice_str(known[i])))
+			return;
+	import_remark(p->im, p->master_cf, line,
+	    "service %.*s (%.*s): no counterpart",
+	    SLICE_ARGS(field[FIELD_NAME]), SLICE_ARGS(field[FIELD_COMMAND]));
+}
+
+/* ---- the whole ---- */
+
+static bool
+each_line(struct postfix *p, const char *path,
+    void (*take)(struct postfix *, unsigned, struct slice))
+{
+	static char text[65536];
+	unsigned number = 0, read = 0;
+	FILE *f = open_regular(path);
+
+	if (f == NULL)
+		return false;
+	while (next_line(f, text, sizeof(text), &number, &read))
+		take(p, number, slice_trim(slice_str(text)));
+	(void)fclose(f);
+	return true;
+}
+
+int
+cmd_import_postfix(struct cli *cli)
+{
+	static struct postfix p;
+	const char *dir;
+	int status = cli_parse(cli, NULL, 0);
+
+	if (status != CLI_GO)
+		return status;
+	if (cli->argc > 1)
+		return cli_usage(cli, "one directory, not %d", cli->argc);
+	dir = cli->argc == 1 ? cli->argv[0] : "/etc/postfix";
+	if ((size_t)snprintf(p.main_cf, sizeof(p.main_cf), "%s/main.cf", dir) >=
+		sizeof(p.main_cf) ||
+	    (size_t)snprintf(p.master_cf, sizeof(p.master_cf), "%s/master.cf",
+		dir) >= sizeof(p.master_cf))
+		return cli_usage(cli, "the path is too long");
+	p.im = import_new(cli, p.main_cf);
+	if (p.im == NULL)
+		return EX_TEMPFAIL;
+	buf_init(&p.listen, &cli->acct, 256, 65536);
+	add_listen(&p, SLICE_LIT("*"), SLICE_LIT("25"));
+	take_defaults(&p);
+	if (!each_line(&p, p.main_cf, take_parameter)) {
+		cli_say(cli,
+		    "%s: cannot be read; give the directory that "
+		    "holds main.cf, such as /etc/postfix",
+		    p.main_cf);
+		return EX_NOINPUT;
+	}
+	if (!each_line(&p, p.master_cf, take_service))
+		import_remark(p.im, p.master_cf, 0, "cannot be read");
+	return import_print(p.im);
+}
