@@ -20,29 +20,27 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "local/base_dir.h"
 #include "local/group.h"
 #include "local/header.h"
 #include "local/maildir.h"
 #include "local/mbox.h"
 #include "local/sink.h"
 
-enum { BODY_BUFFER_BYTES = 64 * 1024 };
-
 struct batch {
-	const struct batch_io *io;
+	const struct worker_io *io;
 	struct group groups[2];
 	struct group *fill;   /* takes deliveries */
 	struct group *flight; /* becomes durable; NULL: none */
 	struct sink sink;
 	struct loop_scan scan;
-	char body[BODY_BUFFER_BYTES];
 	unsigned char results[RESULTS_BYTES_MAX];
 };
 
 static struct batch the_batch;
 
 struct batch *
-batch_init(const struct batch_io *io)
+batch_init(const struct worker_io *io)
 {
 	the_batch.io = io;
 	the_batch.fill = &the_batch.groups[0];
@@ -70,79 +68,7 @@ batch_syncing(const struct batch *b)
 	return b->flight != NULL;
 }
 
-/* ---- the body ---- */
-
-struct body {
-	struct batch *batch;
-	uint64_t left_bytes; /* not yet read */
-	bool broken;	     /* it ended too early */
-};
-
-/* The next piece; empty at the end. */
-static struct slice
-body_next(struct body *y)
-{
-	struct batch *b = y->batch;
-	size_t want = sizeof(b->body), n;
-
-	if (y->left_bytes == 0 || y->broken)
-		return SLICE_NONE;
-	if (y->left_bytes < want)
-		want = (size_t)y->left_bytes;
-	n = b->io->read_body(b->io->arg, b->body, want);
-	ASSERT(n <= want);
-	y->broken = n == 0;
-	y->left_bytes -= n;
-	return slice_of(b->body, n);
-}
-
-static void
-body_drain(struct body *y)
-{
-	while (body_next(y).len > 0)
-		continue;
-}
-
 /* ---- places ---- */
-
-/* qmail's rule, for the same reasons: who may write into the home of a user
- * may read his mail. */
-static bool
-check_home(int fd, struct outcome *o)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return outcome_errno(o, errno, "cannot stat home directory");
-	if (st.st_uid != geteuid())
-		return outcome_set(o, JOB_DEFERRED, "4.2.0",
-		    "home directory does not belong to the user");
-	if (st.st_mode & S_IWOTH)
-		return outcome_set(o, JOB_DEFERRED, "4.2.0",
-		    "home directory is writable for everybody");
-	return true;
-}
-
-static bool
-open_base(const struct request *q, int *fd_out, struct outcome *o)
-{
-	char base[PATH_BYTES_MAX + 1];
-	int fd;
-
-	if (!slice_copy(q->base, base, sizeof(base)))
-		return outcome_set(o, JOB_DEFERRED, "4.3.5",
-		    "base directory of the mailbox is no path");
-	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return outcome_errno(o, errno, "cannot open directory %s",
-		    base);
-	if ((q->flags & REQUEST_HOME) && !check_home(fd, o)) {
-		close(fd);
-		return false;
-	}
-	*fd_out = fd;
-	return true;
-}
 
 static unsigned
 path_flags(const struct request *q)
@@ -173,7 +99,7 @@ open_dir(struct group *g, const struct request *q, struct outcome *o)
 		return NULL;
 	}
 	d->flags = q->flags;
-	if (!open_base(q, &base_fd, o))
+	if (!base_open(q, &base_fd, o))
 		return NULL;
 	opened = maildir_open(&d->maildir, base_fd, q->path, path_flags(q), o);
 	close(base_fd);
@@ -275,7 +201,7 @@ to_mbox(struct batch *b, const struct request *q, struct body *y,
 	struct mbox m;
 	bool began;
 
-	if (!open_base(q, &req.base_fd, &o)) {
+	if (!base_open(q, &req.base_fd, &o)) {
 		report_one(b, q->tag, &o);
 		return;
 	}
@@ -294,11 +220,12 @@ to_mbox(struct batch *b, const struct request *q, struct body *y,
 bool
 batch_deliver(struct batch *b, const struct request *q)
 {
-	struct body y = { .batch = b, .left_bytes = q->body_bytes };
+	struct body y;
 	struct slice piece;
 	struct outcome o;
 
-	ASSERT(!batch_full(b));
+	ASSERT(!batch_full(b) && q->verb == REQUEST_DELIVER);
+	body_begin(&y, b->io, q->body_bytes);
 	/* The locks of an mbox may make us wait; results must not. */
 	if (q->kind == MAILBOX_MBOX)
 		batch_finish(b);
@@ -314,8 +241,7 @@ batch_deliver(struct batch *b, const struct request *q)
 	} else {
 		to_mbox(b, q, &y, piece);
 	}
-	body_drain(&y);
-	return !y.broken;
+	return body_drain(&y);
 }
 
 /* ---- together ---- */

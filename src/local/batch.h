@@ -13,20 +13,13 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "local/body.h"
 #include "local/request.h"
 
 struct batch;
 
-/* Where the body comes from and where results go; blocking. */
-struct batch_io {
-	/* At most size bytes of the body; 0: it ended too early. */
-	size_t (*read_body)(void *arg, char *buf, size_t size);
-	void (*report)(void *arg, struct slice results);
-	void *arg;
-};
-
 /* The worker's only batch, empty; static storage.  io is borrowed. */
-struct batch *batch_init(const struct batch_io *io);
+struct batch *batch_init(const struct worker_io *io);
 /* Deliveries that wait for a commit. */
 unsigned batch_count(const struct batch *b);
 /* No room for another before a commit. */
@@ -36,9 +29,10 @@ bool batch_syncing(const struct batch *b);
 
 /*
  * batch_deliver(b, q):
- * Read the body of q and deliver it.  The batch must not be full.  May commit
- * what is in the batch first, so that it does not wait for a locked mbox.
- * False when the body ended too early: weir-local is gone, abandon all.
+ * Read the body of q, a REQUEST_DELIVER, and deliver it.  The batch must not be
+ * full.  May commit what is in the batch first, so that it does not wait for a
+ * locked mbox. False when the body ended too early: weir-local is gone, abandon
+ * all.
  */
 bool batch_deliver(struct batch *b, const struct request *q);
 /* Tell weir-local what was written since the last time, and waits only for

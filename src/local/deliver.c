@@ -1,7 +1,7 @@
 /*
  * weir-deliver: a worker, which writes mailboxes as the recipient.
  *
- *	weir-deliver UID GID SPOOL_GID HOSTNAME
+ *	weir-deliver UID GID SPOOL_GID HOSTNAME [commands CONF]
  *
  * It is executed by weir-local with the channel and the body's pipe as
  * descriptors 0 and 1.  Executed by root it becomes UID and GID before it
@@ -9,11 +9,16 @@
  * read what it reads); SPOOL_GID, when not GID, is added for the directory of
  * mbox files.  User id 0 is refused.  Else it stays who it is.
  *
+ * Only with "commands" it may start processes; then it does not get SPOOL_GID,
+ * and what it starts may gain rights by set-uid programs, as the user could
+ * when he is logged in (mail is sent so, while the server is down).
+ *
  * It blocks in its channel, its pipe and the disk, and nowhere longer than
  * weir-local allows: a worker that hangs is killed.
  */
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +31,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "local/batch.h"
 #include "local/maildir.h"
+#include "local/serve.h"
 #include "local/syncer.h"
 
 /* Each delivery may have three open: its file, tmp/ and new/. */
@@ -82,8 +87,19 @@ set_limit(int resource, rlim_t value)
 		die("cannot set limit");
 }
 
+/* Of a worker that writes mailboxes: no process, no further rights. */
 static void
-confine(void)
+confine_writer(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		die("cannot confine");
+	syncer_start();
+	set_limit(RLIMIT_NPROC, 0);
+	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
+}
+
+static void
+confine(bool commands)
 {
 	/* ^C on the terminal of `weir try` is for the master alone. */
 	static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
@@ -93,13 +109,13 @@ confine(void)
 	for (i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	umask(077);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		die("cannot confine");
-	syncer_start();
+	if (commands && !command_prepare())
+		die("cannot take in orphans");
+	if (!commands)
+		confine_writer();
 	set_limit(RLIMIT_CORE, 0);
-	set_limit(RLIMIT_NPROC, 0);
-	set_limit(RLIMIT_NOFILE, DESCRIPTORS_MAX);
 }
 
 static size_t
@@ -127,24 +143,64 @@ report(void *arg, struct slice results)
 	/* weir-local is gone: the next receive sees it too. */
 }
 
-/* The next request; waits for it when nothing else is to be done.  Empty:
- * none now; broken: weir-local is gone or sent nonsense. */
-static bool
-next_request(struct batch *b, struct request *q, bool *broken_out)
+/* The descriptors that came with a packet; others than a copy's are too
+ * many. */
+static void
+take_fds(struct msghdr *m, int fds[static REQUEST_COPY_FDS])
+{
+	struct cmsghdr *c;
+
+	for (int i = 0; i < REQUEST_COPY_FDS; i++)
+		fds[i] = -1;
+	c = CMSG_FIRSTHDR(m);
+	if (c != NULL && c->cmsg_level == SOL_SOCKET &&
+	    c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int) * REQUEST_COPY_FDS))
+		memcpy(fds, CMSG_DATA(c), sizeof(int) * REQUEST_COPY_FDS);
+}
+
+static ssize_t
+receive(struct slice *packet_out, int fds[static REQUEST_COPY_FDS], int flags)
 {
 	static char packet[REQUEST_BYTES_MAX];
-	bool idle = batch_count(b) == 0 && !batch_syncing(b);
-	struct rd r;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * REQUEST_COPY_FDS)];
+	} control;
+	struct iovec iov = { packet, sizeof(packet) };
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
 	ssize_t n;
 
 	do
-		n = recv(WORKER_CHANNEL_FD, packet, sizeof(packet),
-		    idle ? 0 : MSG_DONTWAIT);
+		n = recvmsg(WORKER_CHANNEL_FD, &m, flags | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		take_fds(&m, fds);
+		*packet_out = slice_of(packet, (size_t)n);
+	}
+	return n;
+}
+
+/* The next request; waits for it when nothing else is to be done.  Empty:
+ * none now; broken: weir-local is gone or sent nonsense. */
+static bool
+next_request(struct batch *b, struct request *q,
+    int fds[static REQUEST_COPY_FDS], bool *broken_out)
+{
+	bool idle = batch_count(b) == 0 && !batch_syncing(b);
+	struct slice packet;
+	struct rd r;
+	ssize_t n = receive(&packet, fds, idle ? 0 : MSG_DONTWAIT);
+
 	*broken_out = n == 0 || (n < 0 && errno != EAGAIN);
 	if (n <= 0)
 		return false;
-	r = rd_of(slice_of(packet, (size_t)n));
+	r = rd_of(packet);
 	if (request_get(&r, q))
 		return true;
 	*broken_out = true;
@@ -167,14 +223,16 @@ wait_for_some(struct batch *b)
 }
 
 static void
-serve(struct batch *b)
+serve(struct server *s)
 {
+	struct batch *b = s->batch;
+	int fds[REQUEST_COPY_FDS];
 	struct request q;
 	bool broken = false;
 
 	while (!broken) {
-		if (!batch_full(b) && next_request(b, &q, &broken)) {
-			broken = !batch_deliver(b, &q);
+		if (!batch_full(b) && next_request(b, &q, fds, &broken)) {
+			broken = !serve_request(s, &q, fds);
 			continue;
 		}
 		if (broken)
@@ -186,23 +244,64 @@ serve(struct batch *b)
 	batch_abandon(b);
 }
 
+/*
+ * Where the commands of src/usercmd are, for $PATH: beside the place where we
+ * are installed (PREFIX/libexec/weir, PREFIX/lib/weir/bin), or in the
+ * directory of a build.
+ */
+static const char *
+find_bin(void)
+{
+	static const char *const places[] = { "../../lib/weir/bin",
+		"lib/weir/bin" };
+	static char found[PATH_MAX];
+	char exe[PATH_MAX - 32], path[PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	size_t i;
+
+	if (n <= 0)
+		return "";
+	exe[n] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash == NULL)
+		return "";
+	*slash = '\0';
+	for (i = 0; i < ARRAY_LEN(places); i++) {
+		snprintf(path, sizeof(path), "%s/%s", exe, places[i]);
+		if (realpath(path, found) != NULL)
+			return found;
+	}
+	return "";
+}
+
 int
 main(int argc, char **argv)
 {
-	static const struct batch_io io = {
+	static const struct worker_io io = {
 		.read_body = read_body,
 		.report = report,
 	};
+	bool commands = argc == 7 && strcmp(argv[5], "commands") == 0;
+	struct server server = {
+		.io = &io,
+		.world = {
+			.conf_path = commands ? argv[6] : "",
+			.bin_path = commands ? find_bin() : "",
+			.channel_fd = WORKER_CHANNEL_FD,
+		},
+	};
 
-	if (argc != 5) {
+	if (argc != 5 && !commands) {
 		fprintf(stderr, "weir-deliver is executed by weir-local\n");
 		return 64;
 	}
 	if (geteuid() == 0)
-		become(id_of(argv[1]), id_of(argv[2]), id_of(argv[3]));
-	confine();
+		become(id_of(argv[1]), id_of(argv[2]),
+		    id_of(argv[commands ? 2 : 3]));
+	confine(commands);
 	maildir_set_host(argv[4]);
-	serve(batch_init(&io));
+	server.batch = batch_init(&io);
+	serve(&server);
 	/* Nothing to flush; and a leak checker cannot look into a process
 	 * that is not dumpable. */
 	_exit(0);

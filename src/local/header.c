@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/time.h"
 
 enum scan_state { LINE_START, NAME, AFTER_NAME, OTHER, VALUE, VALUE_LINE };
 
@@ -197,4 +198,24 @@ header_added(struct slice sender, struct slice address, struct slice original,
 	at = put_address(out, at, address);
 	at = put(out, at, "\n");
 	return at;
+}
+
+size_t
+header_from_line(struct slice sender, char out[static FROM_LINE_BYTES_MAX])
+{
+	char date[TIME_RFC5322_BYTES];
+	size_t at = put(out, 0, "From "), i;
+	unsigned char c;
+
+	if (sender.len == 0)
+		sender = SLICE_LIT("MAILER-DAEMON");
+	ASSERT(sender.len <= ADDRESS_BYTES_MAX);
+	for (i = 0; i < sender.len; i++) {
+		c = (unsigned char)sender.data[i];
+		out[at++] = c <= ' ' || c == 127 ? '-' : (char)c;
+	}
+	time_asctime(clock_system.wall(&clock_system), date);
+	at = put(out, at, " ");
+	at = put(out, at, date);
+	return put(out, at, "\n");
 }

@@ -19,6 +19,7 @@ enum {
 	 * ends at hopcount_limit. */
 	LOOP_SCAN_BYTES_MAX = 2 * 1024 * 1024,
 	HEADER_ADDED_BYTES_MAX = 3 * (ADDRESS_BYTES_MAX + 32),
+	FROM_LINE_BYTES_MAX = ADDRESS_BYTES_MAX + 64,
 };
 
 struct loop_scan {
@@ -49,3 +50,9 @@ bool loop_scan_end(struct loop_scan *s);
  */
 size_t header_added(struct slice sender, struct slice address,
     struct slice original, char out[static HEADER_ADDED_BYTES_MAX]);
+
+/* "From sender date" with LF, as an mbox has it; MAILER-DAEMON for the null
+ * sender, '-' for blanks and control characters, which would end the address.
+ * The date is now, UTC.  Returns the number of bytes. */
+size_t header_from_line(struct slice sender,
+    char out[static FROM_LINE_BYTES_MAX]);

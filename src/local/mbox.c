@@ -19,10 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/assert.h"
-#include "base/time.h"
+#include "local/header.h"
 #include "local/path.h"
-#include "proto/envelope.h"
 
 enum { REOPEN_ATTEMPTS_MAX = 3 };
 
@@ -144,30 +142,6 @@ separate(struct mbox *m, struct outcome *o)
 	return true;
 }
 
-/* "From sender date"; blanks would end the address. */
-static void
-put_from_line(struct mbox *m, struct slice sender)
-{
-	char line[ADDRESS_BYTES_MAX + TIME_RFC5322_BYTES + 16];
-	char date[TIME_RFC5322_BYTES], from[ADDRESS_BYTES_MAX + 1];
-	size_t i;
-	int n;
-
-	if (sender.len == 0)
-		sender = SLICE_LIT("MAILER-DAEMON");
-	ASSERT(sender.len <= ADDRESS_BYTES_MAX);
-	for (i = 0; i < sender.len; i++)
-		from[i] = (unsigned char)sender.data[i] <= ' ' ||
-				  sender.data[i] == 127
-			      ? '-'
-			      : sender.data[i];
-	from[i] = '\0';
-	time_asctime(clock_system.wall(&clock_system), date);
-	n = snprintf(line, sizeof(line), "From %s %s\n", from, date);
-	ASSERT(n > 0 && (size_t)n < sizeof(line));
-	sink_raw(m->sink, slice_of(line, (size_t)n));
-}
-
 static bool
 open_parent(struct mbox *m, const struct mbox_request *req, struct outcome *o)
 {
@@ -188,6 +162,8 @@ bool
 mbox_begin(struct mbox *m, struct sink *sink, const struct mbox_request *req,
     struct outcome *o)
 {
+	char line[FROM_LINE_BYTES_MAX];
+
 	m->fd = m->dir_fd = -1;
 	m->sink = sink;
 	if (!open_parent(m, req, o))
@@ -197,7 +173,7 @@ mbox_begin(struct mbox *m, struct sink *sink, const struct mbox_request *req,
 	sink_begin(sink, m->fd, true);
 	if (!check_size(m, req, o) || !separate(m, o))
 		goto unlock;
-	put_from_line(m, req->sender);
+	sink_raw(sink, slice_of(line, header_from_line(req->sender, line)));
 	return true;
 
 unlock:

@@ -63,7 +63,7 @@ report(void *arg, struct slice packet)
 	}
 }
 
-static const struct batch_io io = { read_body, report, NULL };
+static const struct worker_io io = { read_body, report, NULL };
 static struct batch *batch;
 
 static int

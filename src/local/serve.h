@@ -1,0 +1,24 @@
+/*
+ * serve: one request after the other, whatever it asks.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "local/batch.h"
+#include "local/command.h"
+
+struct server {
+	struct batch *batch;
+	const struct worker_io *io;
+	struct command_world world;
+};
+
+/*
+ * serve_request(s, q, fds):
+ * Do what q asks and report; a delivery is reported when it is durable, all
+ * else at once.  The batch must not be full.  fds came with the packet, -1
+ * where none did; they are closed here.  False: weir-local is gone.
+ */
+bool serve_request(struct server *s, const struct request *q,
+    int fds[static REQUEST_COPY_FDS]);
