@@ -249,6 +249,15 @@ each_virtual(struct walk *w)
 	    SLICE_ARGS(slice_sub(value, 0, 100)));
 }
 
+/* A value is one line to the scanner; which one of the table we know. */
+static const char *
+without_line(const char *text)
+{
+	const char *colon = strstr(text, ": ");
+
+	return colon == NULL ? text : colon + 2;
+}
+
 static enum err
 each_local(struct walk *w)
 {
@@ -265,7 +274,7 @@ each_local(struct walk *w)
 			return OK;
 		if (e != OK)
 			return bad_entry(w->et, &w->entry->answer, "%s",
-			    why.text);
+			    without_line(why.text));
 		target.line = w->entry->answer.line;
 		e = target.kind == ALIAS_ADDRESS ? pass_address(w, &target)
 						 : pass(w, &target);

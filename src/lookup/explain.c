@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "lookup/expand.h"
 #include "lookup/resolve.h"
 #include "lookup/system.h"
 
@@ -23,6 +24,11 @@ struct explain {
 	const char *address;
 	bool json;
 	unsigned step_count;
+	/* Of an alias: what it stands for, and a copy of its answer. */
+	struct expand expand;
+	unsigned target_count;
+	char alias[ADDRESS_BYTES_MAX];
+	char nexthop[301];
 };
 
 static void
@@ -65,6 +71,64 @@ print_step(void *arg, const char *place, const char *text)
 	printf("\n");
 }
 
+/* It has to be expanded. */
+static bool
+is_alias(const struct fr_resolved *f)
+{
+	return f->verdict != RESOLVE_REFUSE && f->mailbox.len == 0 &&
+	       slice_eq(f->transport, SLICE_LIT("local"));
+}
+
+static void
+print_target(struct explain *x, const struct alias_target *target)
+{
+	static const char *const marks[] = {
+		[ALIAS_USER] = "\\",
+		[ALIAS_COMMAND] = "|",
+		[ALIAS_INCLUDE] = ":include:",
+	};
+	const char *mark = "";
+	char text[ALIAS_TARGET_BYTES_MAX + 16];
+
+	if (target->kind < ARRAY_LEN(marks) && marks[target->kind] != NULL)
+		mark = marks[target->kind];
+	(void)snprintf(text, sizeof(text), "to %s%.*s", mark,
+	    SLICE_ARGS(target->text));
+	print_step(x, "", text);
+	x->target_count++;
+}
+
+/* Tells what an alias stands for; *f becomes its refusal if it cannot be
+ * told. */
+static void
+expand_alias(struct explain *x, struct fr_resolved *f)
+{
+	struct alias_target target;
+	enum err e;
+
+	/* They lie in the resolver, which goes on. */
+	memcpy(x->alias, f->address.data, f->address.len);
+	f->address.data = x->alias;
+	(void)slice_copy(f->nexthop, x->nexthop, sizeof(x->nexthop));
+	f->nexthop = slice_str(x->nexthop);
+	f->transport = SLICE_LIT("local");
+	if (expand_open(&x->expand, &x->resolver, &x->acct, f->address,
+		print_step, x) != OK) {
+		fprintf(stderr, "weir-lookup: out of memory\n");
+		return;
+	}
+	while ((e = expand_next(&x->expand, &target)) != ERR_NOTFOUND)
+		if (e == OK)
+			print_target(x, &target);
+	if (x->expand.end.error != OK) {
+		f->verdict = RESOLVE_REFUSE;
+		f->code = x->expand.end.code;
+		f->status = x->expand.end.status;
+		f->text = x->expand.end.text;
+	}
+	expand_close(&x->expand);
+}
+
 static const char *
 verdict_name(const struct fr_resolved *f)
 {
@@ -101,13 +165,21 @@ print_result(struct explain *x, const struct fr_resolved *f)
 		if (f->uid != 0)
 			printf(", uid %u, gid %u", f->uid, f->gid);
 	}
+	if (is_alias(f)) {
+		printf(", targets %u", x->target_count);
+		if (x->expand.end.owner.len > 0) {
+			printf(", sender <");
+			print_escaped(x->expand.end.owner, false);
+			printf(">");
+		}
+	}
 	printf(f->verdict == RESOLVE_REMOTE
 		   ? ", for clients in mynetworks only\n"
 		   : "\n");
 }
 
 static void
-print_json_result(const struct fr_resolved *f)
+print_json_result(const struct explain *x, const struct fr_resolved *f)
 {
 	print_member("],\n ", "verdict", slice_str(verdict_name(f)));
 	print_member(",\n ", "address", f->address);
@@ -120,6 +192,8 @@ print_json_result(const struct fr_resolved *f)
 		print_member(",\n ", "nexthop", f->nexthop);
 		print_member(",\n ", "mailbox", f->mailbox);
 		printf(",\n \"uid\": %u,\n \"gid\": %u", f->uid, f->gid);
+		if (is_alias(f))
+			print_member(",\n ", "owner", x->expand.end.owner);
 	}
 	printf("}\n");
 }
@@ -180,8 +254,10 @@ run(struct explain *x)
 	if (x->json)
 		printf("{\"steps\": [");
 	resolve_explain(&x->resolver, address, &f, print_step, x);
+	if (is_alias(&f))
+		expand_alias(x, &f);
 	if (x->json)
-		print_json_result(&f);
+		print_json_result(x, &f);
 	else
 		print_result(x, &f);
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -3,7 +3,8 @@
  *
  * Answers RESOLVE frames of smtpd and queue, and SOCKET_CONNECT of smtp, in
  * the order in which they come, one at a time: tables and the user database may
- * block, and nothing but other lookups waits for it.
+ * block, and nothing but other lookups waits for it.  Answers EXPAND frames of
+ * local in steps between them (expander.h).
  *
  * Happy path: RESOLVE, resolve(), RESOLVED.
  *
@@ -24,6 +25,7 @@
 #include "base/log.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
+#include "lookup/expander.h"
 #include "lookup/resolve.h"
 #include "lookup/sockets.h"
 #include "lookup/system.h"
@@ -53,6 +55,7 @@ static struct {
 	struct acct tables; /* of the resolver */
 	struct resolver resolver;
 	bool is_open; /* the resolver */
+	struct expander expander;
 	struct system_facts system;
 	struct sockets sockets;
 	struct link links[LINK_COUNT_MAX];
@@ -75,6 +78,8 @@ answer_nothing(struct fr_resolved *out)
 static void
 link_close(struct link *l)
 {
+	if (l->chan != NULL && l->peer == ROLE_LOCAL)
+		expander_set_channel(&lookup.expander, NULL, 0);
 	chan_close(l->chan);
 	l->chan = NULL;
 }
@@ -141,16 +146,27 @@ on_socket_connect(struct link *l, struct frame *f)
 }
 
 static void
+on_expand(struct link *l, struct frame *f)
+{
+	struct fr_expand request;
+
+	if (get_expand(f, &request))
+		expander_ask(&lookup.expander, f->tag, request.address);
+	else
+		chan_bad(l->chan, "EXPAND does not decode");
+}
+
+static void
 on_frame(void *arg, struct chan *c, struct frame *f)
 {
 	struct link *l = arg;
 
-	if (f->type == FRAME_RESOLVE)
-		on_resolve(l, f);
-	else if (f->type == FRAME_SOCKET_CONNECT)
-		on_socket_connect(l, f);
-	else
-		chan_bad(c, "not a frame for lookup");
+	switch (f->type) {
+	case FRAME_RESOLVE: on_resolve(l, f); break;
+	case FRAME_EXPAND: on_expand(l, f); break;
+	case FRAME_SOCKET_CONNECT: on_socket_connect(l, f); break;
+	default: chan_bad(c, "not a frame for lookup"); break;
+	}
 }
 
 static void
@@ -162,6 +178,8 @@ on_room(void *arg, struct chan *c)
 		l->paused = false;
 		chan_pause(c, false);
 	}
+	if (l->peer == ROLE_LOCAL)
+		expander_room(&lookup.expander);
 }
 
 static void
@@ -213,6 +231,9 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 		&link_events, l, QUEUE_BYTES_MAX, &l->chan) != OK)
 		role_die(self, "no memory for the channel to %s",
 		    role_name(peer));
+	if (peer == ROLE_LOCAL)
+		expander_set_channel(&lookup.expander, l->chan,
+		    QUEUE_BYTES_MAX / 2);
 }
 
 /* Bounds of single objects; the accounts and the channels show theirs. */
@@ -250,6 +271,9 @@ on_start(struct role_self *self, struct errtext *et)
 	e = resolver_open(&lookup.resolver, &lookup.tables, self->conf,
 	    &lookup.system.ops, et);
 	lookup.is_open = e == OK;
+	expander_init(&lookup.expander, self->loop, self->acct);
+	if (lookup.is_open)
+		expander_set_resolver(&lookup.expander, &lookup.resolver);
 	return e;
 }
 
@@ -260,12 +284,15 @@ on_reload(struct role_self *self, const struct conf *old)
 
 	(void)old;
 	sockets_configure(&lookup.sockets, self->conf);
+	expander_set_resolver(&lookup.expander, NULL);
 	if (lookup.is_open)
 		resolver_close(&lookup.resolver);
 	lookup.is_open = resolver_open(&lookup.resolver, &lookup.tables,
 			     self->conf, &lookup.system.ops, &et) == OK;
 	if (!lookup.is_open)
 		log_error("no lookups until the next reload: %s", et.text);
+	else
+		expander_set_resolver(&lookup.expander, &lookup.resolver);
 }
 
 const struct role_ops lookup_role_ops = {

@@ -20,6 +20,7 @@
 #include "base/wire.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
+#include "lookup/expander.h"
 #include "lookup/role.h"
 
 enum { DEADLINE_S = 30 };
@@ -388,6 +389,186 @@ test_start_fails(void **state)
 	finish(75);
 }
 
+static void
+ask_expand(int local, uint32_t tag, const char *address)
+{
+	unsigned char room[600];
+	struct wr w = wr_of(room, sizeof(room));
+
+	wr_str(&w, slice_str(address), 512);
+	assert_true(give_to(local, FRAME_EXPAND, tag, wr_done(&w), -1, 0));
+}
+
+/* Targets up to EXPAND_END, whose error is expected. */
+static unsigned
+take_expanded(int local, uint32_t tag, enum err error, const char *last)
+{
+	struct frame f = { .fd = -1 };
+	struct fr_expanded target;
+	struct fr_expand_end end;
+	unsigned count = 0;
+
+	for (;;) {
+		f.type = take(local, &f.tag, &f.fields);
+		assert_int_equal(f.tag, tag);
+		if (f.type == FRAME_EXPAND_END)
+			break;
+		assert_int_equal(f.type, FRAME_EXPANDED);
+		assert_true(get_expanded(&f, &target));
+		count++;
+		if (last != NULL && slice_eq(target.text, slice_str(last)))
+			last = NULL;
+	}
+	assert_true(get_expand_end(&f, &end));
+	assert_int_equal(end.error, error);
+	assert_null(last);
+	return count;
+}
+
+#define ALIASES                                             \
+	"mydestination = x.test\nmyorigin = x.test\n"       \
+	"alias_maps = inline:{ {two = a, b}, self = self, " \
+	"many = :include:%s/many }\n"
+
+static void
+write_many(char path[static 64], unsigned count)
+{
+	FILE *f;
+
+	(void)snprintf(path, 64, "%s/many", top);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (unsigned i = 0; i < count; i++)
+		assert_true(fprintf(f, "member%u@far.test\n", i) > 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, 0644), 0);
+}
+
+/* What aliases stand for, while others ask for recipients and local does not
+ * read for a while. */
+static void
+test_expands(void **state)
+{
+	char more[256], path[64];
+	int smtpd, local;
+
+	(void)state;
+	write_many(path, 10000);
+	(void)snprintf(more, sizeof(more), ALIASES, top);
+	start(more);
+	smtpd = connect_peer("\1\0");
+	local = connect_peer("\6\0");
+	go();
+	ask_expand(local, 5, "two@x.test");
+	assert_int_equal(take_expanded(local, 5, OK, "b@x.test"), 2);
+	ask_expand(local, 6, "self@x.test");
+	assert_int_equal(take_expanded(local, 6, ERR_LOOP, NULL), 0);
+	/* They wait for one another, and the last for the reader. */
+	for (uint32_t tag = 10; tag < 20; tag++)
+		ask_expand(local, tag, "many@x.test");
+	for (uint32_t tag = 0; tag < 100; tag++) {
+		assert_true(ask(smtpd, tag, "joe@v.test", 0));
+		expect_answer(smtpd, tag, RESOLVE_OK, 0, "virtual", "joe/");
+	}
+	for (uint32_t tag = 10; tag < 20; tag++)
+		assert_int_equal(
+		    take_expanded(local, tag, OK, "member9999@far.test"),
+		    10000);
+	/* Away in the middle, and back. */
+	ask_expand(local, 20, "many@x.test");
+	close(local);
+	local = connect_peer("\6\0");
+	ask_expand(local, 21, "two@x.test");
+	assert_int_equal(take_expanded(local, 21, OK, "a@x.test"), 2);
+	assert_true(give_to(local, FRAME_EXPAND, 1, BYTES("\377"), -1, 0));
+	expect_control(FRAME_BAD_PEER);
+	close(local);
+	close(smtpd);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* A reload in the middle: what ran is to be asked again, and is answered. */
+static void
+test_expand_reload(void **state)
+{
+	char more[256], path[64];
+	struct frame f = { .fd = -1 };
+	struct fr_expand_end end;
+	int local, conf;
+
+	(void)state;
+	write_many(path, 10000);
+	(void)snprintf(more, sizeof(more), ALIASES, top);
+	start(more);
+	local = connect_peer("\6\0");
+	go();
+	ask_expand(local, 1, "many@x.test");
+	assert_int_equal(take(local, &f.tag, &f.fields), FRAME_EXPANDED);
+	conf = conf_fd(BROKEN);
+	give(FRAME_CONF, BYTES("\2\0\0\0"), conf);
+	close(conf);
+	do
+		f.type = take(local, &f.tag, &f.fields);
+	while (f.type == FRAME_EXPANDED);
+	assert_int_equal(f.type, FRAME_EXPAND_END);
+	assert_true(get_expand_end(&f, &end));
+	/* It may have been quicker than the reload. */
+	assert_true(end.error == OK || end.error == ERR_AGAIN);
+	for (bool failing = false; !failing;) {
+		ask_expand(local, 2, "two@x.test");
+		do
+			f.type = take(local, &f.tag, &f.fields);
+		while (f.type == FRAME_EXPANDED);
+		assert_true(get_expand_end(&f, &end));
+		failing = end.error == ERR_LOOKUP;
+	}
+	close(local);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* More requests than wait: refused for now, in any order. */
+static void
+test_expand_flood(void **state)
+{
+	enum { COUNT = 200 };
+	char more[256], path[64];
+	unsigned refused = 0, done = 0;
+	int local;
+
+	(void)state;
+	write_many(path, 1000);
+	(void)snprintf(more, sizeof(more), ALIASES, top);
+	start(more);
+	local = connect_peer("\6\0");
+	go();
+	for (uint32_t tag = 0; tag < COUNT; tag++)
+		ask_expand(local, tag, "many@x.test");
+	while (refused + done < COUNT) {
+		struct frame f = { .fd = -1 };
+		struct fr_expand_end end;
+
+		f.type = take(local, &f.tag, &f.fields);
+		if (f.type == FRAME_EXPANDED)
+			continue;
+		assert_true(get_expand_end(&f, &end));
+		if (end.error == OK)
+			done++;
+		else
+			refused++;
+		assert_true(end.error == OK || end.error == ERR_FULL);
+	}
+	print_message("%u done, %u refused\n", done, refused);
+	assert_true(done >= EXPANDER_WAITING_MAX);
+	close(local);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+	assert_int_equal(unlink(path), 0);
+}
+
 static int
 setup(void **state)
 {
@@ -413,6 +594,9 @@ main(void)
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_start_fails),
+		cmocka_unit_test(test_expands),
+		cmocka_unit_test(test_expand_reload),
+		cmocka_unit_test(test_expand_flood),
 	};
 
 	alarm(60);
