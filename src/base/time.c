@@ -37,6 +37,12 @@ clock_ns(void)
 	return read_clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t
+clock_wall_ns(void)
+{
+	return read_clock_ns(CLOCK_REALTIME);
+}
+
 static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri",
 	"Sat" };
 static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May",

@@ -43,6 +43,9 @@ mono_sub(struct mono a, struct mono b)
 /* Nanoseconds of monotonic time, for measuring durations only. */
 int64_t clock_ns(void);
 
+/* Nanoseconds since 1970-01-01 00:00:00 UTC, for TAI64N labels only. */
+int64_t clock_wall_ns(void);
+
 enum { TIME_RFC5322_BYTES = 40 };
 
 /* "Sun, 22 Nov 2026 08:55:57 +0000" in UTC. */
