@@ -42,6 +42,7 @@
 enum {
 	/* Transactions at once; some are only for reports and pickup. */
 	TXNS_MAX = 4096,
+	UNPROVEN_PERCENT = 80, /* of places and memory, for all strangers */
 	TXNS_RESERVED = 16,
 	/* Unwritten body of one transaction. */
 	TXN_CREDIT_BYTES = 65536,
@@ -189,6 +190,7 @@ struct txn {
 	uint8_t state; /* enum txn_state */
 	bool opened;   /* the store gave an id */
 	bool ended;    /* COMMIT came; fields below are set */
+	bool unproven; /* of a client that has proved nothing */
 	struct msg *msg;
 	struct acct acct;
 	char *envelope; /* as it came */
@@ -254,6 +256,8 @@ struct queue {
 	struct ev_timer store_timer;
 	struct ev_task turn; /* store_turn at the end of each turn */
 	struct acct msg_acct, txn_acct, body_acct, control_acct, chan_acct;
+	/* Of two of them, what strangers may take. */
+	struct acct txn_unproven_acct, body_unproven_acct;
 	struct retry_conf retry;
 	struct retry_clock clock;
 	struct gate gates[SCHED_CLASS_COUNT];

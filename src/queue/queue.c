@@ -306,6 +306,12 @@ init_accounts(struct queue *q)
 	    true, "memory_budget");
 	acct_init(&q->body_acct, q->env.acct, "bodies that wait", body, true,
 	    "");
+	acct_init(&q->txn_unproven_acct, &q->txn_acct,
+	    "transactions of unproven clients",
+	    q->txn_acct.max_bytes / 100 * UNPROVEN_PERCENT, true, "");
+	acct_init(&q->body_unproven_acct, &q->body_acct,
+	    "bodies of unproven clients", body / 100 * UNPROVEN_PERCENT, true,
+	    "");
 	acct_init(&q->control_acct, q->env.acct, "control", room / 20, true,
 	    "");
 	acct_init(&q->chan_acct, q->env.acct, "channels", 0, true, "");
@@ -574,6 +580,8 @@ queue_close(struct queue *q)
 	pool_fini(&q->txn_pool);
 	pool_fini(&q->msg_pool);
 	acct_fini(&q->msg_acct);
+	acct_fini(&q->txn_unproven_acct);
+	acct_fini(&q->body_unproven_acct);
 	acct_fini(&q->txn_acct);
 	acct_fini(&q->body_acct);
 	acct_fini(&q->control_acct);

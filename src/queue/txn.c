@@ -107,13 +107,18 @@ txn_stall(struct queue *q, struct txn *t)
 
 /* ---- begin ---- */
 
+/* Reports and what is local find places that clients may not take, and proven
+ * clients find some that strangers may not. */
 static bool
-txn_place(const struct queue *q, const struct peer *p)
+txn_place(const struct queue *q, const struct peer *p, bool unproven)
 {
 	unsigned max = q->txn_pool.count_max;
 
-	return q->txn_pool.in_use <
-	       max - (p->role == ROLE_SMTPD ? TXNS_RESERVED : 0);
+	if (p->role == ROLE_SMTPD)
+		max -= TXNS_RESERVED;
+	if (unproven)
+		max = max / 100 * UNPROVEN_PERCENT;
+	return q->txn_pool.in_use < max;
 }
 
 /* A transaction that was not begun is refused under its tag. */
@@ -131,15 +136,19 @@ static struct txn *
 txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
 {
 	struct queue *q = p->q;
-	struct txn *t = txn_place(q, p) ? pool_get(&q->txn_pool) : NULL;
+	struct txn *t = NULL;
+
+	if (txn_place(q, p, f->unproven))
+		t = pool_get(&q->txn_pool);
 
 	if (t == NULL)
 		return NULL;
-	acct_init(&t->acct, &q->txn_acct, "transaction", TXN_ACCOUNT_BYTES_MAX,
-	    false, "");
+	acct_init(&t->acct, f->unproven ? &q->txn_unproven_acct : &q->txn_acct,
+	    "transaction", TXN_ACCOUNT_BYTES_MAX, false, "");
 	buf_init(&t->rcpts, &t->acct, RCPTS_BYTES_MIN,
 	    STORE_RCPTS_INLINE_BYTES_MAX);
-	buf_init(&t->body, &q->body_acct, BODY_BYTES_MIN, TXN_CREDIT_BYTES);
+	buf_init(&t->body, f->unproven ? &q->body_unproven_acct : &q->body_acct,
+	    BODY_BYTES_MIN, TXN_CREDIT_BYTES);
 	t->msg = msg_new(q);
 	t->envelope = mem_alloc(&t->acct, f->envelope.len + 1);
 	if (t->msg == NULL || t->envelope == NULL) {
@@ -150,6 +159,7 @@ txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
 	}
 	memcpy(t->envelope, f->envelope.data, f->envelope.len);
 	t->envelope_len = f->envelope.len;
+	t->unproven = f->unproven;
 	t->rcpts_expected = f->rcpt_count;
 	t->size_hint_bytes = f->size_hint_bytes;
 	t->peer = p;
@@ -274,6 +284,7 @@ txn_begin(struct queue *q, struct txn *t)
 		if (e != OK)
 			return e;
 		t->opened = true;
+		t->msg->store.unproven = t->unproven;
 	}
 	if (t->rcpts_got < t->rcpts_expected)
 		return OK;

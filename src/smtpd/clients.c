@@ -134,6 +134,7 @@ clients_prove(struct server *sv, struct session *s)
 {
 	client_page_prove(&sv->page, s->slot, sv->conf->proven_ttl_ms,
 	    ev_now(sv->loop));
+	s->acct = sv->acct;
 }
 
 bool

@@ -22,6 +22,7 @@ enum {
 	RCPT_FRAME_BYTES = 16384,
 	RCPT_COST_BYTES = ENVELOPE_RCPT_BYTES_MAX, /* of one in the arena */
 	REFUSAL_COST_BYTES = 512,
+	GATHER_BYTES = 512, /* fewer wait for more: chunks of one octet */
 	HOLD_BYTES_MAX = 2 * READ_BYTES_MAX + RECEIVED_BYTES_MAX,
 };
 
@@ -39,7 +40,7 @@ txn_new(struct session *s, const struct smtp_mail *mail)
 
 	if (t == NULL)
 		return NULL;
-	acct_init(&t->acct, sv->acct, "transaction", 0, false, "");
+	acct_init(&t->acct, s->acct, "transaction", 0, false, "");
 	arena_init(&t->arena, &t->acct, TXN_CHUNK_BYTES,
 	    TXN_CHUNK_BYTES + (size_t)s->m.conf->rcpt_max * RCPT_COST_BYTES +
 		SMTPS_OVERSHOOT * REFUSAL_COST_BYTES);
@@ -163,6 +164,7 @@ send_open(struct session *s)
 	struct fr_txn_open f = {
 		.size_hint_bytes = t->m.size_declared,
 		.rcpt_count = t->rcpt_count,
+		.unproven = client_page_is_unproven(&s->server->page, s->slot),
 	};
 
 	report_address(s, address);
@@ -337,12 +339,18 @@ txn_body(struct session *s, struct slice body)
 
 	if (t->tag == TAG_NONE || t->m.failed)
 		return;
-	if (t->hold.len == 0)
+	if (t->hold.len == 0 && body.len >= GATHER_BYTES)
 		e = pass_on(s, &body);
 	if (e == OK || e == ERR_AGAIN)
 		e = buf_put(&t->hold, body);
 	if (e != OK)
 		fail(s, e);
+}
+
+bool
+txn_gathers(const struct session *s)
+{
+	return s->txn != NULL && s->txn->hold.len < GATHER_BYTES;
 }
 
 bool

@@ -117,6 +117,22 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	return OK;
 }
 
+/* What unproven clients may hold together of the memory that no pool needs:
+ * their commands, replies and recipients.  The rest is found by the others,
+ * however many strangers there are. */
+static void
+share_memory(struct server *sv, unsigned sessions)
+{
+	int64_t pools = (int64_t)(pool_cost(sizeof(struct session), sessions) +
+				  pool_cost(sizeof(struct txn), sessions));
+	int64_t room = acct_room(sv->acct), rest = room - pools;
+
+	if (rest < room / 2)
+		rest = room / 2;
+	acct_init(&sv->unproven, sv->acct, "unproven clients",
+	    rest / 100 * sv->conf->unproven_share, true, "unproven_share");
+}
+
 /* Sessions are as many as the gate of all processes: one of them may get
  * every client. */
 static enum err
@@ -124,13 +140,16 @@ make_pools(struct server *sv)
 {
 	unsigned sessions = sv->page.slot_count;
 	uint32_t tags = sessions * TAGS_PER_SESSION + TAGS_SPARE;
+	enum err e;
 
 	pool_init(&sv->sessions, sv->acct, "sessions", "concurrency_incoming",
 	    sizeof(struct session), sessions);
 	pool_init(&sv->txns, sv->acct, "transactions", "concurrency_incoming",
 	    sizeof(struct txn), sessions);
-	return tags_init(&sv->tags, sv->acct,
-	    tags > TAGS_MAX ? TAGS_MAX : tags);
+	e = tags_init(&sv->tags, sv->acct, tags > TAGS_MAX ? TAGS_MAX : tags);
+	if (e == OK)
+		share_memory(sv, sessions);
+	return e;
 }
 
 enum err
@@ -180,6 +199,7 @@ server_free(struct server *sv)
 		pool_fini(&sv->sessions);
 		pool_fini(&sv->txns);
 		tags_fini(&sv->tags);
+		acct_fini(&sv->unproven);
 		client_page_unmap(&sv->page);
 	}
 	domain_cache_free(sv->domains);

@@ -79,6 +79,7 @@ struct listener {
 struct server {
 	struct ev_loop *loop;
 	struct acct *acct;	 /* the role's */
+	struct acct unproven;	 /* of it, what unproven clients may take */
 	const struct conf *conf; /* in force; the caller's */
 	struct server_events events;
 	unsigned index;		 /* which smtpd */

@@ -104,8 +104,7 @@ read_size(const struct session *s, size_t have)
 			want = txn_room(s);
 	}
 	/* What is read may have to be kept. */
-	if (want > READ_BYTES_MIN &&
-	    acct_room(s->server->acct) < MEMORY_LOW_BYTES)
+	if (want > READ_BYTES_MIN && acct_room(s->acct) < MEMORY_LOW_BYTES)
 		want = READ_BYTES_MIN;
 	return want < room ? want : room;
 }
@@ -359,9 +358,12 @@ run(struct session *s)
 void
 session_run_ready(struct server *sv)
 {
+	struct list_node mark = { NULL, NULL };
 	struct list_node *n;
 
-	while ((n = list_pop_front(&sv->ready)) != NULL)
+	/* Who is woken again has its turn next time. */
+	list_push_back(&sv->ready, &mark);
+	while ((n = list_pop_front(&sv->ready)) != &mark)
 		run(CONTAINER(n, struct session, ready));
 }
 
@@ -460,8 +462,6 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 	s->window = READ_BYTES_FIRST;
 	s->slot = CLIENT_NO_SLOT;
 	s->began = ev_now(sv->loop);
-	buf_init(&s->in, sv->acct, 128, SESSION_BUF_BYTES_MAX);
-	buf_init(&s->out, sv->acct, 128, 4 * OUT_BYTES);
 	look_at_client(s, peer);
 	smtps_init(&s->m, kind == LISTEN_LOCAL ? &sv->local : &sv->smtps,
 	    kind == LISTEN_LMTP, mends_lines(s));
@@ -475,6 +475,10 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 		pool_put(&sv->sessions, s);
 		return;
 	}
+	s->acct = client_page_is_unproven(&sv->page, s->slot) ? &sv->unproven
+							      : sv->acct;
+	buf_init(&s->in, s->acct, 128, SESSION_BUF_BYTES_MAX);
+	buf_init(&s->out, s->acct, 128, 4 * OUT_BYTES);
 	list_push_back(&sv->open_sessions, &s->node);
 	ev_io_init(&s->io, sv->loop, fd, on_io, s);
 	ev_timer_init(&s->timer, sv->loop, on_timer, s);

@@ -67,6 +67,7 @@ struct session {
 	struct ev_timer timer;
 	struct smtps m;
 	struct server *server;
+	struct acct *acct;	  /* the server's, or its part for strangers */
 	struct list_node node;	  /* open_sessions */
 	struct list_node ready;	  /* server.ready */
 	struct list_node starved; /* server.starved */
@@ -134,6 +135,8 @@ void txn_commit(struct session *s);
 void txn_abort(struct session *s);
 /* Octets of body that can be passed on now. */
 size_t txn_room(const struct session *s);
+/* So little of the body is held that it waits for more, or for its end. */
+bool txn_gathers(const struct session *s);
 /* Send what was held; false: some is left. */
 bool txn_send_held(struct session *s);
 

@@ -247,8 +247,7 @@ commit_done(struct store *s, struct store_msg *m, const struct store_row *row)
 {
 	mover_forget(s, m);
 	m->row = *row;
-	quota_give(s, m->reserved_bytes);
-	m->reserved_bytes = 0;
+	quota_give(s, m);
 	quota_close(s);
 	mem_free(s->acct, m->rcpt_extents);
 	m->rcpt_extents = NULL;

@@ -117,8 +117,7 @@ extents_free(struct store *s, struct store_msg *m)
 static void
 txn_end(struct store *s, struct store_msg *m)
 {
-	quota_give(s, m->reserved_bytes);
-	m->reserved_bytes = 0;
+	quota_give(s, m);
 	quota_close(s);
 	mem_free(s->acct, m->rcpt_extents);
 	m->rcpt_extents = NULL;
@@ -212,16 +211,10 @@ cover(struct store *s, struct store_msg *m, size_t more)
 enum err
 store_reserve(struct store *s, struct store_msg *m, uint64_t bytes)
 {
-	uint64_t more;
-	enum err e;
-
 	if (m == NULL)
 		return quota_any(s);
-	more = bytes > m->reserved_bytes ? bytes - m->reserved_bytes : 0;
-	e = quota_take(s, more);
-	if (e == OK)
-		m->reserved_bytes += more;
-	return e;
+	return quota_take(s, m,
+	    bytes > m->reserved_bytes ? bytes - m->reserved_bytes : 0);
 }
 
 enum store_short

@@ -126,15 +126,47 @@ may_take(struct store *s, uint64_t bytes)
 	return ERR_NOSPACE;
 }
 
+/* The share of those who have proved nothing, of what is not yet used; one of
+ * them alone is in nobody's way. */
+static enum err
+may_share(struct store *s, const struct store_msg *m, uint64_t bytes)
+{
+	struct quota *q = &s->quota;
+	uint64_t others = q->unproven_bytes - m->reserved_bytes;
+	uint64_t room = capacity(s);
+	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
+
+	if (others == 0)
+		return OK;
+	q->why = STORE_SHORT_DISK;
+	if (limit > 0) {
+		uint64_t left =
+		    limit > s->track.bytes ? limit - s->track.bytes : 0;
+
+		if (left < room) {
+			room = left;
+			q->why = STORE_SHORT_SIZE;
+		}
+	}
+	return q->unproven_bytes + bytes <= room / 100 * QUOTA_UNPROVEN_PERCENT
+		   ? OK
+		   : ERR_NOSPACE;
+}
+
 enum err
-quota_take(struct store *s, uint64_t bytes)
+quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 {
 	struct quota *q = &s->quota;
 	enum err e = may_take(s, bytes);
 
-	if (e == OK)
+	if (e == OK && m->unproven)
+		e = may_share(s, m, bytes);
+	if (e == OK) {
 		q->reserved_bytes += bytes;
-	else if (q->why == STORE_SHORT_SIZE)
+		m->reserved_bytes += bytes;
+		if (m->unproven)
+			q->unproven_bytes += bytes;
+	} else if (q->why == STORE_SHORT_SIZE)
 		limit_refused(q->row_size);
 	else
 		limit_refused(q->row_free);
@@ -159,10 +191,17 @@ quota_any(struct store *s)
 }
 
 void
-quota_give(struct store *s, uint64_t bytes)
+quota_give(struct store *s, struct store_msg *m)
 {
-	ASSERT(s->quota.reserved_bytes >= bytes);
-	s->quota.reserved_bytes -= bytes;
+	struct quota *q = &s->quota;
+
+	ASSERT(q->reserved_bytes >= m->reserved_bytes);
+	q->reserved_bytes -= m->reserved_bytes;
+	if (m->unproven) {
+		ASSERT(q->unproven_bytes >= m->reserved_bytes);
+		q->unproven_bytes -= m->reserved_bytes;
+	}
+	m->reserved_bytes = 0;
 }
 
 enum err

@@ -37,11 +37,13 @@ enum {
 	QUOTA_INDEX_ROW_BYTES = 512,
 	QUOTA_RESULT_BYTES = 128, /* the last result of a recipient, about */
 	QUOTA_EXTENT_BYTES = 64,  /* of a body besides its octets */
+	QUOTA_UNPROVEN_PERCENT = 80,
 };
 
 struct quota {
 	enum store_short why;	 /* the last refusal */
 	uint64_t reserved_bytes; /* of all transactions */
+	uint64_t unproven_bytes; /* of these, of unproven clients */
 	uint64_t transactions;	 /* not yet committed */
 	struct disk_space space;
 	bool known;
@@ -53,10 +55,11 @@ struct quota {
 
 /* The rows of the limits page; the disk is asked at the first use. */
 void quota_init(struct store *s);
-/* More bytes for a message.  ERR_NOSPACE. */
-MUST_CHECK enum err quota_take(struct store *s, uint64_t bytes);
-/* Back what quota_take gave. */
-void quota_give(struct store *s, uint64_t bytes);
+/* More bytes for m, which knows what it has.  ERR_NOSPACE. */
+MUST_CHECK enum err quota_take(struct store *s, struct store_msg *m,
+    uint64_t bytes);
+/* Back all that quota_take gave to m. */
+void quota_give(struct store *s, struct store_msg *m);
 /* Is there room for any message at all?  ERR_NOSPACE. */
 MUST_CHECK enum err quota_any(struct store *s);
 /* One more transaction?  ERR_NOSPACE: queue_message_limit. */

@@ -142,8 +142,10 @@ struct store_msg {
 	struct store_extent *rcpt_extents; /* before the commit only */
 	uint32_t rcpt_extent_count;
 	bool committed;
-	bool damaged; /* its data went bad before the commit */
-	bool over;    /* its last update ended it */
+	bool damaged;  /* its data went bad before the commit */
+	bool over;     /* its last update ended it */
+	bool unproven; /* set after store_msg_open: it leaves a share of the
+			  disk to the others */
 	uint64_t reserved_bytes;
 	uint64_t stored_bytes; /* body and recipients so far */
 	uint64_t pin_first;    /* segments pinned; 0: none */
@@ -339,6 +341,9 @@ MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
  * Reserve disk space for the message so that bytes in all are reserved (0:
  * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE:
  * see store_why_short.  What is reserved goes back at the commit or close.
+ * All unproven messages together may reserve 80 % of what there is, so that
+ * strangers who announce much and send nothing keep nobody else out; one
+ * alone may reserve all.
  */
 MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
     uint64_t bytes);

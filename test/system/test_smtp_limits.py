@@ -1,4 +1,5 @@
 """The rows of the reply table: what happens when a limit is hit."""
+import contextlib
 import os
 import re
 import signal
@@ -504,6 +505,34 @@ def test_a_reservation_that_does_not_fit_concerns_nobody_else():
         assert [c.reply()[0], c.reply()[0]] == [452, 250]
 
 
+def at_data(w, source):
+    """A client that was asked for a body; and the reply."""
+    c = opened(w, source=source)
+    c.ok("MAIL FROM:<a@client.example>")
+    c.ok("RCPT TO:<joe@example.test>")
+    return c, c.cmd("DATA")
+
+
+def test_strangers_leave_a_share_of_the_disk():
+    """They announce nothing, so message_size_limit is reserved for each, and
+    send nothing: who is known finds room all the same."""
+    with Weir({"queue_size_limit": "50M", "message_size_limit": "10M", "mynetworks": "127.0.0.2/32"}) as w:
+        held = [at_data(w, "127.0.0.3") for _ in range(5)]
+        assert [code for _, (code, _) in held] == [354] * 3 + [452] * 2, held
+        c, reply = at_data(w, "127.0.0.2")
+        assert reply[0] == 354, reply
+        c.send(message("good") + ".\r\n")
+        assert c.reply()[0] == 250
+        for c, _ in held:
+            c.close()
+
+        def again():
+            c, reply = at_data(w, "127.0.0.3")
+            c.close()
+            return reply[0] == 354
+        wait_for(again, "what they had is free again")
+
+
 def test_recipients_wait_for_room_to_ask_lookup():
     """More questions than the channel holds wait for their turn: nobody reads
     451 because others asked as well."""
@@ -522,3 +551,30 @@ def test_recipients_wait_for_room_to_ask_lookup():
             os.kill(lookup, signal.SIGCONT)
         codes = [c.reply()[0] for c in clients for _ in range(20)]
         assert set(codes) == {250}, {x: codes.count(x) for x in set(codes)}
+
+
+def test_strangers_leave_a_share_of_memory():
+    """Who gives a thousand recipients each, and no more, may fill the part of
+    memory that strangers have: who is known is served."""
+    with Weir({"memory_budget": "32M", "mynetworks": "127.0.0.2/32", "smtpd_processes": "1",
+               "concurrency_incoming": "60", "smtpd_client_event_limit_exceptions": "127.0.0.0/8"}) as w:
+        held = []
+        many = "".join(f"RCPT TO:<{'u' * 200}{i:03}@example.test>\r\n" for i in range(1000)).encode()
+        for _ in range(12):
+            c = opened(w, source="127.0.0.3")
+            held.append(c)
+            if c.cmd("MAIL FROM:<a@client.example>")[0] != 250:
+                continue
+            for at in range(0, len(many), 20000):
+                with contextlib.suppress(OSError):
+                    c.sock.sendall(many[at:at + 20000])
+        row = wait_for(lambda: next((r for r in w.json("limits")["limits"]
+                                     if r["name"] == "unproven clients" and r["refused"]), None),
+                       lambda: w.weir("limits").out)
+        assert row["high_water"] <= row["limit"]
+        for i in range(3):
+            with opened(w, source="127.0.0.2") as c:
+                code, text = c.transaction("a@client.example", "joe@example.test", message(f"good{i}"))
+                assert code == 250, (code, text)
+        for c in held:
+            c.close()
