@@ -98,6 +98,9 @@ enum {
 	/* A BDAT of more than so many times the message size limit is not read
 	 * to its end. */
 	SMTPS_CHUNK_FACTOR = 16,
+	/* A shorter chunk of a BDAT, unless it is the first or the last,
+	 * counts as a command without use. */
+	SMTPS_CHUNK_TINY = 64,
 };
 
 /* What holds for all sessions of a listener; borrowed by each. */

@@ -90,7 +90,13 @@ smtps_on_bdat(struct smtps *s, struct smtps_io *io, struct slice arg)
 		return drop_chunk(s, s->txn->rcpt_tried > 0
 					 ? SMTPS_REPLY_NO_RCPT
 					 : SMTPS_REPLY_NEED_RCPT);
-	case SMTPS_CHUNKED: s->txn->last = last; return next_chunk(s);
+	case SMTPS_CHUNKED:
+		/* Nobody who means well cuts a message so small. */
+		if (!last && s->chunk_left < SMTPS_CHUNK_TINY &&
+		    s->junk_count++ >= s->conf->junk_max && smtps_error(s, io))
+			return SMTPS_STEP_AGAIN;
+		s->txn->last = last;
+		return next_chunk(s);
 	default: break;
 	}
 	ASSERT(s->state == SMTPS_RCPT);

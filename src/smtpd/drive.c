@@ -9,6 +9,9 @@
 #include "base/assert.h"
 #include "smtpd/session.h"
 
+/* Of one session, before the others have theirs. */
+enum { STEPS_PER_TURN = 128 };
+
 static void
 keep_helo(struct session *s, struct slice name)
 {
@@ -46,7 +49,7 @@ on_mail(struct session *s, struct smtps_io *io)
 	struct txn *t;
 
 	if (r == SMTPS_REPLY_NONE) {
-		t = acct_room(sv->acct) < MEMORY_LOW_BYTES
+		t = acct_room(s->acct) < MEMORY_LOW_BYTES
 			? NULL
 			: txn_new(s, &io->mail);
 		if (t != NULL) {
@@ -116,7 +119,7 @@ obey(struct session *s, struct smtps_io *io, enum smtps_step step)
 	case SMTPS_STEP_OPEN: txn_open(s); return GO_ON;
 	case SMTPS_STEP_BODY:
 		txn_body(s, io->body);
-		if (!txn_send_held(s))
+		if (!txn_gathers(s) && !txn_send_held(s))
 			return stop(s, WAIT_CREDIT);
 		return GO_ON;
 	case SMTPS_STEP_ABORT: txn_abort(s); return GO_ON;
@@ -144,6 +147,7 @@ wants_name(const struct session *s, const struct smtps_io *io)
 static enum outcome
 run_machine(struct session *s, struct smtps_io *io)
 {
+	unsigned steps = 0;
 	enum outcome o;
 
 	do {
@@ -155,7 +159,12 @@ run_machine(struct session *s, struct smtps_io *io)
 		if (io->reject.len > 0)
 			report_reject(s, io);
 		o = obey(s, io, step);
-	} while (o == GO_ON);
+	} while (o == GO_ON && ++steps < STEPS_PER_TURN);
+	/* A flood of commands waits for those who say little. */
+	if (o == GO_ON) {
+		session_wake(s);
+		o = stop(s, WAIT_CLIENT);
+	}
 	count_errors(s);
 	return o;
 }

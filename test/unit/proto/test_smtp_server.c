@@ -231,6 +231,10 @@ driver_init(struct driver *d, unsigned flags)
 	d->s.draining = flags & DRAINING;
 }
 
+#define CRUMBS "BDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nxBDAT 1\r\nx"
+#define OK5                                                        \
+	"250 2.0.0 Ok\n250 2.0.0 Ok\n250 2.0.0 Ok\n250 2.0.0 Ok\n" \
+	"250 2.0.0 Ok\n"
 #define EHLO                                                             \
 	"250-h\n250-SIZE 500\n250-PIPELINING\n250-ENHANCEDSTATUSCODES\n" \
 	"250-8BITMIME\n250-DSN\n250-SMTPUTF8\n250 CHUNKING\n"
@@ -468,6 +472,10 @@ static const struct {
 	    OPENED "552 5.3.4 Error: message too big\n250 2.0.0 Ok\n", NULL },
 	{ "BDAT far too large", 0, START "BDAT 2147483648 LAST\r\nx",
 	    OPENED "552 5.3.4 Message size exceeds fixed limit\n", NULL },
+	{ "BDAT in crumbs", 0, START CRUMBS CRUMBS CRUMBS CRUMBS "NOOP\r\n",
+	    OPENED OK5 OK5 "250 2.0.0 Ok\n250 2.0.0 Ok\n250 2.0.0 Ok\n"
+			   "250 2.0.0 Ok\n421 4.7.0 too many errors\n",
+	    NULL },
 	{ "BDAT with nonsense", 0, START "BDAT -1\r\nQUIT\r\n",
 	    OPENED "501 5.5.4 Syntax: BDAT count [LAST]\n", NULL },
 	{ "BDAT overflow", 0, START "BDAT 9223372036854775808\r\nQUIT\r\n",
