@@ -1,6 +1,7 @@
 /*
  * acct: the tree of accounts, and the allocation that is charged to it.
  */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +154,12 @@ mem_alloc(struct acct *a, size_t bytes)
 	b->cost = cost;
 	b->guard = (size_t)b ^ MEM_GUARD;
 	return b + 1;
+}
+
+void
+mem_trim(void)
+{
+	(void)malloc_trim(0);
 }
 
 void *

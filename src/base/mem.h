@@ -108,5 +108,15 @@ void pool_set_max(struct pool *p, unsigned count_max);
 MUST_CHECK enum err pool_prealloc(struct pool *p);
 void *pool_get(struct pool *p); /* zeroed; NULL when full or refused */
 void pool_put(struct pool *p, void *object);
+/*
+ * pool_trim(p):
+ * After a flood: slabs in which nothing is in use go back to the account,
+ * but half as much as is in use stays, and a slab.  Walks the free objects
+ * when there is something to give; call it every few seconds.  True: memory
+ * went back, and mem_trim is worth its time.
+ */
+bool pool_trim(struct pool *p);
+/* What was freed goes back to the system, as far as the C library can. */
+void mem_trim(void);
 /* Bytes that count objects cost, for the plan. */
 size_t pool_cost(size_t object_bytes, unsigned count);

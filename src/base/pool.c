@@ -1,6 +1,7 @@
 /*
  * pool: objects of one size, cut from slabs, free ones in a list.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -12,7 +13,7 @@ enum { ALIGN = 16, SLAB_BYTES = 16384 };
 
 struct pool_slab {
 	struct pool_slab *next;
-	size_t pad; /* keeps the objects aligned */
+	size_t free_count; /* of its objects, while pool_trim counts */
 };
 _Static_assert(sizeof(struct pool_slab) == ALIGN, "alignment");
 
@@ -161,6 +162,109 @@ pool_put(struct pool *p, void *object)
 	p->in_use--;
 	limit_set_in_use(p->row, p->in_use);
 	give(p, f);
+}
+
+/* ---- giving back ---- */
+
+static int
+by_address(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t) * (struct pool_slab *const *)a;
+	uintptr_t y = (uintptr_t) * (struct pool_slab *const *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The slab of an object: the last of the sorted that begins before it. */
+static struct pool_slab *
+slab_of(struct pool_slab **sorted, size_t count, const void *object)
+{
+	size_t low = 0;
+
+	while (count - low > 1) {
+		size_t middle = low + (count - low) / 2;
+
+		if ((uintptr_t)sorted[middle] <= (uintptr_t)object)
+			low = middle;
+		else
+			count = middle;
+	}
+	return sorted[low];
+}
+
+/* Count the free objects of each slab; take those of slabs that are to go
+ * (free_count beyond any) out of the list. */
+static void
+count_free(struct pool *p, struct pool_slab **sorted, size_t count)
+{
+	for (struct free_object *f = p->free_list; f != NULL; f = f->next)
+		slab_of(sorted, count, f)->free_count++;
+}
+
+static void
+unlist_free(struct pool *p, struct pool_slab **sorted, size_t count)
+{
+	void **at = &p->free_list;
+
+	while (*at != NULL) {
+		struct free_object *f = *at;
+
+		if (slab_of(sorted, count, f)->free_count == SIZE_MAX)
+			*at = f->next;
+		else
+			at = (void **)&f->next;
+	}
+}
+
+static void
+drop_marked(struct pool *p)
+{
+	struct pool_slab **at = &p->slabs;
+
+	while (*at != NULL) {
+		struct pool_slab *s = *at;
+
+		if (s->free_count != SIZE_MAX) {
+			s->free_count = 0;
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		UNPOISON(s, slab_bytes(p));
+		mem_free(p->acct, s);
+	}
+}
+
+bool
+pool_trim(struct pool *p)
+{
+	unsigned keep = p->in_use + p->in_use / 2 + p->slab_count;
+	struct pool_slab **sorted;
+	size_t count = 0, gone = 0;
+
+	if (p->made < keep + p->slab_count)
+		return false;
+	sorted =
+	    mem_alloc_array(p->acct, p->made / p->slab_count, sizeof(*sorted));
+	if (sorted == NULL)
+		return false;
+	for (struct pool_slab *s = p->slabs; s != NULL; s = s->next)
+		sorted[count++] = s;
+	qsort(sorted, count, sizeof(*sorted), by_address);
+	count_free(p, sorted, count);
+	for (size_t i = 0; i < count; i++) {
+		if (sorted[i]->free_count < p->slab_count ||
+		    p->made < keep + p->slab_count)
+			continue;
+		sorted[i]->free_count = SIZE_MAX;
+		p->made -= p->slab_count;
+		gone++;
+	}
+	if (gone > 0)
+		unlist_free(p, sorted, count);
+	drop_marked(p);
+	mem_free(p->acct, sorted);
+	return gone > 0;
 }
 
 size_t

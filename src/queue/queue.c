@@ -13,6 +13,7 @@
 
 enum {
 	SECOND_MS = 1000,
+	TRIM_SECONDS = 10,
 	POLLS_PER_TURN = 64, /* of a store without threads */
 	TXN_HASH_BUCKETS = 1024,
 	JOB_HASH_BUCKETS = 256,
@@ -247,6 +248,16 @@ queue_age_ms(struct queue *q, uint64_t arrival_ms)
 	return retry_age_ms(&q->clock, arrival_ms, wall);
 }
 
+/* After a flood its memory is for other things again. */
+static void
+trim(struct queue *q)
+{
+	bool msgs = pool_trim(&q->msg_pool), txns = pool_trim(&q->txn_pool);
+
+	if (pool_trim(&q->job_pool) || msgs || txns)
+		mem_trim();
+}
+
 static void
 second_fired(void *arg, struct ev_timer *t)
 {
@@ -266,6 +277,8 @@ second_fired(void *arg, struct ev_timer *t)
 	txn_check_disk(q);
 	if (q->seconds % 5 == 0)
 		due_count(q);
+	if (q->seconds % TRIM_SECONDS == 0)
+		trim(q);
 	if (++q->seconds % 60 == 0)
 		for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++)
 			(void)gate_recount(&q->gates[c], queue_mono(q));

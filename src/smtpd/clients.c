@@ -15,6 +15,7 @@ enum {
 	STRESS_ON_PERCENT = 90,
 	STRESS_OFF_PERCENT = 70,
 	RECOUNT_SECONDS = 60,
+	TRIM_SECONDS = 10,
 };
 
 static struct client_key
@@ -192,6 +193,16 @@ recount(struct server *sv)
 	    held, sv->sessions.in_use);
 }
 
+/* After a flood its memory is for other things again. */
+static void
+trim(struct server *sv)
+{
+	bool sessions = pool_trim(&sv->sessions);
+
+	if (pool_trim(&sv->txns) || sessions)
+		mem_trim();
+}
+
 void
 clients_each_second(struct server *sv)
 {
@@ -201,6 +212,8 @@ clients_each_second(struct server *sv)
 	look_for_overload(sv, &f);
 	if (++sv->seconds % RECOUNT_SECONDS == 0)
 		recount(sv);
+	if (sv->seconds % TRIM_SECONDS == 0)
+		trim(sv);
 	if (sv->index != 0 || sv->shown == f.sessions + 1)
 		return;
 	sv->shown = f.sessions + 1;

@@ -281,6 +281,58 @@ test_pool_fail_nth(void **state)
 	}
 }
 
+/* After a flood: what is unused goes back, what is used stays as it is. */
+static void
+test_pool_trim(void **state)
+{
+	enum { COUNT = 976, SIZE = 500 };
+	static unsigned char *o[COUNT];
+	struct acct a;
+	struct pool p;
+	int64_t full, idle;
+
+	(void)state;
+	acct_init(&a, NULL, "a", 0, false, "");
+	pool_init(&p, &a, "things", "", SIZE, COUNT);
+	assert_false(pool_trim(&p));
+	for (int i = 0; i < COUNT; i++) {
+		o[i] = pool_get(&p);
+		assert_non_null(o[i]);
+		memset(o[i], i % 251, SIZE);
+	}
+	full = a.used_bytes;
+	assert_false(pool_trim(&p));
+	/* Every 25th stays: no slab is empty, nothing can go. */
+	for (int i = 0; i < COUNT; i++)
+		if (i % 25 != 0)
+			pool_put(&p, o[i]);
+	assert_false(pool_trim(&p));
+	assert_int_equal(a.used_bytes, full);
+	for (int i = 100; i < COUNT; i += 25)
+		pool_put(&p, o[i]);
+	/* No memory to look: not now. */
+	mem_fail_after(1);
+	assert_false(pool_trim(&p));
+	mem_fail_after(0);
+	assert_true(pool_trim(&p));
+	idle = a.used_bytes;
+	assert_true(idle < full / 3);
+	assert_false(pool_trim(&p));
+	for (int i = 0; i < 100; i += 25)
+		for (int k = 0; k < SIZE; k++)
+			assert_int_equal(o[i][k], i % 251);
+	/* And it grows again. */
+	for (int i = 100; i < COUNT; i++)
+		assert_non_null(o[i] = pool_get(&p));
+	for (int i = 0; i < COUNT; i++)
+		if (i >= 100 || i % 25 == 0)
+			pool_put(&p, o[i]);
+	assert_true(pool_trim(&p));
+	assert_int_equal(a.used_bytes, pool_cost(SIZE, p.slab_count));
+	pool_fini(&p);
+	acct_fini(&a);
+}
+
 int
 main(void)
 {
@@ -295,6 +347,7 @@ main(void)
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_pool_cost),
 		cmocka_unit_test(test_pool_fail_nth),
+		cmocka_unit_test(test_pool_trim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
