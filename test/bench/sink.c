@@ -10,6 +10,8 @@
  *   -w COUNT  so many recipients come first and are not counted: the server
  *             warms up; "sink: warm" when they have arrived
  *   -k        go on after COUNT and count anew, a line of figures each time
+ *   -u        recipients are nNUMBER@...: the figures say how many different
+ *             numbers came, and the first that did not
  *   -f FILE   append each message to FILE and fdatasync before it is answered:
  *             the least that a server must do
  */
@@ -31,7 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1024, OUT_BYTES = 65536, READ_BYTES = 262144 };
+enum {
+	LINE_BYTES = 1024,
+	OUT_BYTES = 65536,
+	READ_BYTES = 262144,
+	NUMBERS_MAX = 1 << 24, /* with -u */
+};
 
 /* Where in the end of data the body stands. */
 enum eod { EOD_NONE, EOD_CR, EOD_CRLF, EOD_DOT, EOD_DOT_CR };
@@ -41,6 +48,7 @@ struct session {
 	bool in_data;
 	enum eod eod;
 	unsigned rcpts;
+	unsigned long number; /* of the last recipient, with -u */
 	size_t line_len;
 	char line[LINE_BYTES];
 };
@@ -51,6 +59,8 @@ static uint64_t warm_count;
 static in_addr_t listen_address = INADDR_LOOPBACK;
 static int file_fd = -1;
 static bool go_on;
+static unsigned char *seen; /* by number; NULL: they have none */
+static uint64_t seen_count, twice_count;
 static int64_t first_ns;
 static char out[OUT_BYTES];
 static size_t out_len;
@@ -75,10 +85,21 @@ report(void)
 	      (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec);
 	printf("{\"messages\": %llu, \"recipients\": %llu, \"bytes\": %llu, "
 	       "\"connections\": %llu, \"first_ns\": %lld, \"last_ns\": %lld, "
-	       "\"cpu_us\": %.0f}\n",
+	       "\"cpu_us\": %.0f",
 	    (unsigned long long)message_count, (unsigned long long)rcpt_count,
 	    (unsigned long long)byte_count, (unsigned long long)connections,
 	    (long long)first_ns, (long long)now_ns(), cpu);
+	if (seen != NULL) {
+		unsigned long missing = 0;
+
+		while (missing < NUMBERS_MAX && seen[missing])
+			missing++;
+		printf(", \"distinct\": %llu, \"twice\": %llu, "
+		       "\"missing\": %lu",
+		    (unsigned long long)seen_count,
+		    (unsigned long long)twice_count, missing);
+	}
+	printf("}\n");
 	fflush(stdout);
 }
 
@@ -118,9 +139,11 @@ on_command(struct session *s)
 		say("221 bye\r\n");
 		return false;
 	} else {
-		if (!strncasecmp(l, "RCPT", 4))
+		if (!strncasecmp(l, "RCPT", 4)) {
 			s->rcpts++;
-		else if (!strncasecmp(l, "MAIL", 4))
+			if (seen != NULL && !strncasecmp(l, "RCPT TO:<n", 10))
+				s->number = strtoul(l + 10, NULL, 10);
+		} else if (!strncasecmp(l, "MAIL", 4))
 			s->rcpts = 0;
 		say("250 2.0.0 ok\r\n");
 	}
@@ -146,6 +169,13 @@ on_message(struct session *s)
 	}
 	rcpt_count += s->rcpts;
 	message_count++;
+	if (seen != NULL && s->number < NUMBERS_MAX) {
+		if (seen[s->number])
+			twice_count++;
+		else
+			seen_count++;
+		seen[s->number] = 1;
+	}
 	if (warm_count > 0 && rcpt_count >= warm_count) {
 		warm_count = 0;
 		rcpt_count = message_count = byte_count = 0;
@@ -279,7 +309,7 @@ static _Noreturn void
 usage(void)
 {
 	fprintf(stderr,
-	    "usage: sink [-ak] [-n RECIPIENTS] [-w RECIPIENTS] [-f FILE] "
+	    "usage: sink [-aku] [-n RECIPIENTS] [-w RECIPIENTS] [-f FILE] "
 	    "PORT\n");
 	exit(64);
 }
@@ -291,10 +321,17 @@ main(int argc, char **argv)
 	struct epoll_event e = { .events = EPOLLIN }, events[256];
 	int one = 1, c;
 
-	while ((c = getopt(argc, argv, "akn:w:f:")) != -1) {
+	while ((c = getopt(argc, argv, "akun:w:f:")) != -1) {
 		switch (c) {
 		case 'a': listen_address = INADDR_ANY; break;
 		case 'k': go_on = true; break;
+		case 'u':
+			seen = calloc(NUMBERS_MAX, 1);
+			if (seen == NULL) {
+				perror("sink");
+				return 75;
+			}
+			break;
 		case 'n': want_count = strtoull(optarg, NULL, 10); break;
 		case 'w': warm_count = strtoull(optarg, NULL, 10); break;
 		case 'f':

@@ -1,0 +1,241 @@
+/*
+ * good: an honest client that keeps book.
+ *
+ * good [-s SECONDS] [-r PER_S] [-f FIRST] [-b BYTES] PORT
+ *
+ * One message after another from 127.0.0.1, with a connection for each, so
+ * that it must be let in anew every time; with -r at most so many in a
+ * second.  Message n goes to nN@good.example.  What is refused for now, cut
+ * off or not answered is tried again until it is taken, and the time of a
+ * message runs from its first attempt to its 250.  Prints one object of
+ * figures: all numbers from FIRST to next - 1 were acknowledged.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MESSAGES_MAX = 10000000,
+	REPLY_BYTES = 4096,
+	PAUSE_MS = 50, /* after a failed attempt */
+	ANSWER_S = 30,
+	GIVE_UP_S = 60, /* for one message */
+};
+
+static struct sockaddr_in target;
+static char *body;
+static size_t body_len, body_bytes = 4096;
+static uint32_t *latency_us;
+static uint64_t refused, lost;
+
+static int64_t
+now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void
+sleep_us(int64_t us)
+{
+	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+
+	if (us > 0)
+		nanosleep(&t, NULL);
+}
+
+/* One whole reply; its code, 0 if the connection is broken. */
+static int
+reply(int fd)
+{
+	static char buf[REPLY_BYTES];
+	size_t len = 0;
+
+	for (;;) {
+		ssize_t n = recv(fd, buf + len, sizeof(buf) - len, 0);
+		char *line, *end;
+
+		if (n <= 0)
+			return 0;
+		len += (size_t)n;
+		if (buf[len - 1] != '\n') {
+			if (len == sizeof(buf))
+				return 0;
+			continue;
+		}
+		/* The last line decides. */
+		end = buf + len - 1;
+		for (line = end; line > buf && line[-1] != '\n'; line--)
+			;
+		if (end - line > 4 && line[3] == ' ')
+			return (int)strtol(line, NULL, 10);
+		if (len == sizeof(buf))
+			return 0;
+	}
+}
+
+static bool
+say(int fd, const char *text, size_t len, int want)
+{
+	int code;
+
+	if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len) {
+		lost++;
+		return false;
+	}
+	code = reply(fd);
+	if (code == want)
+		return true;
+	if (code == 0)
+		lost++;
+	else
+		refused++;
+	return false;
+}
+
+static bool
+talk(int fd, unsigned n)
+{
+	char rcpt[64];
+	int len =
+	    snprintf(rcpt, sizeof(rcpt), "RCPT TO:<n%u@good.example>\r\n", n);
+	int code = reply(fd);
+
+	if (code != 220) {
+		if (code == 0)
+			lost++;
+		else
+			refused++;
+		return false;
+	}
+	if (!say(fd, "EHLO good.example\r\n", 19, 250) ||
+	    !say(fd, "MAIL FROM:<good@good.example>\r\n", 31, 250) ||
+	    !say(fd, rcpt, (size_t)len, 250) || !say(fd, "DATA\r\n", 6, 354) ||
+	    !say(fd, body, body_len, 250))
+		return false;
+	/* It is taken, whatever happens to this. */
+	(void)send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
+	return true;
+}
+
+static bool
+attempt(unsigned n)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	struct timeval tv = { ANSWER_S, 0 };
+	bool ok = false;
+
+	if (fd < 0)
+		return false;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	if (connect(fd, (struct sockaddr *)&target, sizeof(target)) == 0)
+		ok = talk(fd, n);
+	else
+		lost++;
+	close(fd);
+	return ok;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+report(unsigned first, unsigned count, int64_t spent_us)
+{
+	qsort(latency_us, count, sizeof(*latency_us), compare);
+	printf("{\"messages\": %u, \"next\": %u, \"seconds\": %.3f, "
+	       "\"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
+	       "\"worst_ms\": %.2f, \"refused\": %llu, \"lost\": %llu}\n",
+	    count, first + count, (double)spent_us / 1e6,
+	    spent_us > 0 ? count * 1e6 / (double)spent_us : 0,
+	    count > 0 ? latency_us[count / 2] / 1e3 : 0,
+	    count > 0 ? latency_us[(uint64_t)count * 99 / 100] / 1e3 : 0,
+	    count > 0 ? latency_us[count - 1] / 1e3 : 0,
+	    (unsigned long long)refused, (unsigned long long)lost);
+}
+
+static void
+make_body(void)
+{
+	body = malloc(body_bytes + 256);
+	latency_us = calloc(MESSAGES_MAX, sizeof(*latency_us));
+	if (body == NULL || latency_us == NULL) {
+		perror("good");
+		exit(75);
+	}
+	body_len = (size_t)snprintf(body, 256,
+	    "From: <good@good.example>\r\nSubject: good\r\n\r\n");
+	while (body_len + 80 < body_bytes) {
+		memset(body + body_len, 'g', 78);
+		memcpy(body + body_len + 78, "\r\n", 2);
+		body_len += 80;
+	}
+	memcpy(body + body_len, ".\r\n", 3);
+	body_len += 3;
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned seconds = 10, first = 0, per_s = 0, n = 0;
+	int64_t began, end;
+	int c;
+
+	while ((c = getopt(argc, argv, "s:r:f:b:")) != -1) {
+		switch (c) {
+		case 's': seconds = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 'r': per_s = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 'f': first = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 'b': body_bytes = strtoul(optarg, NULL, 10); break;
+		default: return 64;
+		}
+	}
+	if (argc - optind != 1)
+		return 64;
+	target.sin_family = AF_INET;
+	target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	target.sin_port = htons((uint16_t)strtoul(argv[optind], NULL, 10));
+	signal(SIGPIPE, SIG_IGN);
+	make_body();
+	began = now_us();
+	end = began + (int64_t)seconds * 1000000;
+	while (n < MESSAGES_MAX && now_us() < end) {
+		int64_t start = now_us();
+
+		while (!attempt(first + n)) {
+			if (now_us() - start > (int64_t)GIVE_UP_S * 1000000) {
+				fprintf(stderr, "good: not taken\n");
+				report(first, n, now_us() - began);
+				return 1;
+			}
+			sleep_us(PAUSE_MS * 1000);
+		}
+		latency_us[n++] = (uint32_t)(now_us() - start);
+		if (per_s > 0)
+			sleep_us(
+			    began + (int64_t)n * 1000000 / per_s - now_us());
+	}
+	report(first, n, now_us() - began);
+	return 0;
+}

@@ -1,0 +1,164 @@
+"""The wall around a server under siege: a hard limit of memory.
+
+A cgroup, version 2 or 1, where this process may make one: then the kernel
+holds all of it, page cache and kernel memory included.  Else RLIMIT_DATA for
+each role, whose sum is the budget.  Which of the two it was is in .enforced.
+"""
+import contextlib
+import os
+import pathlib
+import resource
+import time
+
+ROOT = pathlib.Path("/sys/fs/cgroup")
+
+
+def _own(controller):
+    """Path of this process's own group, "" as controller for version 2."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(",") if controller else names == "":
+            return path.lstrip("/")
+    return None
+
+
+def _candidates(controller):
+    """Folders below which a group with this controller may be made."""
+    own = _own(controller)
+    if own is not None and (ROOT / controller).is_dir():
+        yield ROOT / controller / own
+    own = _own("")
+    for top in (ROOT, ROOT / "unified"):
+        if own is not None and (top / "cgroup.controllers").exists():
+            yield top / own
+            yield top
+
+
+def _enable(parent, controller):
+    """Version 2 hands a controller down only where it is told to."""
+    control = parent / "cgroup.subtree_control"
+    if control.exists() and controller not in control.read_text().split():
+        control.write_text(f"+{controller}")
+
+
+class Group:
+    """A control group with one controller; why_not says why there is none."""
+
+    def __init__(self, controller):
+        self.controller = controller
+        self.dir = None
+        self.why_not = f"no {controller} controller"
+        for parent in _candidates(controller):
+            try:
+                _enable(parent, controller)
+                path = parent / f"weir-siege-{os.getpid()}-{controller}"
+                path.mkdir()
+            except OSError as e:
+                self.why_not = str(e)
+                continue
+            if any((path / f).exists() for f in ("memory.max", "memory.limit_in_bytes", "pids.max")):
+                self.dir = path
+                return
+            path.rmdir()
+
+    @property
+    def version(self):
+        return 2 if (self.dir / "cgroup.controllers").exists() else 1
+
+    def file(self, v2, v1):
+        return self.dir / (v2 if self.version == 2 else v1)
+
+    def enter(self):
+        """For a child, between fork and exec."""
+        (self.dir / "cgroup.procs").write_text("0")
+
+    def close(self):
+        end = time.monotonic() + 10
+        while self.dir is not None:
+            with contextlib.suppress(OSError):
+                self.dir.rmdir()
+                self.dir = None
+                continue
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.dir} still has processes")
+            time.sleep(0.05)
+
+
+class CgroupWall:
+    def __init__(self, budget):
+        self.group = Group("memory")
+        if self.group.dir is None:
+            raise OSError(self.group.why_not)
+        self.enforced = f"cgroup v{self.group.version}"
+        self.group.file("memory.max", "memory.limit_in_bytes").write_text(str(budget))
+        with contextlib.suppress(OSError):
+            self.group.file("memory.swap.max", "memory.memsw.limit_in_bytes").write_text(
+                "0" if self.group.version == 2 else str(budget))
+
+    def enter(self):
+        self.group.enter()
+
+    def hold(self, pids):
+        pass
+
+    def kills(self):
+        """How often the kernel had to kill."""
+        text = self.group.file("memory.events", "memory.oom_control").read_text()
+        return sum(int(l.split()[1]) for l in text.splitlines() if l.split()[0] == "oom_kill")
+
+    def figures(self):
+        stat = dict(l.split() for l in (self.group.dir / "memory.stat").read_text().splitlines())
+        g = self.group
+        peak = g.file("memory.peak", "memory.max_usage_in_bytes")
+        kernel = g.file("memory.stat", "memory.kmem.usage_in_bytes")
+        return {
+            "anonymous": int(stat["anon" if g.version == 2 else "rss"]),
+            "shared": int(stat["shmem"]),
+            "kernel": int(stat.get("kernel", 0)) if g.version == 2 else int(kernel.read_text()),
+            "peak_with_page_cache": int(peak.read_text()) if peak.exists() else None,
+        }
+
+    def close(self):
+        self.group.close()
+
+
+class RlimitWall:
+    """Each role may have what the plan gives it, as data of its process."""
+
+    enforced = "rlimit"
+
+    def __init__(self, plan):
+        self.bytes = {r["role"]: r["floor_bytes"] + r["fixed_bytes"] + r["shared_bytes"] for r in plan["roles"]}
+        self.held = set()
+
+    def enter(self):
+        pass
+
+    def hold(self, pids):
+        """Called again and again: roles that were restarted are held, too."""
+        for pid, name in pids.items():
+            role = name.removeprefix("weir-")
+            if pid in self.held or role not in self.bytes:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_DATA, (self.bytes[role],) * 2)
+                self.held.add(pid)
+
+    def kills(self):
+        return 0
+
+    def figures(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+def build(budget, plan):
+    """The hardest wall that this machine allows, and why not a harder one."""
+    if os.environ.get("WEIR_SIEGE_WALL") != "rlimit":
+        try:
+            return CgroupWall(budget), None
+        except OSError as e:
+            return RlimitWall(plan), f"no memory cgroup: {e}"
+    return RlimitWall(plan), "WEIR_SIEGE_WALL=rlimit"

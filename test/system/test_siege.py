@@ -1,0 +1,32 @@
+"""A short siege; test/siege/README.md says what `./dev siege` does.
+
+What must never happen (a death, a loss, a leak, a gate that stays held) is
+asserted as it stands.  Of the good client's rate only that it is served: a
+machine that runs tests is no place to measure.
+"""
+import pathlib
+import sys
+
+import pytest
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / d) for d in ("siege", "bench")]
+
+import siege  # noqa: E402
+
+# The sanitizers' shadow does not fit into a budget.
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("budget, only", [
+    (32, ["idle", "line", "recipients", "all at once"]),
+    (64, None),
+])
+def test_siege(budget, only):
+    r = siege.besiege(budget, 20, 1500, 1000, only, print)
+    print(siege.table([r]))
+    assert r["faults"] == []
+    assert r["enforced"] != "sampler" and r["pss_peak_kib"] < budget * 1024
+    assert r["arrived"] >= r["acknowledged"] > 0
+    for p in r["phases"]:
+        assert p["messages"] > 0, p
+        assert not p["counts"] or p["p99_ms"] < 10000, p
