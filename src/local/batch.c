@@ -173,7 +173,9 @@ to_maildir(struct batch *b, const struct request *q, struct body *y,
 		outcome_errno(&o, b->sink.errnum, "cannot write mailbox");
 		goto discard;
 	}
-	maildir_written(&file);
+	if (!maildir_written(&file, b->sink.written_bytes,
+		q->flags & REQUEST_FULL_BOUNCES, &o))
+		goto discard;
 	s = group_slot(b->fill, q->tag);
 	s->state = SLOT_WRITTEN;
 	s->file = file;

@@ -78,6 +78,20 @@ close_tmp:
 	return false;
 }
 
+/* ".Name" in a Maildir. */
+static bool
+is_folder(struct slice path)
+{
+	size_t slash;
+
+	while (path.len > 0 && path.data[path.len - 1] == '/')
+		path.len--;
+	slash = slice_rfind(path, '/');
+	if (slash < path.len)
+		path = slice_sub(path, slash + 1, path.len);
+	return path.len > 0 && path.data[0] == '.';
+}
+
 bool
 maildir_open(struct maildir *m, int base_fd, struct slice path, unsigned flags,
     struct outcome *o)
@@ -85,10 +99,14 @@ maildir_open(struct maildir *m, int base_fd, struct slice path, unsigned flags,
 	int dir_fd;
 	bool opened;
 
-	m->tmp_fd = m->new_fd = -1;
+	m->tmp_fd = m->new_fd = m->quota.dir_fd = -1;
 	if (!path_open_dir(base_fd, path, flags, &dir_fd, o))
 		return false;
 	opened = open_parts(m, dir_fd, flags, o);
+	if (opened && !quota_open(&m->quota, dir_fd, is_folder(path), o)) {
+		maildir_close(m);
+		opened = false;
+	}
 	close(dir_fd);
 	return opened;
 }
@@ -101,6 +119,7 @@ maildir_close(struct maildir *m)
 	if (m->new_fd >= 0)
 		close(m->new_fd);
 	m->tmp_fd = m->new_fd = -1;
+	quota_close(&m->quota);
 }
 
 bool
@@ -109,6 +128,7 @@ maildir_create(struct maildir *m, struct maildir_file *f, struct outcome *o)
 	int attempt;
 
 	f->dir = m;
+	f->counted = false;
 	for (attempt = 0; attempt < NAME_ATTEMPTS_MAX; attempt++) {
 		name_next(f->name);
 		f->fd = openat(m->tmp_fd, f->name,
@@ -121,12 +141,18 @@ maildir_create(struct maildir *m, struct maildir_file *f, struct outcome *o)
 	return outcome_errno(o, errno, "cannot create file in tmp of maildir");
 }
 
-void
-maildir_written(struct maildir_file *f)
+bool
+maildir_written(struct maildir_file *f, uint64_t bytes, bool bounces,
+    struct outcome *o)
 {
+	if (!quota_take(&f->dir->quota, bytes, bounces, o))
+		return false;
+	f->counted = true;
+	f->bytes = bytes;
 	/* Only a hint: the blocks of all files of a batch are then placed and
 	 * under way when the first fsync comes.  fsync reports errors. */
 	(void)sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return true;
 }
 
 bool
@@ -180,6 +206,14 @@ maildir_new_synced(struct maildir *m, int errnum, struct outcome *o)
 	return outcome_errno(o, errnum, "cannot sync new of maildir");
 }
 
+static void
+uncount(struct maildir_file *f)
+{
+	if (f->counted)
+		quota_give_back(&f->dir->quota, f->bytes);
+	f->counted = false;
+}
+
 void
 maildir_discard(struct maildir_file *f)
 {
@@ -187,10 +221,12 @@ maildir_discard(struct maildir_file *f)
 		close(f->fd);
 	f->fd = -1;
 	(void)unlinkat(f->dir->tmp_fd, f->name, 0);
+	uncount(f);
 }
 
 void
 maildir_withdraw(struct maildir_file *f)
 {
 	(void)unlinkat(f->dir->new_fd, f->name, 0);
+	uncount(f);
 }

@@ -17,6 +17,7 @@
 #include "base/slice.h"
 #include "local/outcome.h"
 #include "local/path.h"
+#include "local/quota.h"
 
 enum { MAILDIR_NAME_BYTES = 512 };
 
@@ -25,12 +26,15 @@ struct maildir {
 	int tmp_fd; /* -1: not open */
 	int new_fd;
 	bool new_dirty; /* renamed into, and not synced since */
+	struct quota quota;
 };
 
 /* A message on its way into a Maildir. */
 struct maildir_file {
 	struct maildir *dir; /* borrowed; stays open until the end */
 	int fd;		     /* -1: none */
+	bool counted;	     /* in the quota, with bytes */
+	uint64_t bytes;
 	char name[MAILDIR_NAME_BYTES];
 };
 
@@ -50,8 +54,10 @@ void maildir_close(struct maildir *m); /* also when not open */
 /* A new file in tmp/, mode 0600. */
 bool maildir_create(struct maildir *m, struct maildir_file *f,
     struct outcome *o);
-/* All is written: let the disk begin, without waiting. */
-void maildir_written(struct maildir_file *f);
+/* All is written, bytes of it: let the disk begin, without waiting.  False
+ * with o set when the quota has no room; bounces: as quota_take. */
+bool maildir_written(struct maildir_file *f, uint64_t bytes, bool bounces,
+    struct outcome *o);
 /* f->fd was synced, or not (errnum): durable, and closed; or taken away. */
 bool maildir_synced(struct maildir_file *f, int errnum, struct outcome *o);
 /* From tmp/ to new/. */

@@ -34,7 +34,7 @@ deliver(struct maildir *m, const char *text, struct maildir_file *f,
 		maildir_discard(f);
 		return outcome_errno(o, sink.errnum, "write");
 	}
-	maildir_written(f);
+	assert_true(maildir_written(f, 1, false, o));
 	return maildir_synced(f, 0, o) && maildir_publish(f, o) &&
 	       maildir_new_synced(m, 0, o);
 }
