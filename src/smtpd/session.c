@@ -33,6 +33,7 @@ write_out(struct session *s)
 	struct smtps_io *io = &s->server->io;
 	struct slice first = buf_data(&s->out);
 	struct slice text = slice_of(io->out, io->out_len);
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 	ssize_t n = 0;
 
 	io->out_len = 0;
@@ -43,7 +44,10 @@ write_out(struct session *s)
 	}
 	if (text.len == 0)
 		return true;
-	n = send(s->fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	/* The last reply and the end of the connection in one packet. */
+	if (s->m.state == SMTPS_CLOSED && s->m.verb == SMTP_QUIT)
+		flags |= MSG_MORE;
+	n = send(s->fd, text.data, text.len, flags);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return false;
 	if (n < 0)
