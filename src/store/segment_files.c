@@ -16,7 +16,7 @@
 
 enum {
 	FILES_RETRY_MS = 1000,
-	SLICE_MS = 100, /* between two slices while the log is written */
+	SLICE_MS = 200, /* between two slices while the log is written */
 };
 
 static void on_files_done(struct job *j);

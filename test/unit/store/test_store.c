@@ -394,10 +394,10 @@ test_spares_wait(void **state)
 	turns(&sp);
 	assert_true(spare_bytes(&sp) <= before + slice);
 
-	/* Mail each 50 ms, a slice each 100. */
+	/* Mail each 100 ms, a slice each 200. */
 	before = spare_bytes(&sp);
 	for (unsigned i = 1; i <= 6; i++) {
-		frozen = mono_add(frozen, 50);
+		frozen = mono_add(frozen, 100);
 		spool_wait(&sp, spool_add(&sp, &m, 1, 100, 5));
 		store_msg_close(sp.store, &m);
 		turns(&sp);
@@ -412,7 +412,7 @@ test_spares_wait(void **state)
 	assert_int_equal(log_files(&sp).in_use, 2);
 
 	for (unsigned i = 0; i < 200; i++) {
-		frozen = mono_add(frozen, 100);
+		frozen = mono_add(frozen, 200);
 		for (unsigned k = 0; k < 5; k++) {
 			(void)store_turn(sp.store, 0);
 			(void)store_poll(sp.store);
