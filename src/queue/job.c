@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "alias/sender.h"
 #include "base/assert.h"
 #include "base/limits.h"
 #include "queue/internal.h"
@@ -98,6 +99,34 @@ send_rcpts(struct queue *q, struct job *j)
 	return OK;
 }
 
+/* The envelope of m; of a list with VERP it tells from whom the delivery's
+ * only recipient gets the message.  May lie in q->scratch. */
+static struct slice
+envelope_for(struct queue *q, const struct job *j, const struct msg *m)
+{
+	struct slice whole = slice_of(m->envelope, m->envelope_len);
+	struct wr w = wr_of(q->scratch, ENVELOPE_BYTES_MAX);
+	struct rd rd = rd_of(whole);
+	char sender[ADDRESS_BYTES_MAX];
+	struct envelope e;
+	struct out out;
+
+	if (!m->sched.singly)
+		return whole;
+	if (!envelope_get(&rd, &e))
+		ASSERT(!"the envelope decoded before");
+	out_init(&out, sender, sizeof(sender));
+	sender_verp(e.sender,
+	    rcpt_address(CONTAINER(list_first(&j->sched.rcpts), struct rcpt,
+		sched.node)),
+	    &out);
+	/* Too long for an address: reports go to the list as a whole. */
+	e.sender = out.full ? sender_bounce_to(e.sender) : out_text(&out);
+	envelope_put(&w, &e);
+	ASSERT(!w.full);
+	return wr_done(&w);
+}
+
 static enum err
 send_steps(struct queue *q, struct job *j)
 {
@@ -108,7 +137,6 @@ send_steps(struct queue *q, struct job *j)
 		.extent_count = m->store.extent_count,
 		.transport = slice_str(sched_job_transport(&j->sched)->name),
 		.nexthop = sched_job_nexthop(&j->sched),
-		.envelope = slice_of(m->envelope, m->envelope_len),
 	};
 	enum err e;
 
@@ -119,6 +147,7 @@ send_steps(struct queue *q, struct job *j)
 		    &j->extents_sent);
 	if (e == OK && !j->rcpts_sent)
 		e = send_rcpts(q, j);
+	f.envelope = envelope_for(q, j, m);
 	if (e == OK)
 		e = send_job(j->agent->chan, j->tag, &f, -1);
 	return e;

@@ -1,6 +1,7 @@
 /* Messages and recipients in memory; see internal.h for their life. */
 #include <string.h>
 
+#include "alias/sender.h"
 #include "base/assert.h"
 #include "queue/internal.h"
 
@@ -97,6 +98,7 @@ msg_set_envelope(struct queue *q, struct msg *m, struct slice encoded)
 	m->arrival_ms = e.arrival_ms;
 	m->origin = e.origin;
 	m->sched.internal = e.origin == ORIGIN_REPORT;
+	m->sched.singly = sender_is_verp(e.sender);
 	return OK;
 }
 

@@ -15,6 +15,7 @@
  * disk for transport_retry_time).  What is owed is in the log: nothing is
  * forgotten by a restart.
  */
+#include "alias/sender.h"
 #include "base/assert.h"
 #include "queue/internal.h"
 
@@ -155,7 +156,7 @@ report_to(struct queue *q, const struct report *r, char *buf, size_t size)
 	int len;
 
 	if (r->kind != REPORT_DOUBLE)
-		return r->msg->sender;
+		return sender_bounce_to(r->msg->sender);
 	len = snprintf(buf, size, "%s@%s", q->conf->doublebounceto,
 	    q->conf->doublebouncehost);
 	return slice_of(buf, len > 0 && (size_t)len < size ? (size_t)len : 0);

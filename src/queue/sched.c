@@ -359,7 +359,8 @@ start(struct sched *s, struct sched_peer *p, struct mono deadline,
 	list_remove(&p->node);
 	peer_unwake(p);
 	d->in_flight++;
-	job->rcpt_count = peer_cut(p, &job->rcpts, d->transport->rcpts_max);
+	job->rcpt_count =
+	    peer_cut(p, &job->rcpts, m->singly ? 1 : d->transport->rcpts_max);
 	if (p->waiting_count > 0)
 		peer_place(s, p);
 	else

@@ -78,6 +78,7 @@ struct sched_msg {
 	unsigned waiting; /* recipients in the scheduler */
 	bool internal;	  /* a report or the like: may use reserved slots */
 	bool parked;	  /* more recipients are on their way */
+	bool singly;	  /* one recipient in a delivery: each has his sender */
 };
 
 /* Embedded in a recipient. */

@@ -50,6 +50,31 @@ test_local(void **state)
 	world_close();
 }
 
+/* A list with VERP: each recipient gets it from a sender of his own. */
+static void
+test_verp(void **state)
+{
+	struct w_job *j;
+	unsigned found = 0;
+
+	(void)state;
+	world_open("");
+	(void)submit(1, "list-owner-@h.example-@[]", "c@d.example,e@d.example");
+	until(fake_count() == 0);
+	for (unsigned a = 0; a < 2; a++)
+		for (unsigned i = 0; i < w.smtp[a].job_count; i++) {
+			j = &w.smtp[a].jobs[i];
+			assert_int_equal(j->rcpts, 1);
+			found++;
+			assert_string_equal(j->sender,
+			    j->address[0][0] == 'c'
+				? "list-owner-c=d.example@h.example"
+				: "list-owner-e=d.example@h.example");
+		}
+	assert_int_equal(found, 2);
+	world_close();
+}
+
 /* An alias: delivered to where it leads, told apart in the log. */
 static void
 test_alias(void **state)
@@ -901,6 +926,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_relay),
 		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_verp),
 		cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_durable_first),
 		cmocka_unit_test(test_crash),
