@@ -11,8 +11,10 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -243,6 +245,19 @@ parse(struct config *c, int argc, char **argv, bool *plan, bool *json)
 	return true;
 }
 
+/* Commands of users are told which configuration is in force, for what they
+ * start of Weir's (sendmail, forward); from a folder that roles leave. */
+static void
+export_path(const char *path)
+{
+	char absolute[PATH_MAX];
+
+	if (path == NULL)
+		(void)unsetenv("WEIR_CONF");
+	else if (realpath(path, absolute) != NULL)
+		(void)setenv("WEIR_CONF", absolute, 1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -255,6 +270,7 @@ main(int argc, char **argv)
 		return usage();
 	umask(022);
 	raise_nofile();
+	export_path(m->config.path);
 	if (limits_page_create("master", 0, &m->page_fd, &m->page, &et) != OK) {
 		log_error("%s", et.text);
 		return EX_OSERR;
