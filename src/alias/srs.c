@@ -11,6 +11,22 @@ static const char BASE32[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 static const char BASE64[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+void
+srs_init(struct srs *srs, struct slice domain, const struct slice *secrets,
+    size_t count)
+{
+	*srs = (struct srs){
+		.domain = domain,
+		.hash_chars = SRS_HASH_CHARS_DEFAULT,
+		.days = SRS_DAYS_DEFAULT,
+	};
+	while (srs->secret_count < count &&
+	       srs->secret_count < SRS_SECRET_COUNT_MAX) {
+		srs->secrets[srs->secret_count] = secrets[srs->secret_count];
+		srs->secret_count++;
+	}
+}
+
 uint32_t
 srs_day(int64_t wall_ms)
 {

@@ -41,6 +41,10 @@ struct srs {
 	unsigned days;	     /* how long a bounce may take */
 };
 
+/* The usual hash and time; the first SRS_SECRET_COUNT_MAX secrets, borrowed. */
+void srs_init(struct srs *srs, struct slice domain, const struct slice *secrets,
+    size_t count);
+
 /* Days of wall time since 1970, for the functions below. */
 uint32_t srs_day(int64_t wall_ms);
 

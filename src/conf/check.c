@@ -291,6 +291,8 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 		    "letters, digits, - _ and .", et);
 	case CONF_CHECK_WORDS: return conf_word_check(p, s, &word, et);
 	case CONF_CHECK_HOST: return check_host(s, et);
+	case CONF_CHECK_HOST_OR_NONE:
+		return s.len == 0 ? OK : check_host(s, et);
 	case CONF_CHECK_LOCALPART:
 		return check_word(s, ".!#$%&'*+-/=?^_`{|}~",
 		    LOCALPART_BYTES_MAX,

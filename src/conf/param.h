@@ -26,13 +26,14 @@ enum conf_type {
 /* What a STR, or each item of a LIST, must be. */
 enum conf_check {
 	CONF_CHECK_NONE,
-	CONF_CHECK_TEXT,      /* one line of printable characters */
-	CONF_CHECK_TEMPLATE,  /* likewise, or empty; its $names are replaced
-				 for each delivery, not by us */
-	CONF_CHECK_WORD,      /* letters, digits, - _ . and / */
-	CONF_CHECK_WORDS,     /* one of the words in values */
-	CONF_CHECK_HOST,      /* host or domain name, or [address] */
-	CONF_CHECK_LOCALPART, /* dot-atom */
+	CONF_CHECK_TEXT,	 /* one line of printable characters */
+	CONF_CHECK_TEMPLATE,	 /* likewise, or empty; its $names are replaced
+				    for each delivery, not by us */
+	CONF_CHECK_WORD,	 /* letters, digits, - _ . and / */
+	CONF_CHECK_WORDS,	 /* one of the words in values */
+	CONF_CHECK_HOST,	 /* host or domain name, or [address] */
+	CONF_CHECK_HOST_OR_NONE, /* likewise, or empty */
+	CONF_CHECK_LOCALPART,	 /* dot-atom */
 	CONF_CHECK_DELIMITER, /* punctuation that may stand in a local part */
 	CONF_CHECK_PATH,      /* absolute */
 	CONF_CHECK_PATH_OR_NONE,   /* absolute, or empty */

@@ -128,23 +128,40 @@ tell_written(struct job *j)
 void
 job_on_written(void *arg, struct delivery *d)
 {
-	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
+	struct job_delivery *jd = CONTAINER(d, struct job_delivery, d);
 
 	(void)arg;
-	j->written_count++;
-	tell_written(j);
+	/* What follows in its plan needs the slot. */
+	if (jd->plan != NULL && !plan_is_last(jd->plan)) {
+		d->written = false;
+		return;
+	}
+	jd->job->written_count++;
+	tell_written(jd->job);
+}
+
+void
+job_delivery_over(struct job_delivery *jd)
+{
+	struct job *j = jd->job;
+
+	ASSERT(j->open_count > 0);
+	if (--j->open_count == 0)
+		job_over(j);
+	else
+		tell_written(j);
 }
 
 void
 job_on_done(void *arg, struct delivery *d)
 {
-	struct job *j = CONTAINER(d, struct job_delivery, d)->job;
+	struct job_delivery *jd = CONTAINER(d, struct job_delivery, d);
 
 	(void)arg;
-	ASSERT(j->open_count > 0);
-	j->written_count -= d->written;
-	if (--j->open_count == 0)
-		job_over(j);
+	jd->job->written_count -= d->written;
+	d->written = false;
+	if (jd->plan != NULL)
+		plan_on_done(jd->plan);
 	else
-		tell_written(j);
+		job_delivery_over(jd);
 }

@@ -2,8 +2,8 @@
  * jobs: assembling jobs, and answering them.
  *
  * Happy path: extents and recipients are gathered in the job's arena; with
- * JOB the targets are found and the deliveries submitted; with the last
- * result JOB_RESULTS and JOB_DONE are sent and the job is freed.
+ * JOB each recipient becomes a delivery into a mailbox, or a plan; with the
+ * last result JOB_RESULTS and JOB_DONE are sent and the job is freed.
  *
  * Failure modes: a frame that makes no sense closes the channel, the master
  * restarts the queue, and everything is forgotten: no worker publishes what
@@ -23,6 +23,9 @@
 #include "ev/loop.h"
 #include "ipc/frames.h"
 #include "ipc/job.h"
+#include "local/check.h"
+#include "local/party.h"
+#include "local/plan.h"
 #include "local/settings.h"
 #include "proto/envelope.h"
 
@@ -63,11 +66,25 @@ new_job(struct jobs *js, uint32_t tag)
 	return j;
 }
 
+/* Nobody may call back into memory that goes. */
+static void
+abandon_plans(struct job *j)
+{
+	struct rcpt_piece *p;
+	uint32_t i;
+
+	for (p = j->rcpts; p != NULL; p = p->next)
+		for (i = 0; i < p->count; i++)
+			if (p->deliveries[i].plan != NULL)
+				plan_abandon(p->deliveries[i].plan);
+}
+
 void
 job_free(struct job *j)
 {
 	struct jobs *js = j->jobs;
 
+	abandon_plans(j);
 	list_remove(&j->node);
 	list_remove(&j->answer);
 	hash_remove(&js->by_tag, &j->hash);
@@ -99,32 +116,78 @@ flatten_extents(struct job *j)
 	return true;
 }
 
-/* False with the outcome set: the recipient has no usable mailbox. */
+static bool
+no_memory(struct job_delivery *jd)
+{
+	return outcome_set(&jd->d.outcome, JOB_DEFERRED, "4.3.1",
+	    "out of memory");
+}
+
+/* The whole message into t. */
+static void
+prepare_mailbox(struct job *j, struct job_delivery *jd, const struct target *t)
+{
+	struct request *q = &jd->d.request;
+
+	jd->d.owner = t->owner;
+	body_source_init(&jd->d.body, &j->jobs->segments, j->all_extents,
+	    j->extent_count, UINT64_MAX);
+	q->verb = REQUEST_DELIVER;
+	q->kind = t->kind;
+	q->flags = t->flags;
+	q->base = t->base;
+	q->path = t->path;
+	q->sender = j->envelope.sender;
+	q->address = jd->rcpt.address;
+	q->original = jd->rcpt.original;
+	q->body_bytes = jd->d.body.left_bytes;
+	settings_of_mailbox(j->jobs->env->conf, q);
+}
+
+/* No dot file is looked for, and no command gets it. */
+static bool
+simply_into_mailbox(const struct jobs *js)
+{
+	const struct conf *c = js->env->conf;
+
+	return c->dot_files.count == 0 && c->mailbox_command[0] == '\0' &&
+	       js->commands.count == 0;
+}
+
+/* False with the outcome set: it is over already. */
 static bool
 prepare(struct job *j, struct job_delivery *jd)
 {
 	const struct target_env *env = j->jobs->env;
-	struct request *q = &jd->d.request;
+	struct outcome *o = &jd->d.outcome;
 	struct target t = { 0 };
+	struct party party;
 
-	if (!target_find(env, j->transport, &jd->rcpt, &j->arena, &t,
-		&jd->d.outcome))
+	if (!slice_eq(j->transport, SLICE_LIT("local")))
+		goto mailbox;
+	if (jd->rcpt.mailbox.len == 0) {
+		jd->plan = plan_new(jd, NULL);
+		return jd->plan != NULL || no_memory(jd);
+	}
+	switch (party_find(env, jd->rcpt.mailbox, jd->rcpt.address, &j->arena,
+	    &party, o)) {
+	case PARTY_NONE: goto mailbox;
+	case PARTY_FAILED: return false;
+	case PARTY_FOUND: break;
+	}
+	if (!simply_into_mailbox(j->jobs)) {
+		jd->plan = plan_new(jd, &party);
+		return jd->plan != NULL || no_memory(jd);
+	}
+	if (!target_default(env, &party, &j->arena, &t, o))
 		return false;
-	jd->d.owner = t.owner;
-	jd->d.body = (struct body_source){
-		.segments = &j->jobs->segments,
-		.extents = j->all_extents,
-		.extent_count = j->extent_count,
-	};
-	q->kind = t.kind;
-	q->flags = t.flags;
-	q->base = t.base;
-	q->path = t.path;
-	q->sender = j->envelope.sender;
-	q->address = jd->rcpt.address;
-	q->original = jd->rcpt.original;
-	q->body_bytes = body_source_bytes(&jd->d.body);
-	settings_of_mailbox(env->conf, q);
+	prepare_mailbox(j, jd, &t);
+	return true;
+
+mailbox:
+	if (!target_find(env, j->transport, &jd->rcpt, &j->arena, &t, o))
+		return false;
+	prepare_mailbox(j, jd, &t);
 	return true;
 }
 
@@ -138,6 +201,18 @@ defer_all(struct job *j, const char *dsn, const char *why)
 		for (i = 0; i < p->count; i++)
 			outcome_set(&p->deliveries[i].d.outcome, JOB_DEFERRED,
 			    dsn, "%s", why);
+}
+
+static void
+submit(struct job *j, struct job_delivery *jd)
+{
+	if (!prepare(j, jd))
+		return;
+	j->open_count++;
+	if (jd->plan != NULL)
+		plan_begin(jd->plan);
+	else
+		workers_submit(j->jobs->workers, &jd->d);
 }
 
 /* open_count is held at one more until all are submitted. */
@@ -160,10 +235,7 @@ begin(struct job *j)
 	j->open_count = 1;
 	for (p = j->rcpts; p != NULL; p = p->next) {
 		for (i = 0; i < p->count; i++) {
-			if (!prepare(j, &p->deliveries[i]))
-				continue;
-			j->open_count++;
-			workers_submit(j->jobs->workers, &p->deliveries[i].d);
+			submit(j, &p->deliveries[i]);
 		}
 	}
 	if (--j->open_count == 0)
@@ -256,6 +328,9 @@ on_frame(void *arg, struct chan *c, struct frame *f)
 	case FRAME_JOB_EXTENTS:
 	case FRAME_JOB_RCPTS:
 	case FRAME_JOB: on_job(js, c, f); break;
+	case FRAME_TXN_READY:
+	case FRAME_TXN_CREDIT:
+	case FRAME_TXN_DONE: forwards_on_frame(js->forwards, f); break;
 	default: chan_bad(c, "frame that is not for local");
 	}
 }
@@ -266,6 +341,8 @@ forget_all(struct jobs *js)
 	struct list_node *n;
 
 	workers_abandon(js->workers);
+	checks_abandon(js->checks);
+	forwards_set_queue(js->forwards, NULL);
 	while ((n = list_first(&js->all)) != NULL)
 		job_free(CONTAINER(n, struct job, node));
 	segments_clear(&js->segments);
@@ -289,18 +366,63 @@ on_closed(void *arg, struct chan *c, bool bad, const char *why)
 static void
 on_room(void *arg, struct chan *c)
 {
+	struct jobs *js = arg;
+
 	(void)c;
-	job_answer_all(arg);
+	job_answer_all(js);
+	forwards_on_room(js->forwards);
 }
 
 /* ---- all of it ---- */
+
+static void
+on_action(void *arg, struct delivery *d, const struct result *r)
+{
+	struct plan *p = CONTAINER(d, struct job_delivery, d)->plan;
+
+	(void)arg;
+	if (p != NULL)
+		plan_on_action(p, r);
+}
+
+/* Whoever started us has checked them. */
+static void
+open_tables(struct jobs *js)
+{
+	struct errtext et = { "" };
+
+	tables_close(&js->commands);
+	if (tables_open(&js->commands, js->acct,
+		&js->env->conf->mailbox_command_maps, &et) != OK)
+		log_error("mailbox_command_maps: %s", et.text);
+}
+
+static enum err
+make_parts(struct jobs *js, const char *program)
+{
+	enum err e = hash_init(&js->by_tag, js->acct, BUCKETS);
+
+	if (e == OK)
+		e = workers_new(js->loop, js->acct, program, &js->copies,
+		    (unsigned)js->env->conf->concurrency_local, &js->events,
+		    &js->workers);
+	if (e == OK)
+		e = forwards_new(js->loop, js->acct, js->env, &js->forwards);
+	if (e == OK)
+		e = expander_new(js->loop, js->acct, &js->expander);
+	if (e == OK)
+		e = checks_new(js->loop, js->acct, js->env, js->workers,
+		    &js->checks);
+	if (e == OK)
+		expander_set_checks(js->expander, js->checks);
+	return e;
+}
 
 enum err
 jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
     const char *program, struct jobs **out)
 {
 	struct jobs *js = mem_alloc(a, sizeof(*js));
-	enum err e;
 
 	if (js == NULL)
 		return ERR_FULL;
@@ -311,14 +433,17 @@ jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
 	list_init(&js->answers);
 	segments_init(&js->segments, a);
 	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
-	js->events = (struct workers_events){ job_on_done, job_on_written, js };
-	e = hash_init(&js->by_tag, a, BUCKETS);
-	if (e == OK)
-		e = workers_new(loop, a, program,
-		    (unsigned)env->conf->concurrency_local, &js->events,
-		    &js->workers);
+	limits_row(LIMIT_COUNT, "actions of a plan", "", 0, PLAN_ACTIONS_MAX);
+	copies_prepare(&js->copies, env->conf->queue_directory);
+	open_tables(js);
+	js->events = (struct workers_events){
+		.on_done = job_on_done,
+		.on_written = job_on_written,
+		.on_action = on_action,
+		.arg = js,
+	};
 	*out = js;
-	return e;
+	return make_parts(js, program);
 }
 
 enum err
@@ -326,10 +451,20 @@ jobs_set_queue(struct jobs *js, int fd, unsigned index)
 {
 	static const struct chan_events events = { on_frame, on_closed,
 		on_room };
+	enum err e;
 
 	forget_all(js);
-	return chan_open(js->loop, js->acct, fd, ROLE_LOCAL, ROLE_QUEUE, index,
+	e = chan_open(js->loop, js->acct, fd, ROLE_LOCAL, ROLE_QUEUE, index,
 	    &events, js, QUEUE_BYTES_MAX, &js->queue);
+	if (e == OK)
+		forwards_set_queue(js->forwards, js->queue);
+	return e;
+}
+
+enum err
+jobs_set_lookup(struct jobs *js, int fd, unsigned index)
+{
+	return expander_set_lookup(js->expander, fd, index);
 }
 
 void
@@ -337,6 +472,7 @@ jobs_reload(struct jobs *js)
 {
 	workers_set_limit(js->workers,
 	    (unsigned)js->env->conf->concurrency_local);
+	open_tables(js);
 }
 
 void
@@ -350,10 +486,11 @@ jobs_drain(struct jobs *js, void (*on_idle)(void *arg), void *arg)
 
 void
 jobs_on_bad(struct jobs *js, void (*on_bad)(void *arg, const char *why),
-    void *arg)
+    void (*on_bad_lookup)(void *arg, const char *why), void *arg)
 {
 	js->on_bad = on_bad;
 	js->bad_arg = arg;
+	expander_on_bad(js->expander, on_bad_lookup, arg);
 }
 
 void
@@ -369,7 +506,12 @@ jobs_free(struct jobs *js)
 		return;
 	js->draining = false;
 	forget_all(js);
+	expander_free(js->expander);
+	checks_free(js->checks);
+	forwards_free(js->forwards);
 	workers_free(js->workers);
+	copies_fini(&js->copies);
+	tables_close(&js->commands);
 	pool_fini(&js->segments.pool);
 	pool_fini(&js->pool);
 	hash_fini(&js->by_tag);

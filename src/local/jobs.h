@@ -2,8 +2,8 @@
  * jobs: what the queue asks for, from its frames to its results.
  *
  * A job comes as any number of JOB_EXTENTS and JOB_RCPTS and one JOB with the
- * same tag.  Each recipient becomes a delivery; when all are over the results
- * go back, then JOB_DONE.
+ * same tag.  Each recipient becomes a delivery or a plan; when all are over
+ * the results go back, then JOB_DONE.
  */
 #pragma once
 
@@ -30,15 +30,18 @@ MUST_CHECK enum err jobs_new(struct ev_loop *loop, struct acct *a,
 /* The channel to the queue; owns fd.  An older one is closed and everything
  * that came over it is forgotten. */
 MUST_CHECK enum err jobs_set_queue(struct jobs *js, int fd, unsigned index);
+/* The channel to lookup; owns fd; replaces an older one. */
+MUST_CHECK enum err jobs_set_lookup(struct jobs *js, int fd, unsigned index);
 /* The configuration of env changed. */
 void jobs_reload(struct jobs *js);
 /* No new job is begun: it is deferred at once.  on_idle(arg) is called as
  * soon as none is left, perhaps at once. */
 void jobs_drain(struct jobs *js, void (*on_idle)(void *arg), void *arg);
 
-/* on_bad(arg, why): the queue's channel broke or, with why, was malformed. */
+/* on_bad(arg, why): what came over the queue's channel, or lookup's, was
+ * malformed; it is closed. */
 void jobs_on_bad(struct jobs *js, void (*on_bad)(void *arg, const char *why),
-    void *arg);
+    void (*on_bad_lookup)(void *arg, const char *why), void *arg);
 /* SIGCHLD came. */
 void jobs_reap(struct jobs *js);
 /* NULL is allowed. */

@@ -12,9 +12,14 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "ipc/job.h"
+#include "local/copies.h"
+#include "local/expand.h"
+#include "local/forward.h"
 #include "local/jobs.h"
+#include "local/plan.h"
 #include "local/workers.h"
 #include "proto/envelope.h"
+#include "table/table.h"
 
 /* Some of a job's extents, in the order in which they came. */
 struct piece {
@@ -27,6 +32,7 @@ struct job_delivery {
 	struct delivery d;
 	struct job *job;
 	struct job_rcpt rcpt;
+	struct plan *plan; /* NULL: it goes simply into a mailbox */
 };
 
 struct rcpt_piece {
@@ -41,8 +47,13 @@ struct jobs {
 	const struct target_env *env;
 	struct chan *queue; /* NULL: none now */
 	struct segments segments;
+	struct copies copies;
 	struct workers *workers;
 	struct workers_events events;
+	struct forwards *forwards;
+	struct tables commands; /* mailbox_command_maps */
+	struct expander *expander;
+	struct checks *checks;
 	struct pool pool;
 	struct hash by_tag;
 	struct list all, answers;
@@ -98,6 +109,8 @@ void job_free(struct job *j);
 
 /* Every delivery of it is over: answer as soon as the channel has room. */
 void job_over(struct job *j);
+/* jd is over, its outcome is set; it was counted in open_count. */
+void job_delivery_over(struct job_delivery *jd);
 /* Send what waits for the channel. */
 void job_answer_all(struct jobs *js);
 /* Tell who waits for the end that no job is left. */

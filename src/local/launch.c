@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,12 +22,15 @@ enum { PIPE_BYTES = 256 * 1024 };
  * signal dispositions do not pass. */
 static int
 execute(const char *program, const char *host, const struct owner *id,
-    int chan_fd, int pipe_fd, pid_t *pid_out)
+    bool for_commands, int chan_fd, int pipe_fd, pid_t *pid_out)
 {
 	char uid[16], gid[16], spool_gid[16];
-	char name[] = "weir-deliver";
+	char name[] = "weir-deliver", commands[] = "commands",
+	     none_known[] = "";
+	char *conf = getenv("WEIR_CONF");
 	char *argv[] = { name, uid, gid, spool_gid, (char *)(uintptr_t)host,
-		NULL };
+		for_commands ? commands : NULL,
+		conf != NULL ? conf : none_known, NULL };
 	char *envp[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -77,7 +81,7 @@ make_ends(int chan[2], int pipe_fds[2])
 
 bool
 launch_worker(const char *program, const char *host, const struct owner *id,
-    struct launched *out)
+    bool for_commands, struct launched *out)
 {
 	int chan[2], body[2], r;
 
@@ -85,7 +89,8 @@ launch_worker(const char *program, const char *host, const struct owner *id,
 		log_warning("cannot make channel of a worker: %m");
 		return false;
 	}
-	r = execute(program, host, id, chan[1], body[1], &out->pid);
+	r = execute(program, host, id, for_commands, chan[1], body[1],
+	    &out->pid);
 	close(chan[1]);
 	close(body[1]);
 	out->chan_fd = chan[0];

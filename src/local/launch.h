@@ -15,9 +15,10 @@ struct launched {
 };
 
 /*
- * launch_worker(program, host, id, out):
- * Execute program (weir-deliver) for id, with host for its unique names.  The
- * descriptors of out are the caller's.  False after a line in the log.
+ * launch_worker(program, host, id, for_commands, out):
+ * Execute program (weir-deliver) for id, with host for its unique names;
+ * for_commands: it may start processes.  The descriptors of out are the
+ * caller's.  False after a line in the log.
  */
 bool launch_worker(const char *program, const char *host,
-    const struct owner *id, struct launched *out);
+    const struct owner *id, bool for_commands, struct launched *out);

@@ -2,8 +2,9 @@
  * weir-local: mail into the mailboxes of this system.
  *
  * Where Weir runs as root this role stays root, for it must start workers as
- * every user; so it reads no byte of a message and no file of a user: bodies
- * go from the log to the worker's pipe inside the kernel.
+ * every user; so it parses no byte of a message and no file of a user: bodies
+ * go from the log to the worker's pipe inside the kernel, and what is
+ * forwarded is handed back to the queue unseen.
  */
 #include <errno.h>
 #include <signal.h>
@@ -54,6 +55,13 @@ on_bad_queue(void *arg, const char *why)
 }
 
 static void
+on_bad_lookup(void *arg, const char *why)
+{
+	(void)arg;
+	role_bad_peer(local.self, ROLE_LOOKUP, 0, why);
+}
+
+static void
 on_child(void *arg, int signum)
 {
 	(void)signum;
@@ -78,7 +86,7 @@ on_start(struct role_self *self, struct errtext *et)
 	    &local.jobs);
 	if (e != OK)
 		return err_set(et, e, "cannot make table of jobs");
-	jobs_on_bad(local.jobs, on_bad_queue, NULL);
+	jobs_on_bad(local.jobs, on_bad_queue, on_bad_lookup, NULL);
 	target_prepare(&local.env);
 	return ev_signal(self->loop, SIGCHLD, on_child, local.jobs);
 }
@@ -86,12 +94,17 @@ on_start(struct role_self *self, struct errtext *et)
 static void
 on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 {
-	if (peer != ROLE_QUEUE) {
-		close(fd);
-		return;
+	switch (peer) {
+	case ROLE_QUEUE:
+		if (jobs_set_queue(local.jobs, fd, index) != OK)
+			role_die(self, "cannot open channel to queue");
+		break;
+	case ROLE_LOOKUP:
+		if (jobs_set_lookup(local.jobs, fd, index) != OK)
+			role_die(self, "cannot open channel to lookup");
+		break;
+	default: close(fd);
 	}
-	if (jobs_set_queue(local.jobs, fd, index) != OK)
-		role_die(self, "cannot open channel to queue");
 }
 
 static void

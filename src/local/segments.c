@@ -96,15 +96,21 @@ segments_find(struct segments *s, uint64_t number)
 	return g->fd;
 }
 
-uint64_t
-body_source_bytes(const struct body_source *b)
+void
+body_source_init(struct body_source *b, struct segments *segments,
+    const struct extent *extents, uint32_t extent_count, uint64_t limit_bytes)
 {
 	uint64_t sum = 0;
 	uint32_t i;
 
-	for (i = 0; i < b->extent_count; i++)
-		sum += b->extents[i].length;
-	return sum;
+	for (i = 0; i < extent_count; i++)
+		sum += extents[i].length;
+	*b = (struct body_source){
+		.segments = segments,
+		.extents = extents,
+		.extent_count = extent_count,
+		.left_bytes = sum < limit_bytes ? sum : limit_bytes,
+	};
 }
 
 /* For file systems that cannot splice: through a buffer of ours. */
@@ -131,6 +137,26 @@ send_some(int fd, off_t offset, int pipe_fd, size_t want)
 	return n;
 }
 
+/* What is left of the extent that is being sent. */
+static size_t
+extent_left(const struct body_source *b)
+{
+	size_t left = b->extents[b->extent_index].length - b->offset_bytes;
+
+	return left < b->left_bytes ? left : (size_t)b->left_bytes;
+}
+
+static void
+took(struct body_source *b, size_t n)
+{
+	b->left_bytes -= n;
+	b->offset_bytes += (uint32_t)n;
+	if (b->offset_bytes < b->extents[b->extent_index].length)
+		return;
+	b->extent_index++;
+	b->offset_bytes = 0;
+}
+
 enum err
 body_source_send(struct body_source *b, int pipe_fd)
 {
@@ -138,13 +164,13 @@ body_source_send(struct body_source *b, int pipe_fd)
 	ssize_t n;
 	int fd;
 
-	while (b->extent_index < b->extent_count) {
+	while (b->left_bytes > 0) {
 		e = &b->extents[b->extent_index];
 		fd = segments_find(b->segments, e->segment);
 		if (fd < 0)
 			return ERR_NOTFOUND;
 		n = send_some(fd, (off_t)e->offset + b->offset_bytes, pipe_fd,
-		    e->length - b->offset_bytes);
+		    extent_left(b));
 		if (n == 0)
 			return ERR_CORRUPT;
 		if (n < 0) {
@@ -154,11 +180,33 @@ body_source_send(struct body_source *b, int pipe_fd)
 			       : errno == EPIPE ? ERR_CLOSED
 						: ERR_IO;
 		}
-		b->offset_bytes += (uint32_t)n;
-		if (b->offset_bytes == e->length) {
-			b->extent_index++;
-			b->offset_bytes = 0;
-		}
+		took(b, (size_t)n);
 	}
+	return OK;
+}
+
+enum err
+body_source_read(struct body_source *b, char *buf, size_t size, size_t *len_out)
+{
+	const struct extent *e;
+	ssize_t n;
+	int fd;
+
+	*len_out = 0;
+	if (b->left_bytes == 0)
+		return OK;
+	e = &b->extents[b->extent_index];
+	fd = segments_find(b->segments, e->segment);
+	if (fd < 0)
+		return ERR_NOTFOUND;
+	if (size > extent_left(b))
+		size = extent_left(b);
+	do
+		n = pread(fd, buf, size, (off_t)e->offset + b->offset_bytes);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n == 0 ? ERR_CORRUPT : ERR_IO;
+	took(b, (size_t)n);
+	*len_out = (size_t)n;
 	return OK;
 }

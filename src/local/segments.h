@@ -31,17 +31,19 @@ void segments_drop(struct segments *s, uint64_t number); /* may be unknown */
 /* Borrowed descriptor; -1: unknown. */
 int segments_find(struct segments *s, uint64_t number);
 
-/* A body on its way into a pipe. */
+/* A body, or its beginning, on its way. */
 struct body_source {
 	struct segments *segments;
 	const struct extent *extents; /* borrowed */
 	uint32_t extent_count;
 	uint32_t extent_index; /* the one being sent */
 	uint32_t offset_bytes; /* sent of it */
+	uint64_t left_bytes;
 };
 
-/* Sum of the extents' lengths. */
-uint64_t body_source_bytes(const struct body_source *b);
+/* The first bytes of a body, limit_bytes of it at most. */
+void body_source_init(struct body_source *b, struct segments *segments,
+    const struct extent *extents, uint32_t extent_count, uint64_t limit_bytes);
 
 /*
  * body_source_send(b, pipe_fd):
@@ -51,3 +53,8 @@ uint64_t body_source_bytes(const struct body_source *b);
  * shorter than the extent, ERR_IO: it cannot be read.
  */
 MUST_CHECK enum err body_source_send(struct body_source *b, int pipe_fd);
+
+/* The next bytes into buf, size at most; *len_out is 0 at the end.  OK, or the
+ * last three errors above. */
+MUST_CHECK enum err body_source_read(struct body_source *b, char *buf,
+    size_t size, size_t *len_out);

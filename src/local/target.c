@@ -1,14 +1,11 @@
 /*
  * target: from recipient to mailbox.
  *
- * A path that ends with a slash is a Maildir, any other an mbox file.  User
- * id 0 never owns a mailbox: mail for root is held back with a text that
- * says so, since an alias can mend that.
+ * A path that ends with a slash is a Maildir, any other an mbox file.
  */
 #include "local/target.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,10 +13,9 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "local/party.h"
 #include "local/path.h"
 #include "local/request.h"
-
-enum { USER_BYTES_MAX = 256, PASSWD_BYTES_MAX = 16384 };
 
 static bool
 no_memory(struct outcome *o)
@@ -133,68 +129,62 @@ spool_gid(const char *directory, gid_t own)
 }
 
 static bool
-in_spool(const struct target_env *env, const struct passwd *pw,
+in_spool(const struct target_env *env, const struct party *party,
     struct arena *arena, struct target *t, struct outcome *o)
 {
 	const char *spool = env->conf->mail_spool_directory;
 	struct slice dir = slice_str(spool);
-	char name[USER_BYTES_MAX + 2];
-	size_t len = strlen(pw->pw_name);
+	char name[USER_NAME_BYTES_MAX + 1];
+	size_t len = party->user.len;
 	bool maildir = dir.len > 1 && dir.data[dir.len - 1] == '/';
 
-	ASSERT(len <= USER_BYTES_MAX);
-	memcpy(name, pw->pw_name, len);
+	ASSERT(len <= USER_NAME_BYTES_MAX);
+	memcpy(name, party->user.data, len);
 	if (maildir)
 		name[len++] = '/';
 	t->flags = 0;
 	if (env->is_root)
-		t->owner.spool_gid = spool_gid(spool, pw->pw_gid);
+		t->owner.spool_gid = spool_gid(spool, party->owner.gid);
 	return set_path(t, slice_sub(dir, 0, dir.len - maildir),
 	    slice_of(name, len), arena, o);
 }
 
-static bool
-find_user(const struct target_env *env, const struct passwd *pw,
-    struct arena *arena, struct target *t, struct outcome *o)
+bool
+target_default(const struct target_env *env, const struct party *party,
+    struct arena *arena, struct target *out, struct outcome *o)
 {
 	struct slice home_mailbox = slice_str(env->conf->home_mailbox);
 
-	if (pw->pw_uid == 0)
-		return outcome_set(o, JOB_DEFERRED, "4.3.5",
-		    "nothing is delivered as root: alias %s to a person",
-		    pw->pw_name);
-	t->owner = (struct owner){ pw->pw_uid, pw->pw_gid, pw->pw_gid };
-	if (!env->is_root && pw->pw_uid != env->own.uid)
-		return outcome_set(o, JOB_DEFERRED, "4.3.5",
-		    "weir does not run as root and cannot deliver to user %s",
-		    pw->pw_name);
+	out->owner = party->owner;
 	if (home_mailbox.len == 0)
-		return in_spool(env, pw, arena, t, o);
-	t->flags = REQUEST_CREATE | REQUEST_HOME;
-	return set_path(t, slice_str(pw->pw_dir), home_mailbox, arena, o);
+		return in_spool(env, party, arena, out, o);
+	out->flags = REQUEST_CREATE | REQUEST_HOME;
+	return set_path(out, party->home, home_mailbox, arena, o);
 }
 
-static bool
-find_local(const struct target_env *env, const struct job_rcpt *rcpt,
-    struct arena *arena, struct target *t, struct outcome *o)
+bool
+target_path(const struct party *party, uint8_t kind, struct slice path,
+    struct arena *arena, struct target *out, struct outcome *o)
 {
-	static char buffer[PASSWD_BYTES_MAX];
-	struct passwd pw, *found = NULL;
-	char name[USER_BYTES_MAX];
-	int errnum = 0;
+	bool ok;
 
-	if (rcpt->mailbox.len > 0 &&
-	    slice_copy(rcpt->mailbox, name, sizeof(name)))
-		errnum = getpwnam_r(name, &pw, buffer, sizeof(buffer), &found);
-	if (found != NULL)
-		return find_user(env, found, arena, t, o);
-	/* POSIX leaves open how "no such user" looks. */
-	if (errnum != 0 && errnum != ENOENT && errnum != ESRCH)
-		return outcome_errno(o, errnum, "cannot ask for user");
-	if (slice_eq_nocase(rcpt->mailbox, SLICE_LIT("postmaster")))
-		return find_postmaster(env, arena, t, o);
-	return outcome_set(o, JOB_FAILED, "5.1.1", "unknown user: \"%.*s\"",
-	    SLICE_ARGS(rcpt->mailbox));
+	out->owner = party->owner;
+	while (path.len > 1 && path.data[path.len - 1] == '/')
+		path = slice_sub(path, 0, path.len - 1);
+	if (path.len > 0 && path.data[0] == '/') {
+		while (path.len > 0 && path.data[0] == '/')
+			path = slice_sub(path, 1, path.len);
+		out->flags = 0;
+		ok = set_path(out, SLICE_LIT("/"), path, arena, o);
+	} else {
+		while (
+		    path.len > 1 && path.data[0] == '.' && path.data[1] == '/')
+			path = slice_sub(path, 2, path.len);
+		out->flags = REQUEST_HOME;
+		ok = set_path(out, party->home, path, arena, o);
+	}
+	out->kind = kind;
+	return ok;
 }
 
 bool
@@ -202,11 +192,14 @@ target_find(const struct target_env *env, struct slice transport,
     const struct job_rcpt *rcpt, struct arena *arena, struct target *out,
     struct outcome *o)
 {
-	if (slice_eq(transport, SLICE_LIT("local")))
-		return find_local(env, rcpt, arena, out, o);
 	if (slice_eq(transport, SLICE_LIT("virtual")))
 		return find_virtual(env, rcpt, arena, out, o);
-	return outcome_set(o, JOB_DEFERRED, "4.3.5",
-	    "no mailbox is served by transport \"%.*s\"",
-	    SLICE_ARGS(transport));
+	if (!slice_eq(transport, SLICE_LIT("local")))
+		return outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "no mailbox is served by transport \"%.*s\"",
+		    SLICE_ARGS(transport));
+	if (slice_eq_nocase(rcpt->mailbox, SLICE_LIT("postmaster")))
+		return find_postmaster(env, arena, out, o);
+	return outcome_set(o, JOB_FAILED, "5.1.1", "unknown user: \"%.*s\"",
+	    SLICE_ARGS(rcpt->mailbox));
 }

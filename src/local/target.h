@@ -1,5 +1,5 @@
 /*
- * target: whose mailbox a recipient means, and where it lies.
+ * target: where a mailbox lies, and whose it is.
  */
 #pragma once
 
@@ -45,14 +45,26 @@ struct target_env {
  */
 void target_prepare(const struct target_env *env);
 
+struct party;
+
 /*
  * target_find(env, transport, rcpt, arena, out, o):
- * transport is "local" (rcpt->mailbox is a user's name, asked of the system;
- * "postmaster" without such a user is postmaster_mailbox) or "virtual"
- * (rcpt->mailbox is a path below virtual_mailbox_base).  May block in the
- * system's user database.  False, with o set: there is no such mailbox
- * (failed 5.1.1), or it cannot be used now (deferred).
+ * The mailbox of a recipient who is no user of the system.  transport is
+ * "virtual" (rcpt->mailbox is a path below virtual_mailbox_base) or "local"
+ * (rcpt->mailbox is "postmaster", whose mailbox is postmaster_mailbox).
+ * False, with o set: there is no such mailbox (failed 5.1.1), or it cannot be
+ * used now (deferred).
  */
 bool target_find(const struct target_env *env, struct slice transport,
     const struct job_rcpt *rcpt, struct arena *arena, struct target *out,
     struct outcome *o);
+
+/* Where a user's mail goes by itself: home_mailbox, or his file in
+ * mail_spool_directory.  Likewise. */
+bool target_default(const struct target_env *env, const struct party *party,
+    struct arena *arena, struct target *out, struct outcome *o);
+
+/* A mailbox that an alias or a dot file names; kind: enum mailbox_kind; path
+ * is absolute, or relative to the party's home.  Likewise. */
+bool target_path(const struct party *party, uint8_t kind, struct slice path,
+    struct arena *arena, struct target *out, struct outcome *o);

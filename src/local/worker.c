@@ -13,12 +13,14 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "local/copies.h"
 #include "local/launch.h"
 #include "local/workers_internal.h"
 
@@ -48,6 +50,7 @@ worker_detach(struct worker *w)
 	w->chan_fd = w->pipe_fd = -1;
 	list_remove(&w->node);
 	list_push_back(&w->all->dying, &w->node);
+	w->all->dying_count++;
 }
 
 /* Its deliveries are deferred; it is killed unless it has none. */
@@ -75,8 +78,15 @@ void
 worker_free(struct worker *w)
 {
 	list_remove(&w->node);
+	w->all->dying_count--;
 	gate_leave(&w->all->gate, &w->slot);
 	mem_free(w->all->acct, w);
+}
+
+bool
+worker_idle(const struct worker *w)
+{
+	return w->sent_count == 0 && list_empty(&w->waiting);
 }
 
 static void
@@ -85,10 +95,7 @@ on_timer(void *arg, struct ev_timer *t)
 	struct worker *w = arg;
 
 	(void)t;
-	if (w->sent_count > 0 || !list_empty(&w->waiting))
-		worker_end(w, "delivery process hangs");
-	else
-		worker_end(w, NULL);
+	worker_end(w, worker_idle(w) ? NULL : "delivery process hangs");
 }
 
 /* Progress was made: the deadline begins anew. */
@@ -96,52 +103,107 @@ static void
 set_timer(struct worker *w)
 {
 	if (w->sent_count > 0)
-		ev_timer_set(&w->timer, w->all->timeout_ms + w->locks_ms);
+		ev_timer_set(&w->timer, w->all->timeout_ms + w->patience_ms);
 	else
 		ev_timer_set(&w->timer, w->all->idle_ms);
 }
 
 /* ---- feeding ---- */
 
-/* One request; false when the channel is full or broken. */
-static bool
+/* A packet, with the descriptors fds if count is not 0. */
+static ssize_t
+send_packet(int chan_fd, struct slice packet, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(int) * REQUEST_COPY_FDS)];
+	} control;
+	struct iovec iov = { (void *)(uintptr_t)packet.data, packet.len };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (count > 0) {
+		memset(&control, 0, sizeof(control));
+		m.msg_control = control.bytes;
+		m.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * count);
+		memcpy(CMSG_DATA(c), fds, sizeof(int) * count);
+	}
+	return sendmsg(chan_fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+enum sent {
+	SENT_OK,
+	SENT_NOT,    /* the channel is full or broken */
+	SENT_REFUSED /* d has its outcome */
+};
+
+static enum sent
 send_request(struct worker *w, struct delivery *d)
 {
 	static unsigned char packet[REQUEST_BYTES_MAX];
 	struct wr out = wr_of(packet, sizeof(packet));
+	bool command = d->request.verb == REQUEST_COMMAND;
+	int copy[REQUEST_COPY_FDS];
 	ssize_t n;
+	int errnum;
 
 	d->request.tag = w->next_tag++;
 	request_put(&out, &d->request);
 	ASSERT(!out.full);
-	n = send(w->chan_fd, packet, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return n == (ssize_t)out.len;
+	if (command && !copies_open(w->all->copies, copy, &d->outcome))
+		return SENT_REFUSED;
+	n = send_packet(w->chan_fd, wr_done(&out), copy,
+	    command ? REQUEST_COPY_FDS : 0);
+	errnum = errno;
+	if (command)
+		copies_close(copy);
+	errno = errnum;
+	return n == (ssize_t)out.len ? SENT_OK : SENT_NOT;
 }
 
-/* The next delivery's request, if the worker takes one more. */
+/* How much longer than a delivery it may take without any sign of life. */
+static int64_t
+patience_ms(const struct request *q)
+{
+	if (q->verb == REQUEST_COMMAND)
+		return (int64_t)q->time_limit_ms + 2 * COMMAND_GRACE_MS;
+	return (int64_t)q->locks.attempts * q->locks.delay_ms;
+}
+
+/* The next request, if the worker takes one more. */
 static bool
 send_next(struct worker *w)
 {
 	struct list_node *n = list_first(&w->waiting);
 	struct delivery *d;
-	int64_t locks_ms;
+	enum sent sent;
 
 	if (n == NULL || w->sent_count == WORKER_REQUESTS_MAX)
 		return false;
 	d = CONTAINER(n, struct delivery, node);
-	if (!send_request(w, d)) {
+	sent = send_request(w, d);
+	if (sent == SENT_REFUSED) {
+		/* Nothing else waits with a worker for commands. */
+		workers_finish(w->all, d);
+		set_timer(w);
+		return false;
+	}
+	if (sent == SENT_NOT) {
 		/* A dead worker is seen when its channel is read. */
 		if (errno == EAGAIN)
 			ev_io_want(&w->chan_io, EV_RD | EV_WR);
 		return false;
 	}
 	list_remove(n);
-	locks_ms =
-	    (int64_t)d->request.locks.attempts * d->request.locks.delay_ms;
-	if (locks_ms > w->locks_ms)
-		w->locks_ms = locks_ms;
+	if (patience_ms(&d->request) > w->patience_ms)
+		w->patience_ms = patience_ms(&d->request);
 	w->current = d;
-	w->sent_count++;
+	if (w->sent_count++ == 0)
+		set_timer(w);
 	return true;
 }
 
@@ -187,13 +249,37 @@ on_pipe(void *arg, struct ev_io *io, unsigned ready)
 static bool
 take_written(struct worker *w, struct delivery *d)
 {
-	const struct workers_events *ev = w->all->events;
+	const struct workers_events *ev = workers_events_of(w->all, d);
 
 	if (d->written)
 		return false;
 	d->written = true;
 	if (ev->on_written != NULL)
 		ev->on_written(ev->arg, d);
+	return true;
+}
+
+static bool
+take_action(struct worker *w, struct delivery *d, const struct result *r)
+{
+	const struct workers_events *ev = workers_events_of(w->all, d);
+
+	if (d->request.verb != REQUEST_PLAN || ev->on_action == NULL)
+		return false;
+	ev->on_action(ev->arg, d, r);
+	return true;
+}
+
+static bool
+take_end(struct worker *w, struct delivery *d, const struct result *r)
+{
+	d->stop = r->status == RESULT_STOP;
+	d->outcome.status = d->stop ? JOB_SENT : (enum job_status)r->status;
+	if (!slice_copy(r->dsn, d->outcome.dsn, sizeof(d->outcome.dsn)) ||
+	    !slice_copy(r->text, d->outcome.text, sizeof(d->outcome.text)))
+		return false;
+	w->sent_count--;
+	workers_finish(w->all, d);
 	return true;
 }
 
@@ -209,15 +295,9 @@ take_result(struct worker *w, const struct result *r)
 			continue;
 		if (r->status == RESULT_WRITTEN)
 			return take_written(w, d);
-		d->outcome.status = (enum job_status)r->status;
-		if (!slice_copy(r->dsn, d->outcome.dsn,
-			sizeof(d->outcome.dsn)) ||
-		    !slice_copy(r->text, d->outcome.text,
-			sizeof(d->outcome.text)))
-			return false;
-		w->sent_count--;
-		workers_finish(w->all, d);
-		return true;
+		if (r->status == RESULT_ACTION)
+			return take_action(w, d, r);
+		return take_end(w, d, r);
 	}
 	return false;
 }
@@ -269,10 +349,12 @@ on_channel(void *arg, struct ev_io *io, unsigned ready)
 /* ---- the beginning ---- */
 
 static void
-init_worker(struct worker *w, struct workers *all, const struct owner *id)
+init_worker(struct worker *w, struct workers *all, const struct owner *id,
+    bool for_commands)
 {
 	w->all = all;
 	w->owner = *id;
+	w->for_commands = for_commands;
 	list_init(&w->waiting);
 	list_init(&w->sent);
 	ev_io_init(&w->chan_io, all->loop, w->chan_fd, on_channel, w);
@@ -284,15 +366,16 @@ init_worker(struct worker *w, struct workers *all, const struct owner *id)
 
 /* A new worker in the place w->slot, which is held. */
 bool
-worker_start(struct workers *all, struct worker *w, const struct owner *id)
+worker_start(struct workers *all, struct worker *w, const struct owner *id,
+    bool for_commands)
 {
 	struct launched sp;
 
-	if (!launch_worker(all->program, all->host, id, &sp))
+	if (!launch_worker(all->program, all->host, id, for_commands, &sp))
 		return false;
 	w->pid = sp.pid;
 	w->chan_fd = sp.chan_fd;
 	w->pipe_fd = sp.pipe_fd;
-	init_worker(w, all, id);
+	init_worker(w, all, id, for_commands);
 	return true;
 }

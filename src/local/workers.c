@@ -1,12 +1,15 @@
 /*
- * workers: which worker gets a delivery.
+ * workers: which worker gets a request.
  *
  * Happy path: submit finds the worker of the owner, or starts one; the
- * delivery waits with it until it is sent (worker.c); an idle worker is let go
+ * request waits with it until it is sent (worker.c); an idle worker is let go
  * by closing its channel, and exits.
  *
- * Failure modes: a worker that cannot be started defers what it was to
- * deliver; while all places are taken, deliveries for further owners wait.
+ * Failure modes: a worker that cannot be started defers what it was to do;
+ * while all places are taken, what needs a further worker waits.  A worker
+ * that is never idle would keep its place for ever: when others wait it gets
+ * WORKER_TURN_COUNT requests more, and then what is for its owner waits
+ * behind them.
  */
 #include "local/workers.h"
 
@@ -21,6 +24,12 @@
 
 static void start_waiting(struct workers *all);
 
+const struct workers_events *
+workers_events_of(const struct workers *all, const struct delivery *d)
+{
+	return d->events != NULL ? d->events : all->events;
+}
+
 void
 workers_finish(struct workers *all, struct delivery *d)
 {
@@ -32,14 +41,17 @@ workers_finish(struct workers *all, struct delivery *d)
 static void
 on_task(void *arg, struct ev_task *t)
 {
+	const struct workers_events *ev;
 	struct workers *all = arg;
 	struct list_node *n;
+	struct delivery *d;
 
 	(void)t;
 	while ((n = list_pop_front(&all->done)) != NULL) {
+		d = CONTAINER(n, struct delivery, node);
+		ev = workers_events_of(all, d);
 		all->busy_count--;
-		all->events->on_done(all->events->arg,
-		    CONTAINER(n, struct delivery, node));
+		ev->on_done(ev->arg, d);
 	}
 	start_waiting(all);
 }
@@ -94,60 +106,58 @@ same_owner(const struct owner *a, const struct owner *b)
 	       a->spool_gid == b->spool_gid;
 }
 
+/* One that takes d, perhaps behind others. */
 static struct worker *
-find_worker(struct workers *all, const struct owner *id)
+find_worker(struct workers *all, const struct delivery *d)
 {
+	bool command = d->request.verb == REQUEST_COMMAND;
 	struct list_node *n;
 	struct worker *w;
 
 	for (n = list_first(&all->live); n != NULL;
 	     n = list_next(&all->live, n)) {
 		w = CONTAINER(n, struct worker, node);
-		if (same_owner(&w->owner, id))
+		if (w->for_commands == command &&
+		    same_owner(&w->owner, &d->owner) &&
+		    (!command || worker_idle(w)))
 			return w;
 	}
 	return NULL;
 }
 
-/* Let one idle worker go, to make place when it has exited. */
+/* Let idle workers go, to make places when they have exited: not more than
+ * there are requests that wait. */
 static void
-retire_one(struct workers *all)
+retire_some(struct workers *all)
 {
-	struct list_node *n;
-	struct worker *w, *idle = NULL;
+	struct list_node *n = list_first(&all->live), *next;
+	struct worker *w;
 
-	for (n = list_first(&all->live); n != NULL;
-	     n = list_next(&all->live, n)) {
+	for (; n != NULL && all->dying_count < all->waiting_count; n = next) {
+		next = list_next(&all->live, n);
 		w = CONTAINER(n, struct worker, node);
-		if (w->sent_count == 0 && list_empty(&w->waiting))
-			idle = w;
+		if (worker_idle(w))
+			worker_end(w, NULL);
 	}
-	if (idle != NULL)
-		worker_end(idle, NULL);
 }
 
 enum place { PLACE_OK, PLACE_WAIT, PLACE_FAILED };
 
 static enum place
-get_worker(struct workers *all, const struct owner *id, struct worker **out)
+new_worker(struct workers *all, const struct delivery *d, struct worker **out)
 {
-	struct worker *w = find_worker(all, id);
+	bool command = d->request.verb == REQUEST_COMMAND;
 	struct mono never = { INT64_MAX };
+	struct worker *w;
 
-	*out = w;
-	if (w != NULL)
-		return PLACE_OK;
-	if (!gate_open(&all->gate, false)) {
-		if (list_empty(&all->dying))
-			retire_one(all);
+	if (!gate_open(&all->gate, false))
 		return PLACE_WAIT;
-	}
 	w = mem_alloc(all->acct, sizeof(*w));
 	if (w == NULL)
 		return PLACE_FAILED;
 	if (!gate_enter(&all->gate, &w->slot, false, never, true))
 		ASSERT(!"the gate was open");
-	if (!worker_start(all, w, id)) {
+	if (!worker_start(all, w, &d->owner, command)) {
 		gate_leave(&all->gate, &w->slot);
 		mem_free(all->acct, w);
 		return PLACE_FAILED;
@@ -156,13 +166,30 @@ get_worker(struct workers *all, const struct owner *id, struct worker **out)
 	return PLACE_OK;
 }
 
+/* first: nobody waits before d. */
+static enum place
+get_worker(struct workers *all, const struct delivery *d, bool first,
+    struct worker **out)
+{
+	struct worker *w = find_worker(all, d);
+
+	*out = w;
+	if (w == NULL)
+		return first ? new_worker(all, d, out) : PLACE_WAIT;
+	if (first)
+		w->turn_count = 0;
+	else if (w->turn_count++ >= WORKER_TURN_COUNT)
+		return PLACE_WAIT;
+	return PLACE_OK;
+}
+
 /* d is in no list. */
 static bool
-assign(struct workers *all, struct delivery *d)
+assign(struct workers *all, struct delivery *d, bool first)
 {
 	struct worker *w;
 
-	switch (get_worker(all, &d->owner, &w)) {
+	switch (get_worker(all, d, first, &w)) {
 	case PLACE_WAIT: return false;
 	case PLACE_FAILED:
 		outcome_set(&d->outcome, JOB_DEFERRED, "4.3.0",
@@ -178,34 +205,40 @@ assign(struct workers *all, struct delivery *d)
 	return true;
 }
 
-/* The deliveries without a worker: as many as find a place, in order. */
+/* Those without a worker: as many as find a place, in order. */
 static void
 start_waiting(struct workers *all)
 {
-	struct list_node *n, *next;
+	struct list_node *n;
 
-	for (n = list_first(&all->waiting); n != NULL; n = next) {
-		next = list_next(&all->waiting, n);
-		list_remove(n);
-		if (assign(all, CONTAINER(n, struct delivery, node)))
-			continue;
-		list_insert_before(next != NULL ? next : &all->waiting.head, n);
+	while ((n = list_pop_front(&all->waiting)) != NULL) {
+		if (!assign(all, CONTAINER(n, struct delivery, node), true)) {
+			list_push_front(&all->waiting, n);
+			break;
+		}
+		all->waiting_count--;
 	}
+	retire_some(all);
 }
 
 void
 workers_submit(struct workers *all, struct delivery *d)
 {
+	d->written = d->stop = false;
 	all->busy_count++;
-	if (!assign(all, d))
-		list_push_back(&all->waiting, &d->node);
+	if (assign(all, d, all->waiting_count == 0))
+		return;
+	list_push_back(&all->waiting, &d->node);
+	all->waiting_count++;
+	retire_some(all);
 }
 
 /* ---- all of them ---- */
 
 enum err
 workers_new(struct ev_loop *loop, struct acct *a, const char *program,
-    unsigned limit, const struct workers_events *events, struct workers **out)
+    const struct copies *copies, unsigned limit,
+    const struct workers_events *events, struct workers **out)
 {
 	struct workers *all = mem_alloc(a, sizeof(*all));
 
@@ -214,6 +247,7 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	all->loop = loop;
 	all->acct = a;
 	all->program = program;
+	all->copies = copies;
 	all->events = events;
 	list_init(&all->live);
 	list_init(&all->dying);
@@ -226,6 +260,8 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	limits_row(LIMIT_DEADLINE, "idle worker", "", 0, WORKER_IDLE_MS);
 	limits_row(LIMIT_COUNT, "deliveries in a batch", "", 0,
 	    WORKER_GROUP_MAX);
+	limits_row(LIMIT_COUNT, "requests in an owner's turn", "", 0,
+	    WORKER_TURN_COUNT);
 	limits_row(LIMIT_COUNT, "syncs at once of a worker", "", 0,
 	    SYNCER_THREADS_MAX);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
@@ -274,6 +310,7 @@ workers_abandon(struct workers *all)
 		worker_detach(w);
 	}
 	drop_list(&all->waiting);
+	all->waiting_count = 0;
 	drop_list(&all->done);
 	ev_task_cancel(&all->task);
 	all->busy_count = 0;

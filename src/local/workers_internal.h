@@ -16,6 +16,7 @@ struct worker {
 	struct list_node node; /* in workers.live or workers.dying */
 	struct workers *all;
 	struct owner owner;
+	bool for_commands; /* one at a time, and nothing else */
 	pid_t pid;
 	int chan_fd, pipe_fd; /* -1 when dying */
 	struct ev_io chan_io, pipe_io;
@@ -25,35 +26,44 @@ struct worker {
 	struct list sent;	  /* that lack their result */
 	struct delivery *current; /* whose body is being sent */
 	unsigned sent_count;	  /* in sent, and current */
+	unsigned turn_count; /* requests since somebody waits for a place */
 	uint32_t next_tag;
-	int64_t locks_ms; /* longest wait for the locks of an mbox */
+	int64_t patience_ms; /* locks or commands may take so much longer */
 };
 
 struct workers {
 	struct ev_loop *loop;
 	struct acct *acct;
 	const char *program;
+	const struct copies *copies;
 	const struct workers_events *events;
 	struct gate gate;
 	struct list live, dying;
-	struct list waiting; /* deliveries without a worker */
-	struct list done;    /* on_done is to be called */
+	unsigned dying_count;
+	struct list waiting; /* requests without a worker, the oldest first */
+	unsigned waiting_count;
+	struct list done; /* on_done is to be called */
 	struct ev_task task;
 	unsigned busy_count;
 	int64_t idle_ms, timeout_ms;
 	char host[256]; /* for unique names */
 };
 
+/* Who is told about d. */
+const struct workers_events *workers_events_of(const struct workers *all,
+    const struct delivery *d);
 /* d is over, its outcome set: on_done will be called. */
 void workers_finish(struct workers *all, struct delivery *d);
 
 /*
- * worker_start(all, w, id):
+ * worker_start(all, w, id, for_commands):
  * Run the process of a new worker for id.  w holds its slot of the gate.
  * False after a line in the log.
  */
-bool worker_start(struct workers *all, struct worker *w,
-    const struct owner *id);
+bool worker_start(struct workers *all, struct worker *w, const struct owner *id,
+    bool for_commands);
+/* It has nothing to do. */
+bool worker_idle(const struct worker *w);
 /* Send what waits with it, as far as it takes it.  The worker may end. */
 void worker_feed(struct worker *w);
 /* Results that it sent are taken, a broken channel ends it. */

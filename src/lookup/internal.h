@@ -132,6 +132,12 @@ enum resolve_next {
 	NEXT_NONE,     /* nothing there: go on */
 };
 
+/* ---- srs.c ---- */
+
+/* An address of srs_domain that was made by rewriting a sender: whom it stands
+ * for, or out refuses it. */
+enum resolve_next resolve_srs(struct resolver *r, struct fr_resolved *out);
+
 /* ---- user.c: users of this system ---- */
 
 /* Was r->address followed on this level before?  If not, now it is; *full:

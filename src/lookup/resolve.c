@@ -235,6 +235,8 @@ is_of_domain(const struct resolver *r, enum resolve_class class)
 {
 	return (class == CLASS_RELAY || class == CLASS_REMOTE) &&
 	       !r->address.literal && r->conf->virtualdomains.count == 0 &&
+	       !slice_eq_nocase(r->address.domain,
+		   slice_str(r->conf->srs_domain)) &&
 	       r->local_domains.count == 0 && r->virtual_domains.count == 0 &&
 	       r->relay_domains.count == 0 && r->alias_domains.count == 0 &&
 	       r->aliases.count == 0 && r->transports.count == 0;
@@ -258,7 +260,9 @@ take_step(struct resolver *r, bool bare_postmaster, struct fr_resolved *out)
 	/* RFC 5321 4.5.1: <postmaster> alone is accepted, whatever myorigin
 	 * says. */
 	if (!bare_postmaster) {
-		next = follow(r, LEVEL_VIRTUAL, out);
+		next = resolve_srs(r, out);
+		if (next == NEXT_NONE)
+			next = follow(r, LEVEL_VIRTUAL, out);
 		if (next != NEXT_NONE)
 			return next;
 		e = resolve_class_of(r, &class, &et);

@@ -76,6 +76,10 @@ put_local(struct text *t, const struct received *r)
 
 	put(t, SLICE_LIT("Received: by "));
 	put_name(t, r->hostname);
+	if (r->origin == ORIGIN_REPORT) {
+		put(t, SLICE_LIT(" (Weir)"));
+		return;
+	}
 	snprintf(uid, sizeof(uid), " (Weir, from userid %" PRIu32 ")", r->uid);
 	put(t, slice_str(uid));
 }
@@ -85,15 +89,16 @@ received_put(const struct received *r, char buf[static RECEIVED_BYTES_MAX])
 {
 	struct text t = { .buf = buf };
 	char id[32], date[TIME_RFC5322_BYTES];
+	bool local = r->origin == ORIGIN_LOCAL || r->origin == ORIGIN_REPORT;
 
-	if (r->origin == ORIGIN_LOCAL)
+	if (local)
 		put_local(&t, r);
 	else
 		put_client(&t, r);
 	snprintf(id, sizeof(id), " id %" PRIu64, r->id);
-	if (r->origin == ORIGIN_LOCAL)
+	if (local)
 		put(&t, SLICE_LIT("\r\n\t"));
-	put(&t, slice_str(r->origin == ORIGIN_LOCAL ? id + 1 : id));
+	put(&t, slice_str(local ? id + 1 : id));
 	if (r->rcpt.len > 0 && r->rcpt.len <= ADDRESS_BYTES_MAX) {
 		put(&t, SLICE_LIT("\r\n\tfor <"));
 		put(&t, r->rcpt);

@@ -15,7 +15,9 @@
 enum { RECEIVED_BYTES_MAX = 2048 };
 
 struct received {
-	uint8_t origin;		     /* enum envelope_origin */
+	/* enum envelope_origin; REPORT: made here, by nobody outside; the
+	 * next three are not used then. */
+	uint8_t origin;
 	struct slice helo;	     /* as the client said */
 	struct slice client_name;    /* verified, or "unknown" */
 	struct slice client_address; /* empty for ORIGIN_LOCAL */

@@ -130,8 +130,8 @@ a_worker_that_hangs_is_killed(void **state)
 	snprintf(program, sizeof(program), "%s/hangs", t->path);
 	tmpdir_write(t, "hangs", "#!/bin/sh\nexec sleep 100\n");
 	assert_int_equal(fchmodat(t->fd, "hangs", 0755, 0), 0);
-	assert_int_equal(workers_new(loop, &account, program, 2, &fake.events,
-			     &fake.workers),
+	assert_int_equal(workers_new(loop, &account, program, NULL, 2,
+			     &fake.events, &fake.workers),
 	    OK);
 	workers_set_times(fake.workers, 1000, 50);
 	for (i = 0; i < 3; i++)
@@ -153,7 +153,7 @@ an_idle_worker_leaves(void **state)
 	struct tmpdir *t = *state;
 	struct delivery d;
 
-	assert_int_equal(workers_new(loop, &account, deliver_program, 1,
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
 			     &fake.events, &fake.workers),
 	    OK);
 	workers_set_times(fake.workers, 1, 20000);
@@ -178,7 +178,7 @@ more_than_a_batch(void **state)
 	struct tmpdir *t = *state;
 	int i;
 
-	assert_int_equal(workers_new(loop, &account, deliver_program, 1,
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
 			     &fake.events, &fake.workers),
 	    OK);
 	for (i = 0; i < COUNT; i++)
@@ -196,7 +196,7 @@ no_place_at_all(void **state)
 	struct tmpdir *t = *state;
 	struct delivery d;
 
-	assert_int_equal(workers_new(loop, &account, deliver_program, 0,
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 0,
 			     &fake.events, &fake.workers),
 	    OK);
 	submit(t, &d);

@@ -6,8 +6,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "alias/srs.h"
 #include "base/mem.h"
+#include "base/time.h"
 #include "conf/conf.h"
 #include "lookup/internal.h"
 #include "lookup/system.h"
@@ -831,6 +834,51 @@ test_luser_relay(void **state)
 	close_all(c);
 }
 
+/* What we made comes back, what anybody else made does not. */
+static void
+test_srs(void **state)
+{
+	static const char path[] = "srs-secrets.tmp";
+	const struct slice secret = SLICE_LIT("abc");
+	char made[512], text[600], cwd[400];
+	const struct conf *c;
+	struct fr_resolved f;
+	struct srs srs;
+	struct out out;
+	FILE *file = fopen(path, "w");
+
+	(void)state;
+	assert_non_null(file);
+	fprintf(file, "new\nabc\n");
+	fclose(file);
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	(void)snprintf(text, sizeof(text),
+	    "srs_domain = example.org\nsrs_secrets = %s/%s\n", cwd, path);
+	c = open_with(text);
+	srs_init(&srs, SLICE_LIT("example.org"), &secret, 1);
+	out_init(&out, made, sizeof(made));
+	assert_int_equal(
+	    srs_forward(&srs, SLICE_LIT("joe"), SLICE_LIT("far.test"),
+		srs_day(clock_system.wall(&clock_system).ms), &out),
+	    OK);
+	(void)resolve(&resolver, RESOLVE_RCPT, out_text(&out), SLICE_NONE, &f);
+	assert_int_equal(f.verdict, RESOLVE_OK);
+	assert_true(slice_eq(f.address, SLICE_LIT("joe@far.test")));
+	assert_true(slice_eq(f.nexthop, SLICE_LIT("far.test")));
+	/* One character of the hash. */
+	made[5] = made[5] == 'x' ? 'y' : 'x';
+	(void)resolve(&resolver, RESOLVE_RCPT, out_text(&out), SLICE_NONE, &f);
+	assert_int_equal(f.code, 550);
+	(void)resolve(&resolver, RESOLVE_RCPT, SLICE_LIT("SRS0=x@example.org"),
+	    SLICE_NONE, &f);
+	assert_int_equal(f.code, 550);
+	assert_int_equal(remove(path), 0);
+	made[5] = 'z';
+	(void)resolve(&resolver, RESOLVE_RCPT, out_text(&out), SLICE_NONE, &f);
+	assert_int_equal(f.code, 451);
+	close_all(c);
+}
+
 /* As qmail-send rewrites (its own examples among them). */
 static void
 test_virtualdomains(void **state)
@@ -1209,6 +1257,7 @@ main(void)
 		cmocka_unit_test(test_purposes),
 		cmocka_unit_test(test_alias_depth),
 		cmocka_unit_test(test_luser_relay),
+		cmocka_unit_test(test_srs),
 		cmocka_unit_test(test_virtualdomains),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),

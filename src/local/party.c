@@ -1,0 +1,202 @@
+/*
+ * party: users of the system.
+ *
+ * User id 0 is never served: mail for root is held back with a text that says
+ * so, since an alias can mend that.
+ */
+#include "local/party.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "local/request.h"
+#include "proto/address.h"
+
+enum { PASSWD_BYTES_MAX = 16384 };
+
+static bool
+keep(struct arena *arena, struct slice s, struct slice *out)
+{
+	char *copy = arena_copy(arena, s.data, s.len);
+
+	*out = slice_of(copy, s.len);
+	return copy != NULL;
+}
+
+static enum party_result
+failed(struct outcome *o)
+{
+	outcome_set(o, JOB_DEFERRED, "4.3.1", "out of memory");
+	return PARTY_FAILED;
+}
+
+static enum party_result
+check(const struct target_env *env, const struct passwd *pw, struct outcome *o)
+{
+	const char *home = pw->pw_dir;
+
+	if (pw->pw_uid == 0)
+		outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "nothing is delivered as root: alias %s to a person",
+		    pw->pw_name);
+	else if (!env->is_root && pw->pw_uid != env->own.uid)
+		outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "weir does not run as root and cannot deliver to user %s",
+		    pw->pw_name);
+	else if (home[0] != '/' || strlen(home) > PATH_BYTES_MAX)
+		outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "the home directory of user %s is not usable", pw->pw_name);
+	else
+		return PARTY_FOUND;
+	return PARTY_FAILED;
+}
+
+enum party_result
+party_named(const struct target_env *env, struct slice name,
+    struct arena *arena, struct party *out, struct outcome *o)
+{
+	static char buffer[PASSWD_BYTES_MAX];
+	char text[USER_NAME_BYTES_MAX + 1];
+	struct passwd pw, *found = NULL;
+	int errnum = 0;
+
+	if (name.len > 0 && slice_copy(name, text, sizeof(text)))
+		errnum = getpwnam_r(text, &pw, buffer, sizeof(buffer), &found);
+	/* POSIX leaves open how "no such user" looks. */
+	if (errnum != 0 && errnum != ENOENT && errnum != ESRCH) {
+		outcome_errno(o, errnum, "cannot ask for user");
+		return PARTY_FAILED;
+	}
+	if (found == NULL)
+		return PARTY_NONE;
+	if (check(env, found, o) != PARTY_FOUND)
+		return PARTY_FAILED;
+	*out = (struct party){
+		.owner = { pw.pw_uid, pw.pw_gid, pw.pw_gid },
+	};
+	if (!keep(arena, slice_str(pw.pw_name), &out->user) ||
+	    !keep(arena, slice_str(pw.pw_dir), &out->home) ||
+	    !keep(arena, slice_str(pw.pw_shell), &out->shell))
+		return failed(o);
+	if (out->shell.len > PATH_BYTES_MAX)
+		out->shell = SLICE_NONE;
+	return PARTY_FOUND;
+}
+
+static bool
+has_word(const struct conf_list *list, struct slice word)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (slice_eq(list->items[i], word))
+			return true;
+	return false;
+}
+
+static void
+set_extension(const struct target_env *env, struct party *p,
+    struct slice delimiter, struct slice extension)
+{
+	p->delimiter = delimiter;
+	p->extension = extension;
+	p->dash = SLICE_LIT("-");
+	/* In qmail's manner joe-list without .qmail-list is nobody; with
+	 * any other delimiter it is joe. */
+	p->strict = slice_eq(delimiter, SLICE_LIT("-")) &&
+		    has_word(&env->conf->dot_files, SLICE_LIT(".qmail"));
+}
+
+static bool
+is_alias_user(const struct party *p)
+{
+	return slice_eq(p->user, SLICE_LIT("alias"));
+}
+
+/* All that the alias user is asked for is an extension. */
+static void
+set_alias(struct party *p, struct slice local)
+{
+	p->extension = local;
+	p->dash = SLICE_LIT("-");
+	p->delimiter = SLICE_NONE;
+	p->strict = true;
+}
+
+enum party_result
+party_find(const struct target_env *env, struct slice mailbox,
+    struct slice address, struct arena *arena, struct party *out,
+    struct outcome *o)
+{
+	enum party_result r = party_named(env, mailbox, arena, out, o);
+	char buf[LOCAL_PART_BYTES_MAX];
+	struct slice local, user = mailbox;
+	struct address a;
+	size_t len;
+
+	if (r != PARTY_FOUND)
+		return r;
+	address_split(address, &a);
+	if (!address_local_unquote(a.local, buf, &len))
+		return PARTY_FOUND;
+	if (!keep(arena, slice_of(buf, len), &local))
+		return failed(o);
+	if (slice_eq_nocase(local, user))
+		return PARTY_FOUND;
+	if (local.len > user.len &&
+	    slice_eq_nocase(slice_sub(local, 0, user.len), user) &&
+	    strchr(env->conf->recipient_delimiter, local.data[user.len]) !=
+		NULL)
+		set_extension(env, out,
+		    slice_sub(local, user.len, user.len + 1),
+		    slice_sub(local, user.len + 1, local.len));
+	else if (is_alias_user(out))
+		set_alias(out, local);
+	return PARTY_FOUND;
+}
+
+enum party_result
+party_with_extension(const struct target_env *env, struct slice mailbox,
+    struct slice extension, struct arena *arena, struct party *out,
+    struct outcome *o)
+{
+	const char *delimiters = env->conf->recipient_delimiter;
+	enum party_result r = party_named(env, mailbox, arena, out, o);
+	struct slice kept;
+
+	if (r != PARTY_FOUND || extension.len == 0)
+		return r;
+	if (!keep(arena, extension, &kept))
+		return failed(o);
+	if (is_alias_user(out))
+		set_alias(out, kept);
+	else
+		set_extension(env, out, slice_sub(slice_str(delimiters), 0, 1),
+		    kept);
+	return PARTY_FOUND;
+}
+
+bool
+party_default(const struct target_env *env, struct arena *arena,
+    struct party *out, struct outcome *o)
+{
+	const char *name = env->conf->default_privs;
+
+	if (!env->is_root) {
+		*out = (struct party){ .owner = env->own,
+			.user = slice_str(name),
+			.home = SLICE_LIT("/") };
+		return true;
+	}
+	switch (party_named(env, slice_str(name), arena, out, o)) {
+	case PARTY_FOUND: break;
+	case PARTY_NONE:
+		return outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "default_privs: there is no user %s", name);
+	case PARTY_FAILED: return false;
+	}
+	/* It has no home of its own. */
+	out->home = SLICE_LIT("/");
+	return true;
+}
