@@ -57,7 +57,8 @@ do_install() {
 	done
 	for n in sendmail mailq newaliases postqueue postsuper postcat postconf \
 	    postmap postalias forward condredirect bouncesaying except \
-	    preline maildirmake maildir2mbox mbox2maildir; do
+	    preline maildirmake maildir2mbox mbox2maildir qmail-qstat \
+	    qmail-qread; do
 		face "$prefix/lib/weir/bin/$n"
 	done
 	face "$prefix/sbin/sendmail"

@@ -139,6 +139,11 @@ const struct command commands[] = {
 	    cmd_maildir2mbox },
 	{ "mbox2maildir", "[MBOX MAILDIR]", NULL,
 	    "  Move $MAIL into $MAILDIR.\n", cmd_mbox2maildir },
+	{ "qmail-qstat", "", NULL, "  The number of messages.\n",
+	    cmd_qmail_qstat },
+	{ "qmail-qread", "", NULL,
+	    "  The messages with their recipients, as qmail prints them.\n",
+	    cmd_qmail_qread },
 	{ .name = NULL },
 };
 
@@ -183,7 +188,7 @@ print_commands(FILE *to)
 	fprintf(to, "usage: weir COMMAND [options]\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (c->summary != NULL)
-			fprintf(to, "  %-8s %s\n", c->name, c->summary);
+			fprintf(to, "  %-14s %s\n", c->name, c->summary);
 	fprintf(to, "\nalso under their own names:");
 	for (const struct command *c = commands; c->name != NULL; c++)
 		if (c->summary == NULL)

@@ -541,3 +541,14 @@ def test_row_26_no_descriptor_for_who_asks(role, command):
         finally:
             asker.kill()
             asker.wait()
+
+
+def test_qmail_qstat_and_qread():
+    with Weir({"relayhost": "[127.0.0.1]:1"}) as w:
+        assert w.weir(name="qmail-qstat").out == (
+            "messages in queue: 0\nmessages in queue but not yet preprocessed: 0\n")
+        id = w.send(["a@far.example", "b@far.example"], sender="ann@client.example")
+        out = w.weir(name="qmail-qread").out
+        assert re.match(rf"\d{{1,2}} [A-Z][a-z][a-z] \d{{4}} \d\d:\d\d:\d\d GMT  #{id}  \d+  <ann@client\.example> \n"
+                        r"\tremote\ta@far\.example\n\tremote\tb@far\.example\n$", out), out
+        assert "messages in queue: 1\n" in w.weir(name="qmail-qstat").out
