@@ -1,7 +1,8 @@
 /*
  * work: one thread for each lane, one queue of completions.
  *
- * The mutex guards the queues only.  A job's fields pass from the caller to
+ * The mutex guards the queues only, and nobody is woken under it: it would
+ * have to wait for it at once.  A job's fields pass from the caller to
  * the lane and back through it, so neither side needs more.
  */
 #include "store/work.h"
@@ -64,8 +65,11 @@ lane_main(void *arg)
 		pthread_mutex_lock(&w->lock);
 		first = list_empty(&w->finished);
 		list_push_back(&w->finished, &j->node);
-		if (first)
-			(void)eventfd_write(w->fd, 1);
+		if (!first)
+			continue; /* who put the first one wakes */
+		pthread_mutex_unlock(&w->lock);
+		(void)eventfd_write(w->fd, 1);
+		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -166,9 +170,9 @@ work_post(struct work *w, enum lane lane, struct job *j)
 	j->busy = true;
 	pthread_mutex_lock(&w->lock);
 	list_push_back(&l->jobs, &j->node);
+	pthread_mutex_unlock(&w->lock);
 	if (w->threads)
 		pthread_cond_signal(&l->wake);
-	pthread_mutex_unlock(&w->lock);
 }
 
 /* Take the first job of a lane, chosen at random among those that have one. */
