@@ -30,7 +30,7 @@ def test_install_and_undo_below_a_directory(tmp_path, build_is_release):
     for f in ("usr/local/bin/weir", "usr/local/libexec/weir/weir-smtpd",
               "usr/local/libexec/weir/weir-drop", "usr/local/lib/weir/bin/sendmail",
               "usr/local/lib/weir/bin/forward", "usr/local/lib/weir/bin/tcpserver",
-              "usr/local/lib/weir/bin/tcprules", "usr/local/lib/weir/bin/tcprulescheck", "usr/local/bin/maildirmake", "usr/local/sbin/postmap",
+              "usr/local/lib/weir/bin/tcprules", "usr/local/lib/weir/bin/multilog", "usr/local/lib/weir/bin/tcprulescheck", "usr/local/bin/maildirmake", "usr/local/sbin/postmap",
               "usr/local/libexec/weir/weir-postmap",
               "lib/systemd/system/weir.service", "etc/weir/weir.conf"):
         assert f in files, sorted(files)
