@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -36,13 +37,11 @@ file_of(const void *text, size_t len)
 
 /* "line key=value;" or "line !fault;" for every entry. */
 static void
-render(const char *text, size_t len, enum table_syntax syntax, bool fold,
-    char *out, size_t size)
+render_fd(int fd, enum table_syntax syntax, bool fold, char *out, size_t size)
 {
 	struct source_entry entry;
 	struct source *s;
 	size_t at = 0;
-	int fd = file_of(text, len);
 	enum err e;
 
 	out[0] = '\0';
@@ -60,6 +59,31 @@ render(const char *text, size_t len, enum table_syntax syntax, bool fold,
 	source_close(s);
 	(void)close(fd);
 	assert_int_equal(test_acct.used_bytes, 0);
+}
+
+static void
+render(const char *text, size_t len, enum table_syntax syntax, bool fold,
+    char *out, size_t size)
+{
+	render_fd(file_of(text, len), syntax, fold, out, size);
+}
+
+/* The same, read in two pieces: a packet is what one read gives. */
+static void
+render_split(const char *text, size_t len, size_t at, enum table_syntax syntax,
+    char *out, size_t size)
+{
+	int fd[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd), 0);
+	if (at > 0)
+		assert_int_equal(write(fd[1], text, at), (ssize_t)at);
+	if (at < len)
+		assert_int_equal(write(fd[1], text + at, len - at),
+		    (ssize_t)(len - at));
+	(void)close(fd[1]);
+	render_fd(fd[0], syntax, true, out, size);
 }
 
 static const struct {
@@ -128,6 +152,24 @@ test_entries(void **state)
 		render(rows[i].text, strlen(rows[i].text), rows[i].syntax, true,
 		    got, sizeof(got));
 		assert_string_equal(got, rows[i].want);
+	}
+}
+
+static void
+test_entries_at_every_split(void **state)
+{
+	char got[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t len = strlen(rows[i].text);
+
+		print_message("%s\n", rows[i].why);
+		for (size_t at = 0; at <= len; at++) {
+			render_split(rows[i].text, len, at, rows[i].syntax, got,
+			    sizeof(got));
+			assert_string_equal(got, rows[i].want);
+		}
 	}
 }
 
@@ -250,6 +292,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_entries_at_every_split),
 		cmocka_unit_test(test_case_is_kept_when_asked),
 		cmocka_unit_test(test_text_tables_agree),
 		cmocka_unit_test(test_bounds),
