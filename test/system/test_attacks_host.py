@@ -268,13 +268,21 @@ def test_row_28_29_nothing_is_left_of_the_disk(options):
         os.chown(disk.path, NOBODY, NOBODY)
         with Weir(conf) as w:
             assert answer_to_mail(w)[0] == 250
-            taken = 1
+            taken, noted = 1, []
+
+            def note():
+                """One more was taken."""
+                noted.append(1)
+
             if options:
                 count = 0
                 with contextlib.suppress(OSError):
                     while count < 1000:
                         (disk.path / f"f{count}").touch()
                         count += 1
+                # Free blocks are of no use without an inode for them.
+                wait_for(lambda: answer_to_mail(w)[0] == 452 or note(), lambda: "452\n" + w.log()[-3000:])
+                taken += len(noted)
             else:
                 disk.fill()
             for _ in range(30):
@@ -282,11 +290,11 @@ def test_row_28_29_nothing_is_left_of_the_disk(options):
                 assert code in (250, 452), (code, text)
                 assert code == 250 or text.startswith("4.3.1"), text
                 taken += code == 250
+            assert code == 452, "the disk is full, and mail is taken"
             if options:
                 for p in disk.path.glob("f*"):
                     p.unlink()
             else:
-                assert code == 452
                 disk.clear()
             wait_for(lambda: answer_to_mail(w, 300_000)[0] == 250, lambda: w.log()[-3000:], step=0.2)
             wait_for(lambda: len(mx.messages) >= taken + 1, lambda: f"{len(mx.messages)} of {taken + 1}")

@@ -20,7 +20,8 @@ from test_attacks_rows import memory
 
 # ---- rows 34, 35: DNS ----
 
-TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "DS": 43, "RRSIG": 46,
+         "DNSKEY": 48, "NSEC3": 50}
 
 
 def name(text):
@@ -298,6 +299,79 @@ def test_row_35_who_is_busy_with_signatures_stalls_only_dns():
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
             wait_for(lambda: len(mx.messages) == 2, lambda: w.log()[-3000:])
+    finally:
+        mx.close(), dns.close()
+
+
+def key_tag(rdata):
+    """RFC 4034 appendix B."""
+    total = sum(b << 8 if i % 2 == 0 else b for i, b in enumerate(rdata))
+    return (total + (total >> 16 & 0xffff)) & 0xffff
+
+
+def colliding_keys(count, tag):
+    """DNSKEYs (ECDSA P-256) that differ and all have this tag."""
+    keys = []
+    while len(keys) < count:
+        head = struct.pack(">HBB", 257, 3, 13) + os.urandom(62)
+        want = (tag - key_tag(head + b"\0\0")) & 0xffff
+        keys += [head + struct.pack(">H", last & 0xffff) for last in (want, want - 1)
+                 if key_tag(head + struct.pack(">H", last & 0xffff)) == tag]
+    return keys[:count]
+
+
+def rrsig(owner, covered, tag):
+    now = int(time.time())
+    rdata = struct.pack(">HBBIIIH", TYPES[covered], 13, owner.count(".") + 1, 300, now + 86400,
+                        now - 86400, tag) + name(owner) + os.urandom(64)
+    return rr(owner, "RRSIG", rdata)
+
+
+def cpu_seconds(pids):
+    """Of processes, until now."""
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as f:
+            ticks += sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_row_35_keys_and_signatures_that_collide():
+    """KeyTrap: each of 60 signatures fits each of 60 keys, and none is right;
+    and a denial with 2,500 rounds of NSEC3.  Whoever tries them all is busy
+    for minutes."""
+    keys = colliding_keys(60, 4711)
+
+    def answer(qname, kind, tcp):
+        zone = "trap.example"
+        if kind == "DNSKEY":
+            return ([rr(zone, "DNSKEY", k) for k in keys] +
+                    [rrsig(zone, "DNSKEY", 4711) for _ in range(60)])
+        if kind == "DS":
+            return [rr(zone, "DS", struct.pack(">HBB", 4711, 13, 2) + os.urandom(32)) for _ in range(60)]
+        if kind == "MX" and qname.endswith(zone):
+            return [mx_rr(qname, 1, f"mx.{zone}")] + [rrsig(qname, "MX", 4711) for _ in range(60)]
+        if kind == "A" and qname == f"mx.{zone}":
+            return [a_rr(qname, "127.0.0.1")] + [rrsig(qname, "A", 4711) for _ in range(60)]
+        return [rr(f"{n:032d}.{zone}", "NSEC3", struct.pack(">BBHB", 1, 0, 2500, 8) + os.urandom(8) +
+                   b"\x14" + os.urandom(20) + b"\0\x01\x40") for n in range(60)]
+    dns, mx = HostileDNS(answer), FakeMX()
+    try:
+        with Weir(dict(FAST_RETRY, resolver_addresses=f"127.0.0.1:{dns.port}",
+                       smtp_remote_port=str(mx.port))) as w:
+            w.send("warm@good.example")
+            wait_for(lambda: len(mx.messages) == 1, lambda: w.log()[-2000:])
+            pids = w.role_pids("dns")
+            before = cpu_seconds(pids)
+            ids = [w.send(f"u{i}@sub{i}.trap.example") for i in range(20)]
+            w.send("bob@also.good.example")
+            wait_for(lambda: any("bob" in str(m[1]) for m in mx.messages), lambda: w.log()[-3000:])
+            for id in ids:
+                w.wait_log(rf"{id}: to=<.*status=\w+")
+            assert any(k == "MX" and q.endswith("trap.example") for q, k in dns.queries)
+            assert w.role_pids("dns") == pids, "dns died of it"
+            used = cpu_seconds(pids) - before
+            assert used < 2 * MEMORY, f"{used} s of CPU"
     finally:
         mx.close(), dns.close()
 

@@ -400,6 +400,47 @@ def test_row_17_coded_control_bytes_are_refused(command):
         assert c.cmd(command) == (501, "5.5.4 Error: bad parameter")
 
 
+def send_4g(c, piece, more=b""):
+    """4 GiB of the piece, which divides it, and more: what counts in 32 bits
+    has counted nothing but that."""
+    block = piece * ((1 << 20) // len(piece))
+    assert len(block) == 1 << 20
+    c.sock.settimeout(300)
+    for _ in range(4096):
+        c.send(block)
+    c.send(more)
+
+
+@pytest.mark.slow
+def test_row_54_a_command_of_four_gibibytes():
+    with Weir(dict(STRANGERS, line_length_limit="512")) as w, opened(w) as c:
+        before = memory(w, "smtpd")
+        send_4g(c, b"x" * 64, b"NOOP\r\nRSET\r\n")
+        code, text = c.reply()
+        assert code == 500 and text.startswith("5.5.2"), (code, text)
+        assert c.reply() == (250, "2.0.0 Ok")
+        assert memory(w, "smtpd") - before < MEMORY * 1024 * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["header field", "header", "line", "body"])
+def test_row_54_a_message_of_four_gibibytes(where):
+    """All of it is read and nothing is taken; the session goes on."""
+    begin, piece = {"header field": (b"X: ", b"x" * 64), "header": (b"", b"X-Field: " + b"y" * 53 + b"\r\n"),
+                    "line": (b"X: y\r\n\r\n", b"x" * 64),
+                    "body": (b"X: y\r\n\r\n", b"y" * 62 + b"\r\n")}[where]
+    with Weir({"message_size_limit": "100000"}) as w, begun(w) as c:
+        before = memory(w, "smtpd", "queue")
+        c.ok("DATA", 354)
+        c.send(begin)
+        send_4g(c, piece, b"\r\nend\r\n.\r\n")
+        code, text = c.reply()
+        assert code == 552 and text.startswith("5.3.4"), (code, text)
+        assert memory(w, "smtpd", "queue") - before < MEMORY * 4 * 1024 * 1024
+        assert w.queue() == []
+        assert c.transaction("a@client.example", "joe@example.test", message("small"))[0] == 250
+
+
 @pytest.mark.parametrize("limit, size, codes", [
     ("4294967296", "4294967296", (250, 452)), ("4294967296", "4294967297", (552,)),
     ("6G", "4294967297", (250, 452)), ("6G", "6442450945", (552,)), ("20000", "4294967297", (552,)),
