@@ -226,7 +226,7 @@ batch_deliver(struct batch *b, const struct request *q)
 	struct slice piece;
 	struct outcome o;
 
-	ASSERT(!batch_full(b) && q->verb == REQUEST_DELIVER);
+	ASSERT(!batch_full(b));
 	body_begin(&y, b->io, q->body_bytes);
 	/* The locks of an mbox may make us wait; results must not. */
 	if (q->kind == MAILBOX_MBOX)

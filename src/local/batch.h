@@ -29,10 +29,10 @@ bool batch_syncing(const struct batch *b);
 
 /*
  * batch_deliver(b, q):
- * Read the body of q, a REQUEST_DELIVER, and deliver it.  The batch must not be
- * full.  May commit what is in the batch first, so that it does not wait for a
- * locked mbox. False when the body ended too early: weir-local is gone, abandon
- * all.
+ * Read the body of q, which has the fields of a REQUEST_DELIVER, and deliver
+ * it. The batch must not be full.  May commit what is in the batch first, so
+ * that it does not wait for a locked mbox. False when the body ended too early:
+ * weir-local is gone, abandon all.
  */
 bool batch_deliver(struct batch *b, const struct request *q);
 /* Tell weir-local what was written since the last time, and waits only for

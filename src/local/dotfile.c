@@ -336,6 +336,22 @@ dotfile_plan(const struct request *q, bool loops, const struct action_sink *to,
 		close(home_fd);
 }
 
+bool
+dotfile_is_default(const struct request *q)
+{
+	struct outcome o;
+	struct dot_file f;
+	int home_fd;
+
+	if (!open_both(q, &home_fd, &f, &o))
+		return false;
+	if (f.fd >= 0)
+		close(f.fd);
+	if (home_fd >= 0)
+		close(home_fd);
+	return f.kind == DOT_NONE;
+}
+
 void
 dotfile_check(const struct request *q, struct outcome *o)
 {

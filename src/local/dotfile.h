@@ -38,6 +38,9 @@ struct action_sink {
  */
 void dotfile_plan(const struct request *q, bool loops,
     const struct action_sink *to, struct outcome *o);
+/* True: nothing is wrong, and no file serves the recipient: his mail goes where
+ * it goes by itself. */
+bool dotfile_is_default(const struct request *q);
 /* Sent: there is a place for the extension; failed: there is none; deferred:
  * that cannot be known. */
 void dotfile_check(const struct request *q, struct outcome *o);

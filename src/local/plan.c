@@ -161,6 +161,9 @@ on_acted(struct plan *p)
 bool
 plan_is_last(const struct plan *p)
 {
+	/* The worker has found no dot file, else it would not write. */
+	if (p->state == PLAN_READ)
+		return true;
 	return p->state == PLAN_ACT && p->action->next == NULL &&
 	       p->rcpts == NULL && p->self == NULL;
 }
@@ -227,8 +230,8 @@ void
 plan_on_action(struct plan *p, const struct result *r)
 {
 	switch ((enum action_kind)r->action) {
-	case ACTION_QMAIL: p->is_qmail = true; break;
-	case ACTION_FORWARD: break;
+	case ACTION_QMAIL: p->is_qmail = p->has_file = true; break;
+	case ACTION_FORWARD: p->has_file = true; break;
 	case ACTION_SET_DEFAULT:
 		p->has_default = true;
 		keep(p, r->text, &p->default_extension);
@@ -297,6 +300,21 @@ expand(struct plan *p)
 		defer(p, "4.3.0", "aliases cannot be looked up now");
 }
 
+/* The dot file was read; or there is none, and the mail was delivered. */
+static void
+on_read(struct plan *p)
+{
+	if (!is_done(p)) {
+		over(p);
+	} else if (p->or_deliver && !p->has_file && p->actions == NULL) {
+		p->deed = DEED_FILE;
+		if (count(p))
+			succeed(p);
+	} else {
+		begin_actions(p);
+	}
+}
+
 /* ---- what moves it ---- */
 
 void
@@ -309,27 +327,27 @@ plan_on_done(struct plan *p)
 		else
 			over(p);
 		break;
-	case PLAN_READ:
-		if (is_done(p))
-			begin_actions(p);
-		else
-			over(p);
-		break;
+	case PLAN_READ: on_read(p); break;
 	case PLAN_ACT: on_acted(p); break;
 	default: ASSERT(!"a worker that was not asked");
 	}
 }
 
-/* The message's beginning is the body of the request. */
+/* The header is somewhere in the message's beginning, which is the body. */
+static uint64_t
+beginning_bytes(const struct plan *p)
+{
+	return (uint64_t)conf_of(p)->header_total_size_limit_bytes;
+}
+
 static void
-submit_header(struct plan *p)
+submit(struct plan *p, uint64_t limit_bytes)
 {
 	struct job *j = p->jd->job;
 	struct delivery *d = &p->jd->d;
 
 	body_source_init(&d->body, &j->jobs->segments, j->all_extents,
-	    j->extent_count,
-	    (uint64_t)conf_of(p)->header_total_size_limit_bytes);
+	    j->extent_count, limit_bytes);
 	d->request.body_bytes = d->body.left_bytes;
 	d->request.sender = j->envelope.sender;
 	d->request.address = p->jd->rcpt.address;
@@ -368,15 +386,17 @@ plan_begin(struct plan *p)
 		p->state = PLAN_SCAN;
 		d->owner = js->env->own;
 		d->request = (struct request){ .verb = REQUEST_SCAN };
-		submit_header(p);
+		submit(p, beginning_bytes(p));
 		return;
 	}
 	p->state = PLAN_READ;
-	if (plan_request_dot_file(js->env, &p->party, REQUEST_PLAN,
-		&p->jd->job->arena, d))
-		submit_header(p);
-	else
+	if (!plan_request_dot_file(js->env, &p->party, REQUEST_PLAN,
+		&p->jd->job->arena, d)) {
 		defer(p, "4.3.1", "out of memory");
+		return;
+	}
+	p->or_deliver = plan_or_deliver(p);
+	submit(p, p->or_deliver ? UINT64_MAX : beginning_bytes(p));
 }
 
 struct plan *

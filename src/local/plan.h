@@ -49,7 +49,9 @@ struct plan {
 	struct job_delivery *jd;
 	uint8_t state;	 /* enum plan_state */
 	bool is_alias;	 /* else of a dot file */
+	bool has_file;	 /* there is a dot file */
 	bool is_qmail;	 /* of a .qmail file: its rules for commands */
+	bool or_deliver; /* without one the worker delivers at once */
 	bool overflowed; /* an action was lost, for lack of room */
 	bool mistaken;	 /* an action of a kind that is none */
 	bool has_party;
@@ -111,6 +113,13 @@ bool plan_request_dot_file(const struct target_env *env,
  * the outcome is set.
  */
 bool plan_perform(struct plan *p, const struct action *a);
+/*
+ * plan_or_deliver(p):
+ * Add to p's request for the dot file what is to be done without one, if that
+ * is a mailbox in the home and the message is not so large that it should not
+ * be sent in vain.  False: it is not, and nothing was added.
+ */
+bool plan_or_deliver(struct plan *p);
 /* Who acts in p: has_party.  False, with the outcome set: deferred. */
 bool plan_find_party(struct plan *p);
 

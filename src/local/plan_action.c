@@ -129,6 +129,28 @@ by_default(struct plan *p, const struct party *party)
 	       to_mailbox(p, &t);
 }
 
+bool
+plan_or_deliver(struct plan *p)
+{
+	struct job *j = p->jd->job;
+	const struct conf *c = j->jobs->env->conf;
+	struct request *q = &p->jd->d.request;
+	struct target t = { 0 };
+	struct outcome o;
+
+	if (c->home_mailbox[0] == '\0' || c->mailbox_command[0] != '\0' ||
+	    j->jobs->commands.count > 0 ||
+	    j->envelope.body_bytes >
+		(uint64_t)c->header_total_size_limit_bytes ||
+	    !target_default(j->jobs->env, &p->party, &j->arena, &t, &o))
+		return false;
+	q->kind = t.kind;
+	q->flags |= t.flags | REQUEST_OR_DELIVER;
+	q->path = t.path;
+	settings_of_mailbox(c, q);
+	return true;
+}
+
 /* A user's own mailbox, whatever his dot file says. */
 static bool
 to_user(struct plan *p, struct slice name)

@@ -13,6 +13,13 @@ is_planned(uint8_t verb)
 	return verb == REQUEST_PLAN || verb == REQUEST_CHECK;
 }
 
+static bool
+has_mailbox(const struct request *q)
+{
+	return q->verb == REQUEST_DELIVER ||
+	       (q->verb == REQUEST_PLAN && (q->flags & REQUEST_OR_DELIVER));
+}
+
 static void
 put_mailbox(struct wr *w, const struct request *q)
 {
@@ -69,7 +76,7 @@ request_put(struct wr *w, const struct request *q)
 	wr_str(w, q->sender, ADDRESS_BYTES_MAX);
 	wr_str(w, q->address, ADDRESS_BYTES_MAX);
 	wr_str(w, q->original, ADDRESS_BYTES_MAX);
-	if (q->verb == REQUEST_DELIVER)
+	if (has_mailbox(q))
 		put_mailbox(w, q);
 	if (is_planned(q->verb) || q->verb == REQUEST_COMMAND)
 		put_user(w, q);
@@ -154,7 +161,7 @@ request_get(struct rd *r, struct request *q)
 	q->original = rd_str(r, ADDRESS_BYTES_MAX);
 	if (r->bad || q->verb >= REQUEST_VERBS || !base_is_usable(q))
 		return false;
-	if (q->verb == REQUEST_DELIVER)
+	if (has_mailbox(q))
 		get_mailbox(r, q);
 	if (is_planned(q->verb) || q->verb == REQUEST_COMMAND)
 		get_user(r, q);

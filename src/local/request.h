@@ -21,6 +21,11 @@
  * enum action_kind), then with one result: sent: the plan is complete; failed
  * or deferred: it must not be carried out, whatever actions came.
  *
+ * REQUEST_PLAN with REQUEST_OR_DELIVER: the fields of DELIVER come, too, and
+ * the body is the whole message.  When no dot file serves the recipient the
+ * message is delivered into that mailbox at once: no action is answered, and
+ * the result is the delivery's.
+ *
  * REQUEST_CHECK: no body; would PLAN find a place for this extension?  Sent:
  * yes; failed 5.1.1: no; deferred: that cannot be known now.
  *
@@ -112,6 +117,8 @@ enum request_flag {
 	REQUEST_TIMEOUT_BOUNCES = 1024,
 	/* COMMAND: default_extension is set, be it empty ($DEFAULT). */
 	REQUEST_HAS_DEFAULT = 2048,
+	/* PLAN: see above; base is also that of the mailbox. */
+	REQUEST_OR_DELIVER = 4096,
 };
 
 struct request {

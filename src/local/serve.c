@@ -109,6 +109,15 @@ plan(struct server *s, const struct request *q, struct packet *p,
 	return true;
 }
 
+/* The usual case, in one request: there is no dot file. */
+static bool
+delivers_at_once(const struct request *q)
+{
+	return q->verb == REQUEST_DELIVER ||
+	       (q->verb == REQUEST_PLAN && (q->flags & REQUEST_OR_DELIVER) &&
+		   dotfile_is_default(q));
+}
+
 static bool
 command(struct server *s, const struct request *q,
     int fds[static REQUEST_COPY_FDS], struct outcome *o, bool *stop_out)
@@ -134,9 +143,11 @@ serve_request(struct server *s, const struct request *q,
 	bool ok = true, stop = false;
 	int i;
 
+	/* No descriptor comes with these. */
+	if (delivers_at_once(q))
+		return batch_deliver(s->batch, q);
 	packet_begin(&p, s->io, q->tag);
 	switch (q->verb) {
-	case REQUEST_DELIVER: ok = batch_deliver(s->batch, q); break;
 	case REQUEST_SCAN: ok = scan(s, q, &o); break;
 	case REQUEST_PLAN: ok = plan(s, q, &p, &o); break;
 	case REQUEST_CHECK: dotfile_check(q, &o); break;
@@ -146,7 +157,7 @@ serve_request(struct server *s, const struct request *q,
 	for (i = 0; i < REQUEST_COPY_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	if (ok && q->verb != REQUEST_DELIVER)
+	if (ok)
 		packet_end(&p, &o, stop);
 	return ok;
 }

@@ -463,6 +463,11 @@ static const struct plan_row {
 } plan_rows[] = {
 	{ "no dot file", "default \n" END, JOB_SENT, "delivered", LOG_BOX, 0, 0,
 	    NULL, NULL },
+	{ "no dot file, and the worker has delivered at once",
+	    "= 0 2.0.0 delivered to maildir\n", JOB_SENT,
+	    "delivered to maildir", "", 0, 0, NULL, NULL },
+	{ "it could not", "= 1 4.2.2 mailbox full\n", JOB_DEFERRED,
+	    "mailbox full", "", 0, 0, NULL, NULL },
 	{ "an action of each kind, in their order",
 	    "qmail .qmail\nmbox ./mbox\ncommand ok\nmaildir M\n"
 	    "address ann@far.test\n" END,
@@ -496,8 +501,8 @@ static const struct plan_row {
 	    NULL },
 	{ "a loop", "= 2 5.4.6 loops\n", JOB_FAILED, "loops", "", 0, 0, NULL,
 	    NULL },
-	{ "nothing but comments", END, JOB_SENT, "nothing to be done", "", 0, 0,
-	    NULL, NULL },
+	{ "nothing but comments", "qmail .qmail\n" END, JOB_SENT,
+	    "nothing to be done", "", 0, 0, NULL, NULL },
 	{ "duplicates go once",
 	    "address ann@far.test\naddress ANN@Far.Test\naddress bob@far.test\n"
 	    "address ann@far.test\n" END,
