@@ -358,6 +358,10 @@ read_directory(struct reading *r, struct slice value)
 static void
 read_null_sender(struct reading *r, struct slice value)
 {
+	if (value.len > ADDRESS_BYTES_MAX)
+		(void)err_set(&r->et, ERR_CONFIG,
+		    "null_sender= is longer than %d bytes; write a shorter one",
+		    ADDRESS_BYTES_MAX);
 	r->pipe->null_sender = keep(r, value);
 }
 

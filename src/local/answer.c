@@ -12,6 +12,7 @@
 #include "ev/loop.h"
 #include "ipc/frames.h"
 #include "local/jobs_internal.h"
+#include "local/pipes.h"
 
 static void
 result_of(const struct job *j, const struct job_delivery *jd,
@@ -162,6 +163,8 @@ job_on_done(void *arg, struct delivery *d)
 	d->written = false;
 	if (jd->plan != NULL)
 		plan_on_done(jd->plan);
+	else if (jd->is_pipe)
+		pipes_on_done(jd);
 	else
 		job_delivery_over(jd);
 }

@@ -97,8 +97,11 @@ set_job(struct job *j, const struct fr_job *f)
 	struct slice blob = f->envelope;
 	struct rd r;
 
+	j->id = f->id;
 	j->transport = f->transport;
-	if (!keep(&j->arena, &j->transport) || !keep(&j->arena, &blob))
+	j->nexthop = f->nexthop;
+	if (!keep(&j->arena, &j->transport) || !keep(&j->arena, &j->nexthop) ||
+	    !keep(&j->arena, &blob))
 		return ERR_FULL;
 	r = rd_of(blob);
 	if (!envelope_get(&r, &j->envelope) || !rd_done(&r))

@@ -217,6 +217,9 @@ command_env_make(struct command_env *e, const struct request *q,
 	e->count = 0;
 	e->len = 0;
 	add_system(e, q, w);
+	/* Its facts are arguments, and there may be many recipients. */
+	if (q->verb == REQUEST_PIPE)
+		return;
 	add_address(e, "SENDER", "WEIR_XTEXT_SENDER", q->sender);
 	add_address(e, "NEWSENDER", "WEIR_XTEXT_NEWSENDER", q->new_sender);
 	add_address(e, "RECIPIENT", "WEIR_XTEXT_RECIPIENT", q->address);

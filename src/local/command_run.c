@@ -27,6 +27,7 @@
 #include "alias/command.h"
 #include "base/time.h"
 #include "local/command.h"
+#include "local/pipe.h"
 
 enum run_phase { RUNNING, TERMED, KILLED };
 
@@ -129,6 +130,17 @@ split(const struct request *q, char text[static COMMAND_BYTES_MAX + 1],
 	return true;
 }
 
+/* The arguments of a pipe, made before there is a child. */
+static struct pipe_command pipe_command;
+
+_Noreturn static void
+execute_pipe(struct command_env *env)
+{
+	execve(pipe_command.argv[0], pipe_command.argv, env->vars);
+	/* A fault of this machine, or of its configuration. */
+	fail(pipe_command.argv[0], EXEC_TEMPFAIL);
+}
+
 _Noreturn static void
 execute(const struct request *q, struct command_env *env)
 {
@@ -165,6 +177,8 @@ child(const struct request *q, struct command_env *env, int home_fd,
 		set_limit(RLIMIT_DATA, q->memory_limit_bytes);
 	if (q->process_max != 0)
 		set_limit(RLIMIT_NPROC, q->process_max);
+	if (q->verb == REQUEST_PIPE)
+		execute_pipe(env);
 	execute(q, env);
 }
 
@@ -337,6 +351,8 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 
 	reap_orphans();
 	command_env_make(&env, q, w);
+	if (q->verb == REQUEST_PIPE && !pipe_command_make(q, &pipe_command, o))
+		return false;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return outcome_errno(o, errno, "cannot make pipe");
 	r->pid = fork();

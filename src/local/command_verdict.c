@@ -136,6 +136,17 @@ set_text(struct outcome *o, enum job_status status, const char *dsn,
 
 /* ---- verdicts ---- */
 
+/* What is run, for people: of a pipe its program. */
+static struct slice
+name_of(const struct request *q)
+{
+	struct slice argv = q->argv, name = q->command;
+
+	if (q->verb == REQUEST_PIPE)
+		(void)request_next(&argv, &name);
+	return name;
+}
+
 /* The same in both manners: it did not say anything itself. */
 static bool
 died(const struct request *q, const struct command_end *end, struct outcome *o)
@@ -151,7 +162,7 @@ died(const struct request *q, const struct command_end *end, struct outcome *o)
 	else
 		return false;
 	set_text(o, bounces ? JOB_FAILED : JOB_DEFERRED,
-	    bounces ? "5.3.0" : "4.3.0", how, q->command, end->output);
+	    bounces ? "5.3.0" : "4.3.0", how, name_of(q), end->output);
 	return true;
 }
 
@@ -177,6 +188,17 @@ qmail_verdict(const struct request *q, int code, struct slice output,
 }
 
 static void
+pipe_sent(const struct request *q, struct slice output, struct outcome *o)
+{
+	char said[OUTCOME_TEXT_BYTES];
+
+	flatten(output, said);
+	outcome_set(o, JOB_SENT, "2.0.0", "delivered via %.*s service%s%s%s",
+	    SLICE_ARGS(q->transport), said[0] != '\0' ? " (" : "", said,
+	    said[0] != '\0' ? ")" : "");
+}
+
+static void
 sysexits_verdict(const struct request *q, int code, struct slice output,
     struct outcome *o)
 {
@@ -184,7 +206,11 @@ sysexits_verdict(const struct request *q, int code, struct slice output,
 	char dsn[12] = "5.3.0", how[64], name[OUTCOME_TEXT_BYTES];
 	bool said_dsn;
 
-	if (code == 0 || code == STOP_CODE) {
+	if (code == 0 && q->verb == REQUEST_PIPE) {
+		pipe_sent(q, output, o);
+		return;
+	}
+	if (code == 0 || (code == STOP_CODE && q->verb != REQUEST_PIPE)) {
 		flatten(slice_sub(q->command, 0, COMMAND_SHOWN_BYTES_MAX),
 		    name);
 		outcome_set(o, JOB_SENT, "2.0.0", "delivered to command: %s",
@@ -201,7 +227,7 @@ sysexits_verdict(const struct request *q, int code, struct slice output,
 	}
 	snprintf(how, sizeof(how), "Command died with status %d", code);
 	set_text(o, dsn[0] == '4' ? JOB_DEFERRED : JOB_FAILED, dsn, how,
-	    q->command, output);
+	    name_of(q), output);
 }
 
 bool
@@ -217,5 +243,5 @@ command_verdict(const struct request *q, const struct command_end *end,
 		qmail_verdict(q, code, end->output, o);
 	else
 		sysexits_verdict(q, code, end->output, o);
-	return code == STOP_CODE;
+	return code == STOP_CODE && q->verb != REQUEST_PIPE;
 }

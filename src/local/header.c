@@ -180,24 +180,42 @@ put_address(char *out, size_t at, struct slice a)
 	return at;
 }
 
+/* "Name: <address>" or without the brackets. */
+static size_t
+put_field(char *out, size_t at, const char *front, struct slice a,
+    const char *back)
+{
+	at = put(out, at, front);
+	at = put_address(out, at, a);
+	return put(out, at, back);
+}
+
+size_t
+header_chosen(unsigned which, struct slice sender, struct slice address,
+    struct slice original, char out[static HEADER_ADDED_BYTES_MAX])
+{
+	size_t at = 0;
+
+	if (original.len == 0)
+		original = address;
+	if (which & HEADER_RETURN_PATH)
+		at = put_field(out, at, "Return-Path: <", sender, ">\n");
+	if (which & HEADER_ORIGINAL_TO)
+		at = put_field(out, at, "X-Original-To: ", original, "\n");
+	if (which & HEADER_DELIVERED_TO)
+		at = put_field(out, at, "Delivered-To: ", address, "\n");
+	return at;
+}
+
 size_t
 header_added(struct slice sender, struct slice address, struct slice original,
     char out[static HEADER_ADDED_BYTES_MAX])
 {
-	size_t at = 0;
+	unsigned which = HEADER_RETURN_PATH | HEADER_DELIVERED_TO;
 
-	at = put(out, at, "Return-Path: <");
-	at = put_address(out, at, sender);
-	at = put(out, at, ">\n");
-	if (original.len > 0 && !slice_eq_nocase(original, address)) {
-		at = put(out, at, "X-Original-To: ");
-		at = put_address(out, at, original);
-		at = put(out, at, "\n");
-	}
-	at = put(out, at, "Delivered-To: ");
-	at = put_address(out, at, address);
-	at = put(out, at, "\n");
-	return at;
+	if (original.len > 0 && !slice_eq_nocase(original, address))
+		which |= HEADER_ORIGINAL_TO;
+	return header_chosen(which, sender, address, original, out);
 }
 
 size_t

@@ -51,6 +51,19 @@ bool loop_scan_end(struct loop_scan *s);
 size_t header_added(struct slice sender, struct slice address,
     struct slice original, char out[static HEADER_ADDED_BYTES_MAX]);
 
+/*
+ * header_chosen(which, sender, address, original, out):
+ * The same, of which only those that are wanted, in that order; X-Original-To
+ * with address when there is no other.
+ */
+enum header_field {
+	HEADER_RETURN_PATH = 1,
+	HEADER_ORIGINAL_TO = 2,
+	HEADER_DELIVERED_TO = 4,
+};
+size_t header_chosen(unsigned which, struct slice sender, struct slice address,
+    struct slice original, char out[static HEADER_ADDED_BYTES_MAX]);
+
 /* "From sender date" with LF, as an mbox has it; MAILER-DAEMON for the null
  * sender, '-' for blanks and control characters, which would end the address.
  * The date is now, UTC.  Returns the number of bytes. */

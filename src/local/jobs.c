@@ -25,6 +25,7 @@
 #include "ipc/job.h"
 #include "local/check.h"
 #include "local/party.h"
+#include "local/pipes.h"
 #include "local/plan.h"
 #include "local/settings.h"
 #include "proto/envelope.h"
@@ -220,6 +221,7 @@ static void
 begin(struct job *j)
 {
 	struct rcpt_piece *p;
+	const struct conf_pipe *pipe;
 	uint32_t i;
 
 	if (j->jobs->draining) {
@@ -232,8 +234,11 @@ begin(struct job *j)
 		job_over(j);
 		return;
 	}
+	pipe = conf_pipe_find(j->jobs->env->conf, j->transport);
 	j->open_count = 1;
-	for (p = j->rcpts; p != NULL; p = p->next) {
+	if (pipe != NULL)
+		pipes_submit(j, pipe);
+	for (p = j->rcpts; p != NULL && pipe == NULL; p = p->next) {
 		for (i = 0; i < p->count; i++) {
 			submit(j, &p->deliveries[i]);
 		}

@@ -33,6 +33,8 @@ struct job_delivery {
 	struct job *job;
 	struct job_rcpt rcpt;
 	struct plan *plan; /* NULL: it goes simply into a mailbox */
+	bool is_pipe;	   /* it carries the command of a pipe */
+	struct job_delivery *next_member; /* that shares the command */
 };
 
 struct rcpt_piece {
@@ -86,7 +88,8 @@ struct job {
 	bool told;		    /* JOB_WRITTEN was sent */
 	struct extent *all_extents; /* contiguous */
 	struct envelope envelope;
-	struct slice transport;
+	uint64_t id; /* of the message */
+	struct slice transport, nexthop;
 	struct mono began;
 	/* How far the results were sent. */
 	struct rcpt_piece *answer_piece;

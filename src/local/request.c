@@ -54,14 +54,40 @@ put_plan(struct wr *w, const struct request *q)
 }
 
 static void
+put_limits(struct wr *w, const struct request *q)
+{
+	wr_u32(w, q->time_limit_ms);
+	wr_u64(w, q->memory_limit_bytes);
+	wr_u32(w, q->process_max);
+}
+
+static void
 put_command(struct wr *w, const struct request *q)
 {
 	wr_str(w, q->command, COMMAND_BYTES_MAX);
 	wr_str(w, q->new_sender, ADDRESS_BYTES_MAX);
 	wr_str(w, q->default_extension, EXTENSION_BYTES_MAX);
-	wr_u32(w, q->time_limit_ms);
-	wr_u64(w, q->memory_limit_bytes);
-	wr_u32(w, q->process_max);
+	put_limits(w, q);
+}
+
+static void
+put_pipe(struct wr *w, const struct request *q)
+{
+	wr_str(w, q->user, USER_NAME_BYTES_MAX);
+	wr_str(w, q->shell, PATH_BYTES_MAX);
+	wr_str(w, q->transport, USER_NAME_BYTES_MAX);
+	wr_u32(w, q->pipe_flags);
+	wr_u64(w, q->message_id);
+	wr_str(w, q->argv, REQUEST_ARGV_BYTES_MAX);
+	wr_str(w, q->recipients, REQUEST_RECIPIENTS_BYTES_MAX);
+	wr_str(w, q->null_sender, ADDRESS_BYTES_MAX);
+	wr_str(w, q->nexthop, NEXTHOP_BYTES_MAX);
+	wr_str(w, q->client_address, HOST_BYTES_MAX);
+	wr_str(w, q->client_name, HOST_BYTES_MAX);
+	wr_str(w, q->client_helo, HOST_BYTES_MAX);
+	wr_str(w, q->client_protocol, HOST_BYTES_MAX);
+	wr_str(w, slice_str(q->delimiters), DELIMITERS_BYTES_MAX);
+	put_limits(w, q);
 }
 
 void
@@ -84,6 +110,8 @@ request_put(struct wr *w, const struct request *q)
 		put_plan(w, q);
 	if (q->verb == REQUEST_COMMAND)
 		put_command(w, q);
+	if (q->verb == REQUEST_PIPE)
+		put_pipe(w, q);
 }
 
 static void
@@ -127,15 +155,74 @@ get_plan(struct rd *r, struct request *q)
 }
 
 static void
+get_limits(struct rd *r, struct request *q)
+{
+	q->time_limit_ms = rd_u32(r);
+	q->memory_limit_bytes = rd_u64(r);
+	q->process_max = rd_u32(r);
+	if (q->time_limit_ms == 0)
+		r->bad = true;
+}
+
+static void
 get_command(struct rd *r, struct request *q)
 {
 	q->command = rd_str(r, COMMAND_BYTES_MAX);
 	q->new_sender = rd_str(r, ADDRESS_BYTES_MAX);
 	q->default_extension = rd_str(r, EXTENSION_BYTES_MAX);
-	q->time_limit_ms = rd_u32(r);
-	q->memory_limit_bytes = rd_u64(r);
-	q->process_max = rd_u32(r);
-	if (q->time_limit_ms == 0)
+	get_limits(r, q);
+}
+
+bool
+request_next(struct slice *list, struct slice *out)
+{
+	size_t end = slice_find(*list, '\0');
+
+	if (end == list->len)
+		return false;
+	*out = slice_sub(*list, 0, end);
+	*list = slice_sub(*list, end + 1, list->len);
+	return true;
+}
+
+/* How many strings a list has; SIZE_MAX: the last one has no end. */
+static size_t
+list_count(struct slice list)
+{
+	struct slice one;
+	size_t count = 0;
+
+	while (request_next(&list, &one))
+		count++;
+	return list.len == 0 ? count : SIZE_MAX;
+}
+
+static void
+get_pipe(struct rd *r, struct request *q)
+{
+	size_t words, recipients;
+
+	q->user = rd_str(r, USER_NAME_BYTES_MAX);
+	q->shell = rd_str(r, PATH_BYTES_MAX);
+	q->transport = rd_str(r, USER_NAME_BYTES_MAX);
+	q->pipe_flags = rd_u32(r);
+	q->message_id = rd_u64(r);
+	q->argv = rd_str(r, REQUEST_ARGV_BYTES_MAX);
+	q->recipients = rd_str(r, REQUEST_RECIPIENTS_BYTES_MAX);
+	q->null_sender = rd_str(r, ADDRESS_BYTES_MAX);
+	q->nexthop = rd_str(r, NEXTHOP_BYTES_MAX);
+	q->client_address = rd_str(r, HOST_BYTES_MAX);
+	q->client_name = rd_str(r, HOST_BYTES_MAX);
+	q->client_helo = rd_str(r, HOST_BYTES_MAX);
+	q->client_protocol = rd_str(r, HOST_BYTES_MAX);
+	if (!slice_copy(rd_str(r, DELIMITERS_BYTES_MAX), q->delimiters,
+		sizeof(q->delimiters)))
+		r->bad = true;
+	get_limits(r, q);
+	words = list_count(q->argv);
+	recipients = list_count(q->recipients);
+	if (q->user.len == 0 || words == 0 || words > REQUEST_ARGV_MAX ||
+	    recipients == 0 || recipients == SIZE_MAX || recipients % 2 != 0)
 		r->bad = true;
 }
 
@@ -169,6 +256,8 @@ request_get(struct rd *r, struct request *q)
 		get_plan(r, q);
 	if (q->verb == REQUEST_COMMAND)
 		get_command(r, q);
+	if (q->verb == REQUEST_PIPE)
+		get_pipe(r, q);
 	if (q->verb == REQUEST_CHECK && q->body_bytes != 0)
 		return false;
 	return rd_done(r);

@@ -39,6 +39,10 @@
  *
  *	weir-deliver UID GID SPOOL_GID HOSTNAME commands CONF
  *
+ * REQUEST_PIPE: likewise, the command of a pipe transport: argv is executed as
+ * it is, with its macros replaced, for all recipients at once; what is put in
+ * front of the message and changed in it is in pipe_flags.
+ *
  * CONF, the path of weir.conf, is $WEIR_CONF for them; "" leaves it out.  Such
  * a worker never gets SPOOL_GID, whose members may touch everybody's mail.
  */
@@ -76,6 +80,12 @@ enum {
 	FORWARD_PATH_BYTES_MAX = 1024,
 	COMMAND_BYTES_MAX = 4096,
 	ACTION_TEXT_BYTES_MAX = 4096,
+	REQUEST_ARGV_MAX = 64,
+	REQUEST_ARGV_BYTES_MAX = 4096,
+	/* Of all recipients of one command; one always fits. */
+	REQUEST_RECIPIENTS_BYTES_MAX = 6000,
+	DELIMITERS_BYTES_MAX = 8,
+	NEXTHOP_BYTES_MAX = 300,
 };
 
 enum request_verb {
@@ -84,6 +94,7 @@ enum request_verb {
 	REQUEST_PLAN,
 	REQUEST_CHECK,
 	REQUEST_COMMAND,
+	REQUEST_PIPE,
 	REQUEST_VERBS
 };
 
@@ -155,10 +166,30 @@ struct request {
 	struct slice command;
 	struct slice new_sender;	/* that forwards would get */
 	struct slice default_extension; /* what "default" stands for */
-	uint32_t time_limit_ms;		/* command_time_limit, 1 and more */
-	uint64_t memory_limit_bytes;	/* of each process; 0: none */
-	uint32_t process_max; /* of the user, while it forks; 0: any */
+
+	/* Of PIPE, besides user and shell.  Lists are strings that each end in
+	 * a NUL: a recipient is its address and, perhaps empty, the original
+	 * one. */
+	struct slice transport; /* its name, for people */
+	uint32_t pipe_flags;	/* enum pipe_flag */
+	uint64_t message_id;
+	struct slice argv, recipients;
+	struct slice null_sender, nexthop;
+	struct slice client_address, client_name, client_helo, client_protocol;
+	char delimiters[DELIMITERS_BYTES_MAX + 1]; /* recipient_delimiter */
+
+	/* Of COMMAND and PIPE. */
+	uint32_t time_limit_ms;	     /* command_time_limit, 1 and more */
+	uint64_t memory_limit_bytes; /* of each process; 0: none */
+	uint32_t process_max;	     /* of the user, while it forks; 0: any */
 };
+
+/* Does it start a process? */
+static inline bool
+request_is_command(const struct request *q)
+{
+	return q->verb == REQUEST_COMMAND || q->verb == REQUEST_PIPE;
+}
 
 /* In place of an enum job_status in a result. */
 enum {
@@ -205,6 +236,9 @@ void request_put(struct wr *w, const struct request *q);
 /* False when malformed or out of bounds; slices are borrowed; fields that the
  * verb does not have are zero. */
 bool request_get(struct rd *r, struct request *q);
+/* The string at the front of a list (REQUEST_PIPE), taken off.  False: the list
+ * is at its end. */
+bool request_next(struct slice *list, struct slice *out);
 void result_put(struct wr *w, uint32_t tag, const struct outcome *o);
 /* Sent, and RESULT_STOP; o must be sent. */
 void result_put_stop(struct wr *w, uint32_t tag, const struct outcome *o);

@@ -151,6 +151,7 @@ serve_request(struct server *s, const struct request *q,
 	case REQUEST_SCAN: ok = scan(s, q, &o); break;
 	case REQUEST_PLAN: ok = plan(s, q, &p, &o); break;
 	case REQUEST_CHECK: dotfile_check(q, &o); break;
+	case REQUEST_PIPE:
 	case REQUEST_COMMAND: ok = command(s, q, fds, &o, &stop); break;
 	default: ASSERT(q->verb < REQUEST_VERBS);
 	}

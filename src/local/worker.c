@@ -146,7 +146,7 @@ send_request(struct worker *w, struct delivery *d)
 {
 	static unsigned char packet[REQUEST_BYTES_MAX];
 	struct wr out = wr_of(packet, sizeof(packet));
-	bool command = d->request.verb == REQUEST_COMMAND;
+	bool command = request_is_command(&d->request);
 	int copy[REQUEST_COPY_FDS];
 	ssize_t n;
 	int errnum;
@@ -169,7 +169,7 @@ send_request(struct worker *w, struct delivery *d)
 static int64_t
 patience_ms(const struct request *q)
 {
-	if (q->verb == REQUEST_COMMAND)
+	if (request_is_command(q))
 		return (int64_t)q->time_limit_ms + 2 * COMMAND_GRACE_MS;
 	return (int64_t)q->locks.attempts * q->locks.delay_ms;
 }

@@ -110,7 +110,7 @@ same_owner(const struct owner *a, const struct owner *b)
 static struct worker *
 find_worker(struct workers *all, const struct delivery *d)
 {
-	bool command = d->request.verb == REQUEST_COMMAND;
+	bool command = request_is_command(&d->request);
 	struct list_node *n;
 	struct worker *w;
 
@@ -146,7 +146,7 @@ enum place { PLACE_OK, PLACE_WAIT, PLACE_FAILED };
 static enum place
 new_worker(struct workers *all, const struct delivery *d, struct worker **out)
 {
-	bool command = d->request.verb == REQUEST_COMMAND;
+	bool command = request_is_command(&d->request);
 	struct mono never = { INT64_MAX };
 	struct worker *w;
 
@@ -260,6 +260,8 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	limits_row(LIMIT_DEADLINE, "idle worker", "", 0, WORKER_IDLE_MS);
 	limits_row(LIMIT_COUNT, "deliveries in a batch", "", 0,
 	    WORKER_GROUP_MAX);
+	limits_row(LIMIT_SIZE, "recipients of a pipe's command", "", 0,
+	    REQUEST_RECIPIENTS_BYTES_MAX);
 	limits_row(LIMIT_COUNT, "requests in an owner's turn", "", 0,
 	    WORKER_TURN_COUNT);
 	limits_row(LIMIT_COUNT, "syncs at once of a worker", "", 0,

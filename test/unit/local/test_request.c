@@ -63,6 +63,22 @@ sample_of(enum request_verb verb)
 		return q;
 	q.user = SLICE_LIT("joe");
 	q.shell = SLICE_LIT("/bin/bash");
+	if (verb == REQUEST_PIPE) {
+		q.transport = SLICE_LIT("filter");
+		q.pipe_flags = 5;
+		q.message_id = 1ull << 40;
+		q.argv = slice_of("/bin/x\0$user", 13);
+		q.recipients = slice_of("a@x\0\0b@x\0c@x", 13);
+		q.null_sender = SLICE_LIT("nobody");
+		q.nexthop = SLICE_LIT("hop");
+		q.client_address = SLICE_LIT("::1");
+		q.client_name = SLICE_LIT("localhost");
+		q.client_helo = SLICE_LIT("me");
+		q.client_protocol = SLICE_LIT("ESMTP");
+		memcpy(q.delimiters, "+-", 3);
+		q.time_limit_ms = 1000;
+		return q;
+	}
 	q.extension = SLICE_LIT("list");
 	q.dash = SLICE_LIT("-");
 	q.delimiter = SLICE_LIT("+");
@@ -124,6 +140,18 @@ there_and_back(void **state)
 		same_slice(got.forward_path, q.forward_path);
 		assert_int_equal(got.actions_max, q.actions_max);
 		same_slice(got.command, q.command);
+		same_slice(got.transport, q.transport);
+		assert_int_equal(got.pipe_flags, q.pipe_flags);
+		assert_true(got.message_id == q.message_id);
+		same_slice(got.argv, q.argv);
+		same_slice(got.recipients, q.recipients);
+		same_slice(got.null_sender, q.null_sender);
+		same_slice(got.nexthop, q.nexthop);
+		same_slice(got.client_address, q.client_address);
+		same_slice(got.client_name, q.client_name);
+		same_slice(got.client_helo, q.client_helo);
+		same_slice(got.client_protocol, q.client_protocol);
+		assert_string_equal(got.delimiters, q.delimiters);
 		same_slice(got.new_sender, q.new_sender);
 		same_slice(got.default_extension, q.default_extension);
 		assert_int_equal(got.time_limit_ms, q.time_limit_ms);
@@ -156,10 +184,14 @@ static void
 the_largest_fits(void **state)
 {
 	static char bytes[COMMAND_BYTES_MAX + 1];
+	static char recipients[REQUEST_RECIPIENTS_BYTES_MAX];
+	static char argv[REQUEST_ARGV_BYTES_MAX];
 	enum request_verb verb;
 
 	(void)state;
 	memset(bytes, 'x', sizeof(bytes));
+	memset(argv, 'x', sizeof(argv) - 1);
+	memset(recipients, 'x', sizeof(recipients) - 2);
 	bytes[0] = '/';
 	for (verb = 0; verb < REQUEST_VERBS; verb++) {
 		struct request q = sample_of(verb), got;
@@ -176,6 +208,14 @@ the_largest_fits(void **state)
 		q.dot_files = slice_of(bytes, DOT_FILES_BYTES_MAX);
 		q.forward_path = slice_of(bytes, FORWARD_PATH_BYTES_MAX);
 		q.command = slice_of(bytes, COMMAND_BYTES_MAX);
+		q.transport = slice_of(bytes, USER_NAME_BYTES_MAX);
+		q.argv = slice_of(argv, sizeof(argv));
+		q.recipients = slice_of(recipients, sizeof(recipients));
+		q.null_sender = slice_of(bytes, ADDRESS_BYTES_MAX);
+		q.nexthop = slice_of(bytes, NEXTHOP_BYTES_MAX);
+		q.client_address = q.client_name = q.client_helo =
+		    q.client_protocol = slice_of(bytes, HOST_BYTES_MAX);
+		memset(q.delimiters, '+', DELIMITERS_BYTES_MAX);
 		r = rd_of(encode(&q));
 		assert_true(request_get(&r, &got));
 	}
@@ -219,6 +259,39 @@ hostile_values(void **state)
 	q.time_limit_ms = 0;
 	r = rd_of(encode(&q));
 	assert_false(request_get(&r, &got));
+}
+
+/* Lists without an end, empty, of an odd number, too long. */
+static void
+hostile_lists(void **state)
+{
+	static const char zeros[2 * (REQUEST_ARGV_MAX + 1)];
+	static const struct {
+		bool ok;
+		struct slice argv, recipients;
+	} rows[] = {
+		{ true, { "/x", 3 }, { "a\0", 3 } },
+		{ true, { zeros, REQUEST_ARGV_MAX }, { "a\0", 3 } },
+		{ false, { zeros, REQUEST_ARGV_MAX + 1 }, { "a\0", 3 } },
+		{ false, { "/x", 2 }, { "a\0", 3 } },
+		{ false, { "", 0 }, { "a\0", 3 } },
+		{ false, { "/x", 3 }, { "a\0", 2 } },
+		{ false, { "/x", 3 }, { "a\0b", 3 } },
+		{ false, { "/x", 3 }, { "", 0 } },
+		{ false, { "/x", 3 }, { "a\0\0b", 5 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct request q = sample_of(REQUEST_PIPE), got;
+		struct rd r;
+
+		q.argv = rows[i].argv;
+		q.recipients = rows[i].recipients;
+		r = rd_of(encode(&q));
+		if (request_get(&r, &got) != rows[i].ok)
+			fail_msg("row %zu", i);
+	}
 }
 
 static void
@@ -316,6 +389,7 @@ main(void)
 		cmocka_unit_test(every_cut_is_refused),
 		cmocka_unit_test(the_largest_fits),
 		cmocka_unit_test(hostile_values),
+		cmocka_unit_test(hostile_lists),
 		cmocka_unit_test(unknown_verbs),
 		cmocka_unit_test(results),
 		cmocka_unit_test(actions),
