@@ -370,6 +370,27 @@ start(struct sched *s, struct sched_peer *p, struct mono deadline,
 	dest_settle(s, d);
 }
 
+static bool
+may_start(const struct sched_peer *p)
+{
+	const struct sched_dest *d = p->dest;
+
+	return p->woken ? d->in_flight < d->window.size : dest_has_room(d);
+}
+
+/* Its destination is full.  One that was woken is the first again: the window
+ * shrank since then. */
+static void
+peer_block(struct sched_peer *p)
+{
+	peer_unlink(p);
+	if (p->woken)
+		list_push_front(&p->dest->blocked, &p->node);
+	else
+		list_push_back(&p->dest->blocked, &p->node);
+	peer_unwake(p);
+}
+
 /* The next peer of a ring that may start; those whose destination is full or
  * dead leave on the way (each is paid for by its being made ready). */
 static struct sched_peer *
@@ -387,11 +408,10 @@ pick(struct sched *s, struct list *ring, unsigned c, struct mono now)
 			peer_unlink(p);
 			peer_unwake(p);
 			list_push_back(&s->suspended, &p->node);
-		} else if (p->woken || dest_has_room(p->dest)) {
+		} else if (may_start(p)) {
 			return p;
 		} else {
-			peer_unlink(p);
-			list_push_back(&p->dest->blocked, &p->node);
+			peer_block(p);
 		}
 	}
 	return NULL;

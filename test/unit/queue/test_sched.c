@@ -627,6 +627,34 @@ test_parked(void **state)
 	world_end();
 }
 
+/* A window that shrinks takes back slots that were promised. */
+static void
+test_window_shrinks(void **state)
+{
+	(void)state;
+	world(10, 20, 100);
+	transport("smtp", SCHED_REMOTE, 3, 50);
+	for (unsigned m = 0; m < 3; m++)
+		add_ok(m, "smtp", "d");
+	start_all(10);
+	assert_int_equal(w.started_count, 3);
+	for (unsigned m = 3; m < 6; m++)
+		add_ok(m, "smtp", "d");
+	start_all(10); /* they meet the full window */
+	assert_true(end_one());
+	assert_true(end_one()); /* two are woken */
+	transport("smtp", SCHED_REMOTE, 1, 50);
+	start_all(10);
+	assert_int_equal(w.running, 1);
+	assert_int_equal(w.started_count, 3);
+	w.running_peak = 1;
+	run(10);
+	assert_int_equal(w.running_peak, 1);
+	assert_int_equal(w.started_count, 6);
+	assert_int_equal(w.started[5].msg, 5); /* who was not woken */
+	world_end();
+}
+
 /* The same for one that was parked when it waited for a slot already. */
 static void
 test_parked_late(void **state)
@@ -766,6 +794,7 @@ main(void)
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_parked),
 		cmocka_unit_test(test_parked_late),
+		cmocka_unit_test(test_window_shrinks),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_random),
