@@ -3,7 +3,10 @@
 Every message that was answered 250 must, after recovery, be delivered,
 bounced or still queued, and whole.  Duplicates are counted, not refused:
 RFC 5321 4.5.3.2.6 allows them after a lost acknowledgement.
+
+The long run: WEIR_KILL_ROUNDS=200 pytest -s test/system/test_crash.py -k kill
 """
+import contextlib
 import os
 import random
 import re
@@ -116,72 +119,105 @@ def settle(w, mx, load):
 CONF = dict(FAST_RETRY, queue_segment_size="4M", fork_delay="1s", service_throttle_time="1s")
 
 
+ACKED_MIN, OPEN_MIN = 100, 20
+
+
+class Rounds:
+    """Kills under load, counted: a round with fewer than ACKED_MIN messages
+    acknowledged or OPEN_MIN transactions open at the kill does not count."""
+
+    def __init__(self, request, wanted):
+        seed = request.config.getoption("--seed")
+        if seed is None:
+            seed = random.randrange(1 << 30)
+        print(f"seed {seed}")
+        self.rng = random.Random(seed)
+        self.wanted = wanted
+        self.attempts = self.counted = self.total = self.duplicates = 0
+
+    def more(self):
+        """Whether there is a round to be made; its name."""
+        if self.counted >= self.wanted:
+            return None
+        self.attempts += 1
+        assert self.attempts <= self.wanted * 3, "too few rounds with load at the kill"
+        return f"r{self.attempts}"
+
+    def moment(self, w, load):
+        """Wait for a random instant under load."""
+        wait_for(lambda: len(load.acked) >= ACKED_MIN,
+                 lambda: f"{ACKED_MIN} acknowledged, {len(load.acked)} were\n" + w.log()[-4000:], 60)
+        time.sleep(self.rng.random() * 0.3)
+        end = time.monotonic() + 2
+        while load.open < OPEN_MIN and time.monotonic() < end:
+            pass
+        return load.open
+
+    def over(self, w, mx, load, open_count):
+        """What came of it.  Mailboxes and next hop are empty afterwards."""
+        seen = settle(w, mx, load)
+        w.wait_queue_empty(60)
+        seen = found_whole(w, mx, load)
+        self.counted += open_count >= OPEN_MIN
+        self.total += len(load.acked)
+        self.duplicates += sum(n - 1 for n in seen.values())
+        for i in range(4):
+            new = w.maildir(f"u{i}") / "new"
+            for p in new.iterdir() if new.is_dir() else ():
+                p.unlink()
+        mx.messages.clear()
+
+    def report(self, what):
+        print(f"{what}: {self.counted} rounds, {self.total} acknowledged, 0 lost, "
+              f"{self.duplicates} duplicates")
+
+
+def rounds_wanted(request, share=1):
+    rounds = max(request.config.getoption("--rounds") // share, 1)
+    # What matters under sanitizers are their reports.
+    return max(rounds // 10, 1) if SANITIZED else rounds
+
+
 def test_kill_the_whole_tree(request):
-    rounds = request.config.getoption("--rounds")
-    if SANITIZED:
-        rounds = max(rounds // 10, 1)  # what matters there are the reports
-    seed = request.config.getoption("--seed")
-    if seed is None:
-        seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rounds = Rounds(request, rounds_wanted(request))
     mx = FakeMX()
-    duplicates = total = counted = 0
     try:
         with Weir(dict(relay_conf(mx), **CONF)) as w:
-            attempt = 0
-            while counted < rounds:
-                attempt += 1
-                assert attempt < rounds * 3, "too few rounds with load at the kill"
-                load = Load(w, f"r{attempt}")
-                wait_for(lambda: len(load.acked) >= 100, lambda: "100 acknowledged\n" + w.log()[-4000:])
-                time.sleep(rng.random() * 0.2)
-                end = time.monotonic() + 2
-                while load.open < 20 and time.monotonic() < end:
-                    pass
-                open_count = load.open
+            while name := rounds.more():
+                load = Load(w, name)
+                open_count = rounds.moment(w, load)
                 w.kill()
                 load.stop()
-                if open_count >= 20:
-                    counted += 1
                 w.start()
-                seen = settle(w, mx, load)
-                total += len(load.acked)
-                duplicates += sum(n - 1 for n in seen.values())
-                for i in range(4):
-                    new = w.maildir(f"u{i}") / "new"
-                    for p in new.iterdir() if new.is_dir() else ():
-                        p.unlink()
-                mx.messages.clear()
-            w.wait_queue_empty()
+                rounds.over(w, mx, load, open_count)
             assert w.weir("fsck", w.dir / "queue").returncode == 0
     finally:
         mx.close()
-    print(f"{counted} rounds, {total} acknowledged, 0 lost, {duplicates} duplicates")
+    rounds.report("the whole tree")
 
 
 @pytest.mark.parametrize("role", ["smtpd", "queue", "smtp", "local", "lookup", "dns", "deliver"])
-def test_kill_one_role(role):
+def test_kill_one_role(role, request):
+    """All its processes at once, at random moments; the load goes on."""
+    rounds = Rounds(request, rounds_wanted(request, 5))
     mx = FakeMX()
     try:
         with Weir(dict(relay_conf(mx), **CONF)) as w:
-            load = Load(w, f"k-{role}")
-            for i in range(3):
-                goal = len(load.acked) + 60
-                wait_for(lambda: len(load.acked) >= goal, lambda: "acknowledged\n" + w.log()[-4000:])
-                pids = wait_for(lambda: w.role_pids(role), f"a process of {role}")
-                for pid in pids:
-                    try:
+            while name := rounds.more():
+                load = Load(w, f"{role}-{name}")
+                open_count = rounds.moment(w, load)
+                for pid in wait_for(lambda: w.role_pids(role), f"a process of {role}", step=0):
+                    with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
-            goal = len(load.acked) + 50
-            wait_for(lambda: len(load.acked) >= goal, lambda: "service returns\n" + w.log()[-4000:])
-            load.stop()
-            settle(w, mx, load)
-            w.wait_queue_empty(60)
+                goal = len(load.acked) + 20
+                wait_for(lambda: len(load.acked) >= goal, lambda: "service returns\n" + w.log()[-4000:], 60)
+                load.stop()
+                rounds.over(w, mx, load, open_count)
+            assert w.stop() == 0
+            assert w.weir("fsck", w.dir / "queue").returncode == 0
     finally:
         mx.close()
+    rounds.report(role)
 
 
 def test_stop_and_start_keep_the_queue(mx):
