@@ -4,10 +4,11 @@
  *   fill DIR COUNT [BYTES]
  *
  * COUNT messages with a body of BYTES (1024), one recipient each, tried once
- * and due in a day, spread over an hour; as a server that is not running
- * would have left them.  Through the store's own interface, so that what is
- * measured afterwards is what a real queue of that length is, without the
- * hour that making it by SMTP takes.
+ * and due in half an hour to an hour, as a server that is not running would
+ * have left them (not in a day: what is farther ahead than any attempt is set
+ * comes from a wrong clock, and the queue tries it at once).  Through the
+ * store's own interface, so that what is measured afterwards is what a real
+ * queue of that length is, without the hour that making it by SMTP takes.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #include "store/disk.h"
 #include "store/store.h"
 
-enum { BODY_BYTES_MAX = STORE_PIECE_BYTES_MAX, DUE_S = 86400, SPREAD_S = 3600 };
+enum { BODY_BYTES_MAX = STORE_PIECE_BYTES_MAX, DUE_S = 1800, SPREAD_S = 1800 };
 
 static struct store *store;
 static char body[BODY_BYTES_MAX];
