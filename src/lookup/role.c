@@ -4,7 +4,8 @@
  * Answers RESOLVE frames of smtpd and queue, and SOCKET_CONNECT of smtp, in
  * the order in which they come, one at a time: tables and the user database may
  * block, and nothing but other lookups waits for it.  Answers EXPAND frames of
- * local in steps between them (expander.h).
+ * local in steps between them (expander.h).  Where a user's own files decide,
+ * local is asked, and only that answer waits (checks.h).
  *
  * Happy path: RESOLVE, resolve(), RESOLVED.
  *
@@ -25,6 +26,7 @@
 #include "base/log.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
+#include "lookup/checks.h"
 #include "lookup/expander.h"
 #include "lookup/resolve.h"
 #include "lookup/sockets.h"
@@ -34,19 +36,21 @@ enum {
 	LINK_COUNT_MAX = 131, /* 64 smtpd, 64 smtp, queue, local, a spare */
 	/* A channel is not read while half of its queue is taken; the other
 	 * half holds the answers to what one call of it may have read. */
-	QUEUE_BYTES_MAX = 640 * 1024,
+	QUEUE_BYTES_MAX = 928 * 1024,
 	ANSWER_BYTES_MAX = 2400, /* RESOLVED, and what the queue adds */
 	EXPANDED_BYTES_MAX = 4200,
 };
 
 _Static_assert((int)QUEUE_BYTES_MAX / 2 >=
-		   (int)CHAN_READ_FRAMES_MAX * (int)ANSWER_BYTES_MAX,
-    "the answers to one read fit");
+		   ((int)CHAN_READ_FRAMES_MAX + (int)CHECKS_PARKED_MAX) *
+		       (int)ANSWER_BYTES_MAX,
+    "the answers to one read fit, and those that waited");
 
 struct link {
 	struct chan *chan; /* NULL: free */
 	enum role peer;
 	unsigned index;
+	uint32_t number; /* never the same again */
 	bool paused;
 };
 
@@ -56,9 +60,11 @@ static struct {
 	struct resolver resolver;
 	bool is_open; /* the resolver */
 	struct expander expander;
+	struct checks checks;
 	struct system_facts system;
 	struct sockets sockets;
 	struct link links[LINK_COUNT_MAX];
+	uint32_t link_count;   /* ever */
 	struct limit_row *row; /* requests answered */
 	int64_t answered;
 } lookup;
@@ -78,10 +84,49 @@ answer_nothing(struct fr_resolved *out)
 static void
 link_close(struct link *l)
 {
-	if (l->chan != NULL && l->peer == ROLE_LOCAL)
-		expander_set_channel(&lookup.expander, NULL, 0);
-	chan_close(l->chan);
+	struct chan *c = l->chan;
+
 	l->chan = NULL;
+	if (c != NULL && l->peer == ROLE_LOCAL) {
+		expander_set_channel(&lookup.expander, NULL, 0);
+		checks_set_channel(&lookup.checks, NULL);
+	} else if (c != NULL) {
+		checks_forget(&lookup.checks, l->number);
+	}
+	chan_close(c);
+}
+
+/* False: it is not known yet, local was asked. */
+static bool
+resolve_request(const struct fr_resolve *f, struct fr_resolved *answer)
+{
+	if (!lookup.is_open) {
+		answer_nothing(answer);
+		return true;
+	}
+	return resolve(&lookup.resolver, (enum resolve_purpose)f->purpose,
+	    f->address, f->purpose == RESOLVE_RCPT ? f->sender : SLICE_NONE,
+	    answer);
+}
+
+static void
+answer_request(struct link *l, uint32_t tag, const struct fr_resolved *answer)
+{
+	if (l->peer == ROLE_QUEUE)
+		sockets_note(&lookup.sockets, answer);
+	limit_set_in_use(lookup.row, ++lookup.answered);
+	if (send_resolved(l->chan, tag, answer, -1) != OK) {
+		log_warning("answers to %s wait too long; its channel is "
+			    "closed",
+		    role_name(l->peer));
+		link_close(l);
+		return;
+	}
+	if (!l->paused && chan_room(l->chan) < QUEUE_BYTES_MAX / 2) {
+		l->paused = true;
+		chan_pause(l->chan, true);
+		chan_tell_room(l->chan);
+	}
 }
 
 static void
@@ -95,29 +140,56 @@ on_resolve(struct link *l, struct frame *f)
 		chan_bad(l->chan, "RESOLVE does not decode");
 		return;
 	}
-	if (lookup.is_open)
-		(void)resolve(&lookup.resolver,
-		    (enum resolve_purpose)request.purpose, request.address,
-		    request.purpose == RESOLVE_RCPT ? request.sender
-						    : SLICE_NONE,
-		    &answer);
-	else
+	if (!resolve_request(&request, &answer)) {
+		if (checks_park(&lookup.checks, &request, f->tag, l->number))
+			return;
 		answer_nothing(&answer);
-	if (l->peer == ROLE_QUEUE)
-		sockets_note(&lookup.sockets, &answer);
-	limit_set_in_use(lookup.row, ++lookup.answered);
-	if (send_resolved(l->chan, f->tag, &answer, -1) != OK) {
-		log_warning("answers to %s wait too long; its channel is "
-			    "closed",
-		    role_name(l->peer));
-		link_close(l);
-		return;
 	}
-	if (!l->paused && chan_room(l->chan) < QUEUE_BYTES_MAX / 2) {
-		l->paused = true;
-		chan_pause(l->chan, true);
-		chan_tell_room(l->chan);
+	answer_request(l, f->tag, &answer);
+}
+
+/* A request that waited for local. */
+static bool
+resolve_again(struct parked *p)
+{
+	struct fr_resolve request = {
+		.purpose = p->purpose,
+		.address = slice_of(p->address, p->address_len),
+		.sender = slice_of(p->sender, p->sender_len),
+	};
+	struct fr_resolved answer;
+
+	if (!resolve_request(&request, &answer))
+		return false;
+	for (size_t i = 0; i < LINK_COUNT_MAX; i++) {
+		struct link *l = &lookup.links[i];
+
+		if (l->chan != NULL && l->number == p->link) {
+			answer_request(l, p->tag, &answer);
+			break;
+		}
 	}
+	return true;
+}
+
+static void
+on_checked(struct link *l, struct frame *f)
+{
+	struct fr_checked answer;
+
+	if (get_checked(f, &answer) && answer.verdict < CHECK_VERDICT_COUNT)
+		checks_on_checked(&lookup.checks, f->tag,
+		    (enum check_verdict)answer.verdict);
+	else
+		chan_bad(l->chan, "CHECKED does not decode");
+}
+
+static enum err
+on_check(void *arg, struct slice user, struct slice extension,
+    struct errtext *et)
+{
+	(void)arg;
+	return checks_ask(&lookup.checks, user, extension, et);
 }
 
 static void
@@ -164,6 +236,7 @@ on_frame(void *arg, struct chan *c, struct frame *f)
 	switch (f->type) {
 	case FRAME_RESOLVE: on_resolve(l, f); break;
 	case FRAME_EXPAND: on_expand(l, f); break;
+	case FRAME_CHECKED: on_checked(l, f); break;
 	case FRAME_SOCKET_CONNECT: on_socket_connect(l, f); break;
 	default: chan_bad(c, "not a frame for lookup"); break;
 	}
@@ -226,14 +299,17 @@ on_channel(struct role_self *self, enum role peer, unsigned index, int fd)
 	ASSERT(chan_frame_bytes_max(ROLE_LOOKUP, peer) + 16 <=
 	       (peer == ROLE_LOCAL ? EXPANDED_BYTES_MAX : ANSWER_BYTES_MAX));
 	link_close(l);
-	*l = (struct link){ .peer = peer, .index = index };
+	*l = (struct link){ .peer = peer,
+		.index = index,
+		.number = ++lookup.link_count };
 	if (chan_open(self->loop, self->acct, fd, ROLE_LOOKUP, peer, index,
 		&link_events, l, QUEUE_BYTES_MAX, &l->chan) != OK)
 		role_die(self, "no memory for the channel to %s",
 		    role_name(peer));
-	if (peer == ROLE_LOCAL)
-		expander_set_channel(&lookup.expander, l->chan,
-		    QUEUE_BYTES_MAX / 2);
+	if (peer != ROLE_LOCAL)
+		return;
+	expander_set_channel(&lookup.expander, l->chan, QUEUE_BYTES_MAX / 2);
+	checks_set_channel(&lookup.checks, l->chan);
 }
 
 /* Bounds of single objects; the accounts and the channels show theirs. */
@@ -267,6 +343,8 @@ on_start(struct role_self *self, struct errtext *et)
 	acct_init(&lookup.tables, self->acct, "tables", 0, true,
 	    "memory_budget");
 	system_facts_init(&lookup.system);
+	lookup.system.ops.check = on_check;
+	checks_init(&lookup.checks, self->loop, resolve_again);
 	sockets_configure(&lookup.sockets, self->conf);
 	e = resolver_open(&lookup.resolver, &lookup.tables, self->conf,
 	    &lookup.system.ops, et);

@@ -8,9 +8,14 @@
 #include "alias/macro.h"
 #include "lookup/internal.h"
 
+/* The user in whose home addresses of nobody are looked for, as qmail has it:
+ * ~alias/.qmail-LOCAL. */
+static const char alias_user[] = "alias";
+
 /* Whom a local part means. */
 struct found {
 	uint32_t uid;
+	char delimiter;		/* before the extension; 0: there is none */
 	struct slice extension; /* in r->keys.local */
 };
 
@@ -80,11 +85,92 @@ try_users(struct resolver *r, struct found *f, struct errtext *et)
 	while (e == ERR_NOTFOUND && count > 0) {
 		count--;
 		e = try_user(r, slice_sub(local, 0, at[count]), &f->uid, et);
-		if (e == OK)
-			f->extension =
-			    slice_sub(local, at[count] + 1, local.len);
+		if (e != OK)
+			continue;
+		f->delimiter = local.data[at[count]];
+		f->extension = slice_sub(local, at[count] + 1, local.len);
 	}
 	return e;
+}
+
+/* ---- what users want mail for ---- */
+
+static bool
+is_local(const struct fr_resolved *out)
+{
+	return slice_eq(out->transport, SLICE_LIT("local"));
+}
+
+/* Do users' .qmail files decide about this delivery? */
+static bool
+has_qmail_files(const struct resolver *r, const struct fr_resolved *out)
+{
+	return is_local(out) && r->conf->mailbox_transport[0] == '\0' &&
+	       conf_list_has(&r->conf->dot_files, SLICE_LIT(".qmail"));
+}
+
+/* When the message is delivered his files are read anyway; so it is asked
+ * before only if somebody else would get what he does not want. */
+static bool
+must_know(const struct resolver *r)
+{
+	return r->purpose == RESOLVE_RCPT ||
+	       r->conf->fallback_transport[0] != '\0' ||
+	       r->conf->luser_relay[0] != '\0' ||
+	       slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"));
+}
+
+/* Does user want mail for this extension?  Errors as sys->check. */
+static enum err
+ask(struct resolver *r, struct slice user, struct slice extension,
+    struct errtext *et)
+{
+	enum err e;
+
+	if (!must_know(r))
+		return OK;
+	if (r->sys->check == NULL) {
+		resolve_say(r, "",
+		    "whether %.*s has a .qmail file for %.*s is seen when "
+		    "mail comes",
+		    SLICE_ARGS(user), SLICE_ARGS(extension));
+		return OK;
+	}
+	e = r->sys->check(r->sys->arg, user, extension, et);
+	if (e == ERR_AGAIN)
+		r->pending = true;
+	return e;
+}
+
+/* In the manner of qmail joe-list is nobody without a file of joe's. */
+static enum err
+check_extension(struct resolver *r, const struct found *f,
+    const struct fr_resolved *out, struct errtext *et)
+{
+	if (f->delimiter != '-' || f->uid == 0 || !has_qmail_files(r, out))
+		return OK;
+	return ask(r, slice_str(r->mailbox), f->extension, et);
+}
+
+/* Nobody's address: may the alias user have a file for it? */
+static enum err
+try_alias_user(struct resolver *r, const struct fr_resolved *out,
+    struct errtext *et)
+{
+	uint32_t uid;
+	enum err e;
+
+	if (!has_qmail_files(r, out))
+		return ERR_NOTFOUND;
+	e = r->sys->user(r->sys->arg, alias_user, &uid, et);
+	if (e == OK && uid == 0)
+		e = ERR_NOTFOUND;
+	if (e != OK)
+		return e;
+	resolve_say(r, "system", "user %s has id %u: ~%s/.qmail-%.*s",
+	    alias_user, uid, alias_user, SLICE_ARGS(r->keys.local));
+	(void)snprintf(r->mailbox, sizeof(r->mailbox), "%s", alias_user);
+	return ask(r, slice_str(alias_user), r->keys.local, et);
 }
 
 /* The mailbox of a user, or mailbox_transport. */
@@ -98,8 +184,7 @@ take_user(struct resolver *r, const struct found *f, struct fr_resolved *out)
 		resolve_say(r, "",
 		    "nothing is delivered as root: postmaster gets it");
 		set_postmaster(r, out);
-	} else if (way[0] != '\0' &&
-		   slice_eq(out->transport, SLICE_LIT("local"))) {
+	} else if (way[0] != '\0' && is_local(out)) {
 		out->mailbox = SLICE_NONE;
 		(void)resolve_way_of(r, out, "mailbox_transport", way);
 	}
@@ -184,7 +269,7 @@ relay_unknown(struct resolver *r, struct fr_resolved *out)
 static enum resolve_next
 find_nobody(struct resolver *r, struct fr_resolved *out)
 {
-	bool here = slice_eq(out->transport, SLICE_LIT("local"));
+	bool here = is_local(out);
 
 	if (here && r->conf->fallback_transport[0] != '\0') {
 		(void)resolve_way_of(r, out, "fallback_transport",
@@ -196,24 +281,44 @@ find_nobody(struct resolver *r, struct fr_resolved *out)
 	return refuse_unknown(r, out);
 }
 
-enum resolve_next
-resolve_local_user(struct resolver *r, struct fr_resolved *out)
+/* OK: out->mailbox or another way is set; errors as sys->check. */
+static enum err
+find_somebody(struct resolver *r, struct fr_resolved *out, struct errtext *et)
 {
 	struct found found = { 0 };
-	struct errtext et = { "" };
 	enum err e;
 
-	e = try_users(r, &found, &et);
+	e = try_users(r, &found, et);
 	if (e == OK) {
-		take_user(r, &found, out);
-	} else if (e != ERR_NOTFOUND) {
-		resolve_fail(r, out, &et);
-	} else if (slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"))) {
+		e = check_extension(r, &found, out, et);
+		if (e == OK)
+			take_user(r, &found, out);
+		return e;
+	}
+	if (e == ERR_NOTFOUND) {
+		e = try_alias_user(r, out, et);
+		if (e == OK)
+			out->mailbox = slice_str(r->mailbox);
+	}
+	if (e == ERR_NOTFOUND &&
+	    slice_eq_nocase(r->keys.local, SLICE_LIT("postmaster"))) {
 		resolve_say_param(r, "postmaster_mailbox",
 		    "postmaster is always accepted");
 		set_postmaster(r, out);
-	} else {
-		return find_nobody(r, out);
+		e = OK;
 	}
+	return e;
+}
+
+enum resolve_next
+resolve_local_user(struct resolver *r, struct fr_resolved *out)
+{
+	struct errtext et = { "" };
+	enum err e = find_somebody(r, out, &et);
+
+	if (e == ERR_NOTFOUND)
+		return find_nobody(r, out);
+	if (e != OK && !r->pending)
+		resolve_fail(r, out, &et);
 	return NEXT_DONE;
 }

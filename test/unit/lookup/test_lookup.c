@@ -19,6 +19,8 @@ static struct acct test_acct;
 static struct conf_report report;
 static struct resolver resolver;
 static unsigned user_asked;
+static bool alias_exists; /* the user alias */
+static unsigned checks_asked;
 
 static enum err
 find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
@@ -38,6 +40,10 @@ find_user(void *arg, const char *name, uint32_t *uid_out, struct errtext *et)
 	user_asked++;
 	if (strcmp(name, "broken") == 0)
 		return err_set(et, ERR_LOOKUP, "no answer");
+	if (alias_exists && strcmp(name, "alias") == 0) {
+		*uid_out = 1004;
+		return OK;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(users); i++) {
 		if (strcmp(users[i].name, name) == 0) {
 			*uid_out = users[i].uid;
@@ -56,6 +62,23 @@ is_own(void *arg, const struct net_addr *a)
 	return a->family == 4 && memcmp(a->octets, own, 4) == 0;
 }
 
+/* What users want mail for. */
+static enum err
+check(void *arg, struct slice user, struct slice extension, struct errtext *et)
+{
+	(void)arg;
+	checks_asked++;
+	assert_true(user.len > 0);
+	if (slice_eq(extension, SLICE_LIT("yes")))
+		return OK;
+	if (slice_eq(extension, SLICE_LIT("wait")))
+		return ERR_AGAIN;
+	if (slice_eq(extension, SLICE_LIT("away")))
+		return err_set(et, ERR_LOOKUP, "local is away");
+	return ERR_NOTFOUND;
+}
+
+static const struct resolve_system asking = { find_user, is_own, NULL, check };
 static const struct resolve_system fake = { find_user, is_own, NULL, NULL };
 
 static const char base[] =
@@ -879,6 +902,127 @@ test_srs(void **state)
 	close_all(c);
 }
 
+struct check_row {
+	const char *why;
+	enum resolve_purpose purpose;
+	const char *address;
+	int code; /* -1: not known yet */
+	const char *transport, *mailbox;
+	unsigned asked;
+};
+
+static void
+check_checks(const char *more, bool alias, const struct check_row *rows,
+    size_t count)
+{
+	const struct conf *c = open_with(more);
+	struct fr_resolved f;
+
+	alias_exists = alias;
+	resolver.sys = &asking;
+	for (size_t i = 0; i < count; i++) {
+		const struct check_row *row = &rows[i];
+		bool known;
+
+		print_message("%s\n", row->why);
+		checks_asked = 0;
+		known = resolve(&resolver, row->purpose,
+		    slice_str(row->address), SLICE_NONE, &f);
+		assert_int_equal(known, row->code >= 0);
+		assert_int_equal(checks_asked, row->asked);
+		if (!known)
+			continue;
+		assert_int_equal(f.code, row->code);
+		if (row->code != 0)
+			continue;
+		assert_true(slice_eq(f.transport, slice_str(row->transport)));
+		assert_true(slice_eq(f.mailbox, slice_str(row->mailbox)));
+	}
+	alias_exists = false;
+	close_all(c);
+}
+
+#define RCPT  RESOLVE_RCPT
+#define ROUTE RESOLVE_ROUTE
+#define CHECKS(more, alias, rows)                                    \
+	check_checks("recipient_delimiter = +-\n" more, alias, rows, \
+	    ARRAY_LEN(rows))
+
+static void
+test_checks(void **state)
+{
+	static const struct check_row plain[] = {
+		{ "a file says yes", RCPT, "alice-yes@example.org", 0, "local",
+		    "alice", 1 },
+		{ "none says no", RCPT, "alice-no@example.org", 550, NULL, NULL,
+		    1 },
+		{ "not known yet", RCPT, "alice-wait@example.org", -1, NULL,
+		    NULL, 1 },
+		{ "not known at all", RCPT, "alice-away@example.org", 451, NULL,
+		    NULL, 1 },
+		{ "the user himself", RCPT, "alice@example.org", 0, "local",
+		    "alice", 0 },
+		{ "a user with a hyphen", RCPT, "mary-jane@example.org", 0,
+		    "local", "mary-jane", 0 },
+		{ "in the manner of Postfix all exist", RCPT,
+		    "alice+no@example.org", 0, "local", "alice", 0 },
+		{ "who delivers reads the file anyway", ROUTE,
+		    "alice-no@example.org", 0, "local", "alice", 0 },
+		{ "nobody", RCPT, "none-no@example.org", 550, NULL, NULL, 0 },
+		{ "postmaster", RCPT, "postmaster@example.org", 0, "local",
+		    "postmaster", 0 },
+	};
+	static const struct check_row with_alias[] = {
+		{ "the alias user has a file", RCPT, "yes@example.org", 0,
+		    "local", "alias", 1 },
+		{ "he has none", RCPT, "no@example.org", 550, NULL, NULL, 1 },
+		{ "not known yet", RCPT, "wait@example.org", -1, NULL, NULL,
+		    1 },
+		{ "not known at all", RCPT, "away@example.org", 451, NULL, NULL,
+		    1 },
+		{ "not for a user's extension", RCPT, "alice-no@example.org",
+		    550, NULL, NULL, 1 },
+		{ "he does not catch users", RCPT, "alice@example.org", 0,
+		    "local", "alice", 0 },
+		{ "who delivers will see", ROUTE, "no@example.org", 0, "local",
+		    "alias", 0 },
+		{ "postmaster without a file", RCPT, "postmaster@example.org",
+		    0, "local", "postmaster", 1 },
+		{ "also when it is delivered", ROUTE, "postmaster@example.org",
+		    0, "local", "postmaster", 1 },
+	};
+	static const struct check_row no_files[] = {
+		{ "nobody has such files", RCPT, "alice-no@example.org", 0,
+		    "local", "alice", 0 },
+		{ "nor the alias user", RCPT, "yes@example.org", 550, NULL,
+		    NULL, 0 },
+	};
+	static const struct check_row handed_over[] = {
+		{ "another program has the mailboxes", RCPT,
+		    "alice-no@example.org", 0, "lmtp", "", 0 },
+		{ "and not those of the alias user", RCPT, "yes@example.org",
+		    550, NULL, NULL, 0 },
+	};
+	static const struct check_row fallback[] = {
+		{ "the file beats the fallback", ROUTE, "yes@example.org", 0,
+		    "local", "alias", 1 },
+		{ "what nobody wants", ROUTE, "no@example.org", 0, "smtp", "",
+		    1 },
+		{ "not even a user", ROUTE, "alice-no@example.org", 0, "smtp",
+		    "", 1 },
+		{ "not known yet", ROUTE, "wait@example.org", -1, NULL, NULL,
+		    1 },
+	};
+
+	(void)state;
+	CHECKS("", false, plain);
+	CHECKS("", true, with_alias);
+	CHECKS("dot_files = .forward\n", true, no_files);
+	CHECKS("mailbox_transport = lmtp:unix:/run/lmtp\n", true, handed_over);
+	CHECKS("fallback_transport = smtp:[192.0.2.1]\n", true, fallback);
+	CHECKS("luser_relay = x@far.test\n", true, fallback);
+}
+
 /* As qmail-send rewrites (its own examples among them). */
 static void
 test_virtualdomains(void **state)
@@ -955,7 +1099,7 @@ test_dash(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		user_asked = 0;
 		check_row(&rows[i]);
-		assert_true(user_asked <= RESOLVE_USER_TRIES_MAX + 1);
+		assert_true(user_asked <= RESOLVE_USER_TRIES_MAX + 2);
 	}
 	close_all(c);
 }
@@ -1258,6 +1402,7 @@ main(void)
 		cmocka_unit_test(test_alias_depth),
 		cmocka_unit_test(test_luser_relay),
 		cmocka_unit_test(test_srs),
+		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_virtualdomains),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),

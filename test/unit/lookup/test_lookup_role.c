@@ -20,6 +20,7 @@
 #include "base/wire.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
+#include "lookup/checks.h"
 #include "lookup/expander.h"
 #include "lookup/role.h"
 
@@ -569,6 +570,147 @@ test_expand_flood(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+/* A channel to local that is in use: those of others may be read first. */
+static int
+connect_local(void)
+{
+	int local = connect_peer("\6\0");
+
+	ask_expand(local, 1, "none@x.test");
+	(void)take_expanded(local, 1, ERR_LOOKUP, NULL);
+	return local;
+}
+
+/* A question to local: its tag, if it is the one that is expected. */
+static uint32_t
+take_check(int local, const char *user, const char *extension)
+{
+	struct frame f = { .fd = -1 };
+	struct fr_check check;
+
+	f.type = take(local, &f.tag, &f.fields);
+	assert_int_equal(f.type, FRAME_CHECK);
+	assert_true(get_check(&f, &check));
+	assert_true(slice_eq(check.user, slice_str(user)));
+	assert_true(slice_eq(check.extension, slice_str(extension)));
+	return f.tag;
+}
+
+static void
+give_checked(int local, uint32_t tag, enum check_verdict verdict)
+{
+	char byte = (char)verdict;
+
+	assert_true(
+	    give_to(local, FRAME_CHECKED, tag, slice_of(&byte, 1), -1, 0));
+}
+
+#define EXTENSIONS "mydestination = x.test\nrecipient_delimiter = -\n"
+
+/* Users of the system here are root and whoever is daemon. */
+static void
+test_checks(void **state)
+{
+	int smtpd, other, local;
+	uint32_t a, b;
+
+	(void)state;
+	start(EXTENSIONS);
+	smtpd = connect_peer("\1\0");
+	other = connect_peer("\1\1");
+	go();
+	/* Local is not there yet: temporary. */
+	assert_true(ask(smtpd, 1, "daemon-x@x.test", 0));
+	expect_answer(smtpd, 1, RESOLVE_REFUSE, 451, "", "");
+	local = connect_local();
+	/* Others go on while two wait, and answers come in any order. */
+	assert_true(ask(smtpd, 2, "daemon-one@x.test", 0));
+	a = take_check(local, "daemon", "one");
+	assert_true(ask(smtpd, 3, "Daemon-Two@x.test", 0));
+	b = take_check(local, "daemon", "Two");
+	assert_true(ask(smtpd, 4, "joe@v.test", 0));
+	expect_answer(smtpd, 4, RESOLVE_OK, 0, "virtual", "joe/");
+	give_checked(local, b, CHECK_EXISTS);
+	expect_answer(smtpd, 3, RESOLVE_OK, 0, "local", "daemon");
+	give_checked(local, a, CHECK_MISSING);
+	expect_answer(smtpd, 2, RESOLVE_REFUSE, 550, "", "");
+	/* They are remembered. */
+	assert_true(ask(other, 5, "daemon-Two@x.test", 0));
+	expect_answer(other, 5, RESOLVE_OK, 0, "local", "daemon");
+	/* Unknown is not. */
+	for (uint32_t tag = 6; tag < 8; tag++) {
+		assert_true(ask(other, tag, "daemon-three@x.test", 0));
+		a = take_check(local, "daemon", "three");
+		give_checked(local, a, CHECK_UNKNOWN);
+		expect_answer(other, tag, RESOLVE_REFUSE, 451, "", "");
+	}
+	/* An answer that nobody waits for any more means nothing. */
+	assert_true(ask(other, 8, "daemon-four@x.test", 0));
+	a = take_check(local, "daemon", "four");
+	close(other);
+	other = connect_peer("\1\1");
+	assert_true(ask(other, 9, "ann@v.test", 0));
+	expect_answer(other, 9, RESOLVE_OK, 0, "virtual", "ann/");
+	give_checked(local, a, CHECK_EXISTS);
+	give_checked(local, 12345, CHECK_EXISTS);
+	/* Local goes away with a question: temporary. */
+	assert_true(ask(other, 10, "daemon-five@x.test", 0));
+	(void)take_check(local, "daemon", "five");
+	close(local);
+	expect_answer(other, 10, RESOLVE_REFUSE, 451, "", "");
+	local = connect_local();
+	assert_true(ask(other, 11, "daemon-five@x.test", 0));
+	a = take_check(local, "daemon", "five");
+	give_checked(local, a, CHECK_EXISTS);
+	expect_answer(other, 11, RESOLVE_OK, 0, "local", "daemon");
+	/* What is no answer costs the channel. */
+	assert_true(give_to(local, FRAME_CHECKED, 1, BYTES("\377"), -1, 0));
+	expect_control(FRAME_BAD_PEER);
+	close(local);
+	close(other);
+	close(smtpd);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
+/* As many as may wait, and one more: that one is told to come again. */
+static void
+test_checks_limit(void **state)
+{
+	uint32_t tags[CHECKS_PARKED_MAX];
+	char address[64], extension[32];
+	int smtpd, local;
+
+	(void)state;
+	start(EXTENSIONS);
+	smtpd = connect_peer("\1\0");
+	go();
+	local = connect_local();
+	for (uint32_t i = 0; i < CHECKS_PARKED_MAX; i++) {
+		(void)snprintf(extension, sizeof(extension), "e%u", i);
+		(void)snprintf(address, sizeof(address), "daemon-%s@x.test",
+		    extension);
+		assert_true(ask(smtpd, i, address, 0));
+		tags[i] = take_check(local, "daemon", extension);
+	}
+	assert_true(ask(smtpd, 1000, "daemon-more@x.test", 0));
+	expect_answer(smtpd, 1000, RESOLVE_REFUSE, 451, "", "");
+	give_checked(local, tags[7], CHECK_EXISTS);
+	expect_answer(smtpd, 7, RESOLVE_OK, 0, "local", "daemon");
+	assert_true(ask(smtpd, 1001, "daemon-more@x.test", 0));
+	(void)take_check(local, "daemon", "more");
+	close(local);
+	for (unsigned i = 0; i < CHECKS_PARKED_MAX; i++) {
+		struct slice fields;
+		uint32_t tag;
+
+		assert_int_equal(take(smtpd, &tag, &fields), FRAME_RESOLVED);
+	}
+	close(smtpd);
+	give(FRAME_DRAIN, BYTES("\0\0\0\0"), -1);
+	finish(0);
+}
+
 static int
 setup(void **state)
 {
@@ -597,6 +739,8 @@ main(void)
 		cmocka_unit_test(test_expands),
 		cmocka_unit_test(test_expand_reload),
 		cmocka_unit_test(test_expand_flood),
+		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_checks_limit),
 	};
 
 	alarm(60);
