@@ -24,7 +24,7 @@ LAYERS = {
     "ipc": LOW,
     "conf": LOW | {"alias"},
     "store": LOW,
-    "table": LOW | {"conf"},
+    "table": LOW | {"conf", "alias"},
     # Pure, as proto.
     "alias": BASE | {"proto"},
     "role": MIDDLE,
