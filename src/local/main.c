@@ -16,6 +16,7 @@
 #include "ev/loop.h"
 #include "local/jobs.h"
 #include "role/role.h"
+#include "table/assigned.h"
 
 enum { PROGRAM_BYTES_MAX = 4096 };
 
@@ -68,6 +69,18 @@ on_child(void *arg, int signum)
 	jobs_reap(arg);
 }
 
+/* The users_assign of the configuration in force. */
+static enum err
+open_assigned(struct role_self *self)
+{
+	assigned_close(local.env.assigned);
+	local.env.assigned = NULL;
+	if (self->conf->users_assign[0] == '\0')
+		return OK;
+	return assigned_open(self->acct, self->conf->users_assign,
+	    &local.env.assigned);
+}
+
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
@@ -82,6 +95,9 @@ on_start(struct role_self *self, struct errtext *et)
 		.is_root = geteuid() == 0,
 		.own = { self->uid, self->gid, self->gid },
 	};
+	e = open_assigned(self);
+	if (e != OK)
+		return err_set(et, e, "no memory for users_assign");
 	e = jobs_new(self->loop, self->acct, &local.env, local.program,
 	    &local.jobs);
 	if (e != OK)
@@ -112,6 +128,8 @@ on_reload(struct role_self *self, const struct conf *old)
 {
 	(void)old;
 	local.env.conf = self->conf;
+	if (open_assigned(self) != OK)
+		role_die(self, "no memory for users_assign");
 	jobs_reload(local.jobs);
 	target_prepare(&local.env);
 }

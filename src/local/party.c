@@ -1,5 +1,5 @@
 /*
- * party: users of the system.
+ * party: users of the system, and those of users/assign.
  *
  * User id 0 is never served: mail for root is held back with a text that says
  * so, since an alias can mend that.
@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "local/request.h"
 #include "proto/address.h"
+#include "table/assigned.h"
 
 enum { PASSWD_BYTES_MAX = 16384 };
 
@@ -124,26 +125,83 @@ set_alias(struct party *p, struct slice local)
 	p->strict = true;
 }
 
+/* Is what users/assign says usable?  It was checked for user id 0. */
+static enum party_result
+check_assigned(const struct target_env *env, const struct assigned_user *u,
+    struct outcome *o)
+{
+	if (!env->is_root && u->to.uid != env->own.uid)
+		outcome_set(o, JOB_DEFERRED, "4.3.5",
+		    "weir does not run as root and cannot deliver to user "
+		    "%.*s",
+		    SLICE_ARGS(u->to.user));
+	else if (u->to.user.len > USER_NAME_BYTES_MAX ||
+		 u->to.home.len > PATH_BYTES_MAX ||
+		 u->to.dash.len > DASH_BYTES_MAX ||
+		 u->extension.len > EXTENSION_BYTES_MAX)
+		outcome_set(o, JOB_DEFERRED, "4.3.5", "%s:%u: a name too long",
+		    u->path, u->line);
+	else
+		return PARTY_FOUND;
+	return PARTY_FAILED;
+}
+
+/* Who has this local part in users/assign. */
+static enum party_result
+find_assigned(const struct target_env *env, struct slice local,
+    struct arena *arena, struct party *out, struct outcome *o)
+{
+	struct errtext et = { "" };
+	struct assigned_user u;
+	enum err e;
+
+	if (env->assigned == NULL)
+		return PARTY_NONE;
+	e = assigned_find(env->assigned, local, &u, &et);
+	if (e == ERR_NOTFOUND)
+		return PARTY_NONE;
+	if (e != OK) {
+		outcome_set(o, JOB_DEFERRED, "4.3.0", "%s", et.text);
+		return PARTY_FAILED;
+	}
+	if (check_assigned(env, &u, o) != PARTY_FOUND)
+		return PARTY_FAILED;
+	*out = (struct party){
+		.owner = { u.to.uid, u.to.gid, u.to.gid },
+		.strict = (u.to.dash.len > 0 || u.extension.len > 0) &&
+			  has_word(&env->conf->dot_files, SLICE_LIT(".qmail")),
+	};
+	if (!keep(arena, u.to.user, &out->user) ||
+	    !keep(arena, u.to.home, &out->home) ||
+	    !keep(arena, u.to.dash, &out->dash) ||
+	    !keep(arena, u.extension, &out->extension))
+		return failed(o);
+	return PARTY_FOUND;
+}
+
 enum party_result
 party_find(const struct target_env *env, struct slice mailbox,
     struct slice address, struct arena *arena, struct party *out,
     struct outcome *o)
 {
-	enum party_result r = party_named(env, mailbox, arena, out, o);
 	char buf[LOCAL_PART_BYTES_MAX];
-	struct slice local, user = mailbox;
+	struct slice local = SLICE_NONE, user = mailbox;
+	enum party_result r;
 	struct address a;
 	size_t len;
 
-	if (r != PARTY_FOUND)
-		return r;
 	address_split(address, &a);
-	if (!address_local_unquote(a.local, buf, &len))
-		return PARTY_FOUND;
-	if (!keep(arena, slice_of(buf, len), &local))
+	if (address_local_unquote(a.local, buf, &len) &&
+	    !keep(arena, slice_of(buf, len), &local))
 		return failed(o);
-	if (slice_eq_nocase(local, user))
-		return PARTY_FOUND;
+	r = find_assigned(env, local, arena, out, o);
+	/* Another one may be meant: \user in an alias. */
+	if (r == PARTY_FAILED ||
+	    (r == PARTY_FOUND && slice_eq(out->user, mailbox)))
+		return r;
+	r = party_named(env, mailbox, arena, out, o);
+	if (r != PARTY_FOUND || slice_eq_nocase(local, user))
+		return r;
 	if (local.len > user.len &&
 	    slice_eq_nocase(slice_sub(local, 0, user.len), user) &&
 	    strchr(env->conf->recipient_delimiter, local.data[user.len]) !=
@@ -151,7 +209,7 @@ party_find(const struct target_env *env, struct slice mailbox,
 		set_extension(env, out,
 		    slice_sub(local, user.len, user.len + 1),
 		    slice_sub(local, user.len + 1, local.len));
-	else if (is_alias_user(out))
+	else if (is_alias_user(out) && local.len > 0)
 		set_alias(out, local);
 	return PARTY_FOUND;
 }
@@ -161,10 +219,12 @@ party_with_extension(const struct target_env *env, struct slice mailbox,
     struct slice extension, struct arena *arena, struct party *out,
     struct outcome *o)
 {
-	const char *delimiters = env->conf->recipient_delimiter;
-	enum party_result r = party_named(env, mailbox, arena, out, o);
+	enum party_result r;
 	struct slice kept;
 
+	if (mailbox.len == 0)
+		return find_assigned(env, extension, arena, out, o);
+	r = party_named(env, mailbox, arena, out, o);
 	if (r != PARTY_FOUND || extension.len == 0)
 		return r;
 	if (!keep(arena, extension, &kept))
@@ -172,8 +232,7 @@ party_with_extension(const struct target_env *env, struct slice mailbox,
 	if (is_alias_user(out))
 		set_alias(out, kept);
 	else
-		set_extension(env, out, slice_sub(slice_str(delimiters), 0, 1),
-		    kept);
+		set_extension(env, out, SLICE_LIT("-"), kept);
 	return PARTY_FOUND;
 }
 

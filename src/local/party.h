@@ -37,14 +37,15 @@ enum party_result {
 enum party_result party_named(const struct target_env *env, struct slice name,
     struct arena *arena, struct party *out, struct outcome *o);
 
-/* The user whom mailbox names, with what the local part of address has behind
- * his name.  As party_named. */
+/* The user whom mailbox names: he who has the local part of address in
+ * users/assign, if that is his name; else one of the system, with what the
+ * local part has behind his name.  As party_named. */
 enum party_result party_find(const struct target_env *env, struct slice mailbox,
     struct slice address, struct arena *arena, struct party *out,
     struct outcome *o);
 
-/* The user whom mailbox names, with that extension, as lookup has taken an
- * address apart.  As party_named. */
+/* The user whom mailbox names, with that extension, as CHECK gives them: behind
+ * a hyphen; without a name whoever has it in users/assign.  As party_named. */
 enum party_result party_with_extension(const struct target_env *env,
     struct slice mailbox, struct slice extension, struct arena *arena,
     struct party *out, struct outcome *o);

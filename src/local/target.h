@@ -12,6 +12,7 @@
 #include "ipc/job.h"
 #include "local/outcome.h"
 
+struct assigned;
 struct conf;
 
 /* As whom a worker runs. */
@@ -32,9 +33,10 @@ struct target {
 
 /* What does not change while the role runs. */
 struct target_env {
-	const struct conf *conf; /* the one in force */
-	bool is_root;		 /* else everything belongs to own */
-	struct owner own;	 /* of mail without a user: Weir's own */
+	const struct conf *conf;   /* the one in force */
+	bool is_root;		   /* else everything belongs to own */
+	struct owner own;	   /* of mail without a user: Weir's own */
+	struct assigned *assigned; /* users_assign; NULL: there is none */
 };
 
 /*

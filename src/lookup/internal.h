@@ -138,11 +138,21 @@ enum resolve_next {
  * for, or out refuses it. */
 enum resolve_next resolve_srs(struct resolver *r, struct fr_resolved *out);
 
-/* ---- user.c: users of this system ---- */
+/* ---- follow.c ---- */
 
+/* resolve_fail(), and NEXT_DONE. */
+enum resolve_next resolve_fail_now(struct resolver *r, struct fr_resolved *out,
+    const struct errtext *et);
+/* One step from r->address through the aliases of a level, if the purpose lets
+ * them be followed: r->address is the next one, or out says that they are to be
+ * expanded, or that it failed; or there is nothing on this level. */
+MUST_CHECK enum resolve_next resolve_follow(struct resolver *r,
+    enum alias_level level, struct fr_resolved *out);
 /* Was r->address followed on this level before?  If not, now it is; *full:
  * there were too many steps. */
 bool resolve_seen(struct resolver *r, enum alias_level level, bool *full);
+
+/* ---- user.c: users of this system ---- */
 
 /*
  * resolve_local_user(r, out):

@@ -34,6 +34,7 @@
 #include "table/table.h"
 
 struct acct;
+struct assigned;
 
 /* What the system knows. */
 struct resolve_system {
@@ -73,6 +74,7 @@ struct resolver {
 	struct tables alias_domains; /* in virtual_alias_domains */
 	struct tables aliases;	     /* virtual_alias_maps */
 	struct tables locals;	     /* alias_maps */
+	struct assigned *assigned;   /* users_assign; NULL: there is none */
 	struct tables mailboxes;
 	struct tables uids;
 	struct tables gids;

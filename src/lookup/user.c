@@ -7,6 +7,7 @@
 
 #include "alias/macro.h"
 #include "lookup/internal.h"
+#include "table/assigned.h"
 
 /* The user in whose home addresses of nobody are looked for, as qmail has it:
  * ~alias/.qmail-LOCAL. */
@@ -17,6 +18,8 @@ struct found {
 	uint32_t uid;
 	char delimiter;		/* before the extension; 0: there is none */
 	struct slice extension; /* in r->keys.local */
+	bool assigned;		/* by users/assign */
+	bool strict;		/* assigned: nobody without a file for it */
 };
 
 static void
@@ -41,6 +44,34 @@ user_name(struct slice s, char *buf, size_t size)
 			*p = (char)(*p - 'A' + 'a');
 	}
 	return true;
+}
+
+/* In users/assign.  As try_user. */
+static enum err
+try_assigned(struct resolver *r, struct found *f, struct errtext *et)
+{
+	struct assigned_user u;
+	char place[CONF_SOURCE_BYTES];
+	enum err e;
+
+	if (r->assigned == NULL)
+		return ERR_NOTFOUND;
+	e = assigned_find(r->assigned, r->keys.local, &u, et);
+	if (e != OK)
+		return e;
+	if (!slice_copy(u.to.user, r->mailbox, sizeof(r->mailbox)))
+		return err_set(et, ERR_LOOKUP, "%.200s: a name too long",
+		    u.path);
+	f->assigned = true;
+	f->uid = u.to.uid;
+	f->strict = u.to.dash.len > 0 || u.extension.len > 0;
+	(void)snprintf(place, sizeof(place), u.line > 0 ? "%s:%u" : "%s",
+	    u.path, u.line);
+	resolve_say(r, place,
+	    "users_assign: user %s, id %u, .qmail%.*s%.*s in %.*s", r->mailbox,
+	    f->uid, SLICE_ARGS(u.to.dash), SLICE_ARGS(u.extension),
+	    SLICE_ARGS(u.to.home));
+	return OK;
 }
 
 /* OK: r->mailbox is the name; ERR_NOTFOUND: no such user. */
@@ -147,7 +178,12 @@ static enum err
 check_extension(struct resolver *r, const struct found *f,
     const struct fr_resolved *out, struct errtext *et)
 {
-	if (f->delimiter != '-' || f->uid == 0 || !has_qmail_files(r, out))
+	if (!has_qmail_files(r, out))
+		return OK;
+	/* Without a name: whoever has the local part in users/assign. */
+	if (f->assigned)
+		return f->strict ? ask(r, SLICE_NONE, r->keys.local, et) : OK;
+	if (f->delimiter != '-' || f->uid == 0)
 		return OK;
 	return ask(r, slice_str(r->mailbox), f->extension, et);
 }
@@ -288,7 +324,9 @@ find_somebody(struct resolver *r, struct fr_resolved *out, struct errtext *et)
 	struct found found = { 0 };
 	enum err e;
 
-	e = try_users(r, &found, et);
+	e = try_assigned(r, &found, et);
+	if (e == ERR_NOTFOUND)
+		e = try_users(r, &found, et);
 	if (e == OK) {
 		e = check_extension(r, &found, out, et);
 		if (e == OK)

@@ -270,3 +270,44 @@ def test_the_alias_user_and_catch_all(alias_user):
         wait_for(lambda: rcpt(w, "other@localhost")[0] == 250, "the new file")
         w.send("other@localhost")
         w.wait_mails("bob")
+
+
+@root_only
+@pytest.mark.parametrize("kind", ["assign", "cdb"])
+def test_users_assign(system_user, kind):
+    u = system_user
+    home = f"{u.pw_uid}:{u.pw_gid}:{u.pw_dir}"
+    text = f"=support:{u.pw_name}:{home}:::\n+support-:{u.pw_name}:{home}:-:sup-:\n.\n"
+    dot(u, ".qmail-sup-list", "&ann@example.test\n")
+    with Weir({"recipient_delimiter": "-"}, start=False) as w:
+        (w.dir / "assign").write_text(text)
+        if kind == "cdb":
+            make_users_cdb(w.dir, text)
+        w.write_conf(users_assign=w.dir / kind)
+        w.start()
+        assert rcpt(w, "support-list@localhost")[0] == 250
+        assert rcpt(w, "support-none@localhost")[0] == 550
+        w.send("support@localhost")
+        new = pathlib.Path(u.pw_dir, "Maildir/new")
+        wait_for(lambda: new.is_dir() and len(list(new.iterdir())) == 1,
+                 lambda: "mail\n" + w.log())
+        assert list(new.iterdir())[0].stat().st_uid == u.pw_uid
+        w.send("support-list@localhost")
+        w.wait_mails("ann")
+        out = w.weir("explain", "support-list@localhost").out
+        assert f"users_assign: user {u.pw_name}, id {u.pw_uid}, .qmail-sup-list in" in out
+
+
+def make_users_cdb(directory, text):
+    """As qmail-newu makes it; by the cdb program of tinycdb."""
+    records, ends = [], set()
+    for line in text.splitlines()[:-1]:
+        local, *fields = line[1:].split(":")[:7]
+        exact = line[0] == "="
+        if not exact and local:
+            ends.add(local[-1])
+        records.append(("!" + local + ("\0" if exact else ""), "\0".join(fields)))
+    records.append(("", "".join(sorted(ends))))
+    data = "".join(f"+{len(k)},{len(v)}:{k}->{v}\n" for k, v in records) + "\n"
+    subprocess.run(["cdb", "-c", directory / "cdb"], input=data.encode(), check=True)
+    (directory / "cdb").chmod(0o644)
