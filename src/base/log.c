@@ -173,9 +173,12 @@ log_open(const char *name, const char *role, const char *destination,
 {
 	bool syslog = strcmp(destination, "syslog") == 0;
 
-	if (!syslog && strcmp(destination, "stderr") != 0)
+	/* multilog: reads standard error; the master starts it. */
+	if (!syslog && strcmp(destination, "stderr") != 0 &&
+	    strncmp(destination, "multilog:", 9) != 0)
 		return err_set(et, ERR_UNSUPPORTED,
-		    "log_destination: value \"%s\": must be stderr or syslog",
+		    "log_destination: value \"%s\": must be stderr, syslog or "
+		    "multilog:DIR",
 		    destination);
 	if (sink.row == NULL)
 		sink.row = limits_row(LIMIT_SIZE, "log buffer", "", 1,

@@ -28,8 +28,9 @@ enum { LOG_LINE_BYTES = 4096, LOG_BUFFER_BYTES = 65536 };
 
 /*
  * log_open(name, role, destination, format, et):
- * name is syslog_name, role e.g. "smtpd".  destination: "stderr" or
- * "syslog" (ERR_UNSUPPORTED: neither; ERR_SYS: no syslog socket, which then
+ * name is syslog_name, role e.g. "smtpd".  destination: "stderr",
+ * "syslog", or "multilog:...", whose reader the master has put behind standard
+ * error (ERR_UNSUPPORTED: none of them; ERR_SYS: no syslog socket, which then
  * is tried again at each flush).  The descriptor is made non-blocking without
  * changing what the parent shares.  Before the first call lines go to stderr
  * unbuffered.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "conf/load.h"
+#include "conf/log_dest.h"
 #include "conf/net.h"
 
 enum {
@@ -280,6 +281,7 @@ enum err
 conf_item_check(const struct conf_param *p, struct slice s, bool look,
     struct errtext *et)
 {
+	struct log_dest dest;
 	int word;
 
 	switch (p->check) {
@@ -290,6 +292,7 @@ conf_item_check(const struct conf_param *p, struct slice s, bool look,
 		return check_word(s, "-_.", WORD_BYTES_MAX,
 		    "letters, digits, - _ and .", et);
 	case CONF_CHECK_WORDS: return conf_word_check(p, s, &word, et);
+	case CONF_CHECK_LOG_DEST: return log_dest_parse(s, &dest, et);
 	case CONF_CHECK_HOST: return check_host(s, et);
 	case CONF_CHECK_HOST_OR_NONE:
 		return s.len == 0 ? OK : check_host(s, et);

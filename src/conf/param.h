@@ -31,6 +31,7 @@ enum conf_check {
 				    for each delivery, not by us */
 	CONF_CHECK_WORD,	 /* letters, digits, - _ . and / */
 	CONF_CHECK_WORDS,	 /* one of the words in values */
+	CONF_CHECK_LOG_DEST,	 /* log_dest.h */
 	CONF_CHECK_HOST,	 /* host or domain name, or [address] */
 	CONF_CHECK_HOST_OR_NONE, /* likewise, or empty */
 	CONF_CHECK_LOCALPART,	 /* dot-atom */

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "master/dirs.h"
+#include "master/logger.h"
 #include "master/master.h"
 #include "master/spawn.h"
 
@@ -278,6 +279,10 @@ instances_reap(struct master *m)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (logger_ended(pid, status)) {
+			ev_timer_set(&m->logger_timer, LOGGER_RESTART_MS);
+			continue;
+		}
 		for (unsigned k = 0; k < m->instance_count; k++) {
 			if (m->instances[k].pid == pid) {
 				on_death(&m->instances[k], status);

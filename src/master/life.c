@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "master/logger.h"
 #include "master/master.h"
 #include "master/notify.h"
 
@@ -49,7 +50,7 @@ life_ready(struct master *m)
 	log_info("ready");
 	log_flush();
 	/* Wherever the log goes, whoever started us waits for this line. */
-	if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
+	if (write(logger_stderr(), line, sizeof(line) - 1) < 0)
 		log_warning("stderr is closed");
 	notify_send("READY=1\nMAINPID=%ld\nSTATUS=serving", (long)getpid());
 }
@@ -132,6 +133,14 @@ on_grace(void *arg, struct ev_timer *t)
 }
 
 static void
+on_logger_timer(void *arg, struct ev_timer *t)
+{
+	(void)arg;
+	if (!logger_retry())
+		ev_timer_set(t, LOGGER_RESTART_MS);
+}
+
+static void
 on_term(struct master *m)
 {
 	if (m->state != MASTER_DRAINING) {
@@ -156,6 +165,7 @@ on_signal(void *arg, int signum)
 	case SIGALRM: control_flush(m); break;
 	case SIGUSR1:
 		log_reopen();
+		logger_reopen();
 		control_reopen_log(m);
 		break;
 	case SIGCHLD: instances_reap(m); break;
@@ -170,6 +180,7 @@ life_watch(struct master *m)
 		SIGUSR1, SIGCHLD };
 	enum err e = OK;
 
+	ev_timer_init(&m->logger_timer, m->loop, on_logger_timer, m);
 	signal(SIGPIPE, SIG_IGN);
 	ev_timer_init(&m->grace, m->loop, on_grace, m);
 	for (size_t k = 0; e == OK && k < ARRAY_LEN(watched); k++)

@@ -24,6 +24,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "master/dirs.h"
+#include "master/logger.h"
 #include "master/master.h"
 #include "master/spawn.h"
 #include "role/identity.h"
@@ -174,20 +175,39 @@ open_loop(struct master *m, struct errtext *et)
 	return status_open(m, et);
 }
 
-static int
-open_basics(struct master *m)
+static void
+open_log(const struct conf *c)
 {
-	const struct conf *c;
 	struct errtext et = { "" };
 
-	m->config.acct = &m->acct;
-	if (config_start(&m->config) != OK)
-		return EX_CONFIG;
-	c = m->config.used;
 	if (log_open(c->syslog_name, "master", c->log_destination,
 		(enum log_format)c->log_format, &et) != OK)
 		log_warning("%s", et.text);
+}
+
+static int
+open_basics(struct master *m)
+{
+	m->config.acct = &m->acct;
+	if (config_start(&m->config) != OK)
+		return EX_CONFIG;
+	open_log(m->config.used);
 	return EX_OK;
+}
+
+/* Whatever can prevent a start was said on the terminal; from now on standard
+ * error may be a log. */
+static enum err
+start_logger(const struct conf *c)
+{
+	struct errtext et = { "" };
+	enum err e = logger_start(c, &et);
+
+	if (e == OK)
+		open_log(c);
+	else
+		log_error("%s", et.text);
+	return e;
 }
 
 static int
@@ -197,6 +217,8 @@ run(struct master *m)
 
 	if (status != EX_OK)
 		return status;
+	if (start_logger(m->config.used) != OK)
+		return EX_CONFIG;
 	acct_set_max(&m->acct,
 	    plan_account_bytes(&m->config.plan, ROLE_MASTER));
 	atomic_store(&m->page->pid, (uint32_t)getpid());
@@ -282,5 +304,6 @@ main(int argc, char **argv)
 	if (status == EX_OK)
 		status = plan ? print_plan(&m->config.plan, json) : run(m);
 	log_close(LAST_WORDS_MS);
+	logger_stop(LAST_WORDS_MS);
 	return status;
 }

@@ -109,7 +109,8 @@ struct master {
 	unsigned instance_count;
 	struct limit_row *processes; /* that run */
 	enum master_state state;
-	struct ev_timer grace; /* DRAINING: shutdown_grace */
+	struct ev_timer grace;	      /* DRAINING: shutdown_grace */
+	struct ev_timer logger_timer; /* multilog ended: start it again */
 	unsigned exit_status;
 };
 
