@@ -276,6 +276,12 @@ struct queue {
 	struct ev_timer second; /* housekeeping */
 
 	/* peers */
+	/* Channels for which there was no memory, for the next second. */
+	struct {
+		enum role role;
+		unsigned index;
+		int fd; /* -1: none */
+	} owed_channels[PEERS_MAX];
 	struct peer *peers[PEERS_MAX];
 	struct peer *lookup, *bounce; /* also in peers */
 	unsigned agent_next;
@@ -367,6 +373,9 @@ void queue_close_fd(int fd);
 /* ---- peer.c ---- */
 void peer_open(struct queue *q, enum role role, unsigned index, int fd);
 void peer_close_all(struct queue *q);
+/* Channels for which there was no memory: none yet; and once a second. */
+void peer_owed_init(struct queue *q);
+void peer_open_owed(struct queue *q);
 /* An answer could not be sent although the queue is large: its fault. */
 void peer_stuck(struct peer *p, enum err e);
 /* What it sent makes no sense: closes it and tells the master. */

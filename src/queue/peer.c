@@ -151,21 +151,69 @@ peer_new(struct queue *q, enum role role, unsigned index)
 	return p;
 }
 
+/* It is kept, and what its other end sends waits in it. */
+static void
+owe_channel(struct queue *q, enum role role, unsigned index, int fd)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++) {
+		if (q->owed_channels[i].fd >= 0)
+			continue;
+		q->owed_channels[i].role = role;
+		q->owed_channels[i].index = index;
+		q->owed_channels[i].fd = fd;
+		log_warning("no memory for the channel to %s %u yet",
+		    role_name(role), index);
+		return;
+	}
+	log_error("no room for a channel to %s %u", role_name(role), index);
+	queue_close_fd(fd);
+}
+
+/* A newer one came, or it is tried again. */
+static int
+take_owed(struct queue *q, unsigned i)
+{
+	int fd = q->owed_channels[i].fd;
+
+	q->owed_channels[i].fd = -1;
+	return fd;
+}
+
+void
+peer_owed_init(struct queue *q)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		q->owed_channels[i].fd = -1;
+}
+
+void
+peer_open_owed(struct queue *q)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		if (q->owed_channels[i].fd >= 0)
+			peer_open(q, q->owed_channels[i].role,
+			    q->owed_channels[i].index, take_owed(q, i));
+}
+
 void
 peer_open(struct queue *q, enum role role, unsigned index, int fd)
 {
-	int slot = peer_slot(q, role, index);
-	struct peer *p = slot < 0 ? NULL : peer_new(q, role, index);
+	int slot;
+	struct peer *p;
 
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		if (q->owed_channels[i].fd >= 0 &&
+		    q->owed_channels[i].role == role &&
+		    q->owed_channels[i].index == index)
+			queue_close_fd(take_owed(q, i));
+	slot = peer_slot(q, role, index);
+	p = slot < 0 ? NULL : peer_new(q, role, index);
 	if (p == NULL ||
 	    chan_open(q->loop, &q->chan_acct, fd, ROLE_QUEUE, role, index,
 		&peer_events, p, PEER_QUEUE_BYTES, &p->chan) != OK) {
-		/* The master sees its end close and sends a new one. */
-		log_error("no room for a channel to %s %u", role_name(role),
-		    index);
 		if (p != NULL)
 			peer_free(p);
-		queue_close_fd(fd);
+		owe_channel(q, role, index, fd);
 		return;
 	}
 	q->peers[slot] = p;
@@ -188,9 +236,11 @@ peer_open(struct queue *q, enum role role, unsigned index, int fd)
 void
 peer_close_all(struct queue *q)
 {
-	for (unsigned i = 0; i < PEERS_MAX; i++)
+	for (unsigned i = 0; i < PEERS_MAX; i++) {
+		queue_close_fd(take_owed(q, i));
 		if (q->peers[i] != NULL)
 			peer_close(q->peers[i]);
+	}
 }
 
 void

@@ -269,6 +269,7 @@ second_fired(void *arg, struct ev_timer *t)
 	(void)queue_age_ms(q, 0);
 	if (q->flush_owed)
 		all_due(q);
+	peer_open_owed(q);
 	route_tick(q);
 	report_tick(q);
 	result_parts(q);
@@ -419,6 +420,7 @@ queue_open(const struct queue_env *env, struct queue **out, struct errtext *et)
 	q->env = *env;
 	q->loop = env->loop;
 	q->listen_fd = -1;
+	peer_owed_init(q);
 	set_conf(q, env->conf);
 	q->active_max = (unsigned)q->conf->qmgr_message_active_limit;
 	q->rcpt_max = (uint32_t)q->conf->qmgr_message_recipient_limit;

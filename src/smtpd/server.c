@@ -64,6 +64,8 @@ configure(struct server *sv)
 	sv->local.soft_errors = sv->local.hard_errors = UINT32_MAX;
 }
 
+static void open_owed(struct server *sv);
+
 static void
 on_task(void *arg, struct ev_task *t)
 {
@@ -79,6 +81,7 @@ on_second(void *arg, struct ev_timer *t)
 	/* What was refused for memory is not told when there is some. */
 	if (sv->aborts_due > 0 || !list_empty(&sv->starved))
 		queue_on_room(sv);
+	open_owed(sv);
 	clients_each_second(sv);
 	ev_timer_set(t, 1000);
 }
@@ -101,6 +104,8 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	sv->index = index;
 	sv->events = *events;
 	sv->queue_state = OK;
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		sv->owed_fds[r] = -1;
 	list_init(&sv->starved);
 	list_init(&sv->asking);
 	list_init(&sv->open_sessions);
@@ -190,6 +195,9 @@ server_free(struct server *sv)
 	sv->events.on_drained = NULL;
 	accept_stop(sv);
 	close_sessions(sv);
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		if (sv->owed_fds[r] >= 0)
+			close(sv->owed_fds[r]);
 	chan_close(sv->queue);
 	chan_close(sv->lookup);
 	chan_close(sv->dns);
@@ -280,6 +288,25 @@ queue_bytes(const struct server *sv)
 	return part < CHAN_QUEUE_BYTES ? (size_t)part : CHAN_QUEUE_BYTES;
 }
 
+static int
+take_owed(struct server *sv, enum role peer)
+{
+	int fd = sv->owed_fds[peer];
+
+	sv->owed_fds[peer] = -1;
+	return fd;
+}
+
+/* All peers of an smtpd are alone in their role. */
+static void
+open_owed(struct server *sv)
+{
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		if (sv->owed_fds[r] >= 0)
+			server_set_channel(sv, (enum role)r, 0,
+			    take_owed(sv, (enum role)r));
+}
+
 void
 server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
 {
@@ -296,13 +323,17 @@ server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
 		return;
 	}
 	lose_channel(sv, peer);
+	if (sv->owed_fds[peer] >= 0)
+		close(take_owed(sv, peer));
 	e = chan_open(sv->loop, sv->acct, fd, ROLE_SMTPD, peer, index, &events,
 	    sv, peer == ROLE_QUEUE ? queue_bytes(sv) : CHAN_SMALL_BYTES, c);
 	if (e != OK) {
-		close(fd);
+		/* What its other end sends waits in it. */
 		*c = NULL;
-		log_warning("no channel to %s: %s", role_name(peer),
+		sv->owed_fds[peer] = fd;
+		log_warning("no channel to %s yet: %s", role_name(peer),
 		    err_text(e));
+		return;
 	}
 	if (peer == ROLE_QUEUE)
 		sv->queue_state = OK;

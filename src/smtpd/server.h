@@ -88,10 +88,12 @@ struct server {
 
 	struct domain_cache *domains;	   /* answers of lookup */
 	struct chan *queue, *lookup, *dns; /* NULL: none now */
-	enum err queue_state;		   /* OK, or why MAIL is refused */
-	unsigned aborts_due;		   /* TXN_ABORTs that found no room */
-	struct list starved; /* sessions waiting for room to the queue */
-	struct list asking;  /* session.asking: lookup had no room */
+	/* By role: a channel for which there was no memory yet; or -1. */
+	int owed_fds[ROLE_COUNT];
+	enum err queue_state; /* OK, or why MAIL is refused */
+	unsigned aborts_due;  /* TXN_ABORTs that found no room */
+	struct list starved;  /* sessions waiting for room to the queue */
+	struct list asking;   /* session.asking: lookup had no room */
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
