@@ -136,7 +136,7 @@ class Field:
                     smtp_processes=None, queue_segment_size="16M", smtp_helo_timeout="10s",
                     smtpd_client_connection_rate_limit=None, smtpd_client_message_rate_limit=None,
                     smtpd_client_recipient_rate_limit=None, smtpd_client_connection_count_limit=None,
-                    smtpd_timeout="60s")
+                    smtpd_timeout="20s")
         data = None
         if self.disk:
             os.chown(self.disk.path, 65534, 65534)

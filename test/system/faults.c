@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +33,32 @@ struct page {
 	int64_t accept;	 /* errno of accept4 */
 	int64_t refused; /* how often */
 	int64_t clock_s; /* added to the time of day */
+	int64_t alloc;	 /* the so-manieth allocation from now fails; 0: none */
+	int64_t allocs;	 /* how many there were */
 };
 
 static struct page none;
 static struct page *page = &none;
+static uintptr_t text_first, text_last; /* where the program itself lies */
+
+void *__libc_calloc(size_t count, size_t bytes);
+
+/* The first object is the program. */
+static int
+find_program(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X))
+			continue;
+		text_first = info->dlpi_addr + p->p_vaddr;
+		text_last = text_first + p->p_memsz;
+	}
+	return 1;
+}
 
 __attribute__((constructor)) static void
 map_page(void)
@@ -46,6 +69,7 @@ map_page(void)
 	void *p;
 	int fd;
 
+	dl_iterate_phdr(find_program, NULL);
 	if (dir == NULL || n <= 0)
 		return;
 	exe[n] = '\0';
@@ -80,6 +104,24 @@ sync_left_out(int *rc_out)
 	errno = (int)what;
 	*rc_out = -1;
 	return 1;
+}
+
+/* Only the program's own (base/mem) count; libraries have theirs. */
+void *
+calloc(size_t count, size_t bytes)
+{
+	uintptr_t from = (uintptr_t)__builtin_return_address(0);
+
+	if (page != &none && from >= text_first && from < text_last) {
+		__atomic_add_fetch(&page->allocs, 1, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&page->alloc, __ATOMIC_SEQ_CST) > 0 &&
+		    __atomic_sub_fetch(&page->alloc, 1, __ATOMIC_SEQ_CST) ==
+			0) {
+			errno = ENOMEM;
+			return NULL;
+		}
+	}
+	return __libc_calloc(count, bytes);
 }
 
 int

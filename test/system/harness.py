@@ -610,11 +610,11 @@ class Faults:
     """What the machine does to single roles of a server, on demand.
 
     faults.c, preloaded: syncs that fail or lie, a clock that jumps, accept
-    without descriptors.  Weir(env=faults.env); then faults.set("queue",
+    without descriptors, the n-th allocation that is refused.  Weir(env=faults.env); then faults.set("queue",
     sync=errno.EIO) at any time.
     """
 
-    FIELDS = ("sync", "left", "failed", "accept", "refused", "clock_s")
+    FIELDS = ("sync", "left", "failed", "accept", "refused", "clock_s", "alloc", "allocs")
     LIES = -1
     ROLES = ("master", "smtpd", "queue", "smtp", "local", "lookup", "dns", "bounce")
 
