@@ -332,8 +332,12 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 		if (rules->count_max != 0 && e->sessions >= rules->count_max)
 			return CLIENT_OVER_COUNT;
 	}
-	if (unproven && get(&p->shared->unproven) >= rules->unproven_max)
+	if (unproven && (rules->known_only ||
+			    get(&p->shared->unproven) >= rules->unproven_max))
 		return CLIENT_SHARE_FULL;
+	if (!rules->local &&
+	    get(&p->shared->sessions) >= client_page_session_max(p))
+		return CLIENT_FULL;
 	at = free_slot(p);
 	if (at == CLIENT_NO_SLOT)
 		return CLIENT_FULL;
@@ -444,11 +448,17 @@ client_page_is_unproven(struct client_page *p, uint32_t slot)
 
 /* ---- figures and repair ---- */
 
+unsigned
+client_page_session_max(const struct client_page *p)
+{
+	return p->slot_count - CLIENT_LOCAL_SLOTS;
+}
+
 void
 client_page_figures(struct client_page *p, struct client_figures *out)
 {
 	*out = (struct client_figures){
-		.session_max = p->slot_count,
+		.session_max = client_page_session_max(p),
 		.sessions = get(&p->shared->sessions),
 		.unproven = get(&p->shared->unproven),
 		.clients = get(&p->shared->clients),

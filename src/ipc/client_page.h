@@ -34,6 +34,9 @@ enum {
 	CLIENT_SLOTS_MAX = 1 << 17,
 	CLIENT_PROCESSES_MAX = 250, /* smtpd */
 	CLIENT_NO_SLOT = 0xffffffff,
+	/* Besides session_max, for local clients: whoever fills the gate from
+	 * outside, the administrator gets in. */
+	CLIENT_LOCAL_SLOTS = 4,
 };
 
 struct shared_page;
@@ -77,6 +80,8 @@ struct client_rules {
 	unsigned rate_max;     /* connections of one client a minute */
 	unsigned unproven_max; /* sessions of all unproven clients */
 	bool trusted;	       /* as good as proven (mynetworks) */
+	bool local;	       /* may have the places kept for it */
+	bool known_only;       /* unproven clients are refused (overload) */
 };
 
 /* Bytes of a page, for the plan. */
@@ -90,6 +95,9 @@ size_t client_page_bytes(unsigned session_max, unsigned proven_max);
  */
 MUST_CHECK enum err client_page_create(unsigned session_max,
     unsigned proven_max, int *fd_out, struct errtext *et);
+
+/* session_max of client_page_create. */
+unsigned client_page_session_max(const struct client_page *p);
 
 /* Map a page; size and header are checked.  fd stays the caller's. */
 MUST_CHECK enum err client_page_map(int fd, struct client_page *out,

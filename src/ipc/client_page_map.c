@@ -43,7 +43,7 @@ head_bytes(uint32_t slots)
 size_t
 client_page_bytes(unsigned session_max, unsigned proven_max)
 {
-	return head_bytes(session_max) +
+	return head_bytes(session_max + CLIENT_LOCAL_SLOTS) +
 	       (size_t)entry_count_for(session_max, proven_max) *
 		   sizeof(struct entry);
 }
@@ -56,14 +56,15 @@ client_page_create(unsigned session_max, unsigned proven_max, int *fd_out,
 	struct shared_page head = {
 		.magic = PAGE_MAGIC,
 		.version = PAGE_VERSION,
-		.slot_count = session_max,
+		.slot_count = session_max + CLIENT_LOCAL_SLOTS,
 		.entry_count = entry_count_for(session_max, proven_max),
 		.proven_max = proven_max,
 	};
 	enum err e;
 	int fd;
 
-	ASSERT(session_max > 0 && session_max <= CLIENT_SLOTS_MAX);
+	ASSERT(session_max > 0 &&
+	       session_max <= CLIENT_SLOTS_MAX - CLIENT_LOCAL_SLOTS);
 	if (getrandom(&head.hash_key, sizeof(head.hash_key), 0) !=
 	    sizeof(head.hash_key))
 		return err_sys(et, errno, "client page: getrandom");
@@ -103,7 +104,8 @@ client_page_map(int fd, struct client_page *out, struct errtext *et)
 	out->entry_count = s->entry_count;
 	out->proven_max = s->proven_max;
 	if (s->magic != PAGE_MAGIC || s->version != PAGE_VERSION ||
-	    out->slot_count == 0 || out->slot_count > CLIENT_SLOTS_MAX ||
+	    out->slot_count <= CLIENT_LOCAL_SLOTS ||
+	    out->slot_count > CLIENT_SLOTS_MAX ||
 	    out->entry_count < ENTRY_COUNT_MIN ||
 	    (out->entry_count & (out->entry_count - 1)) != 0 ||
 	    head_bytes(out->slot_count) +

@@ -22,6 +22,7 @@
 #include "base/buf.h"
 #include "base/gate.h"
 #include "base/hash.h"
+#include "base/ladder.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -304,6 +305,8 @@ struct queue {
 	struct hash txns;
 	struct list recent, stalled, committing;
 	bool short_of_disk; /* not even an empty message has room */
+	struct ladder ladder;
+	int64_t memory_max; /* for which it stands */
 	struct log_limit_site short_sites[STORE_SHORT_COUNT];
 
 	/* routing */
@@ -400,6 +403,8 @@ unsigned txn_ending(struct queue *q);
 void txn_fail_all(struct queue *q, enum err e);
 /* Ask the store whether there is room; every smtpd is told of a change. */
 void txn_check_disk(struct queue *q);
+/* Is it short of memory?  Once a second. */
+void txn_check_memory(struct queue *q);
 /* ERR_NOSPACE was said: the log names the limit. */
 void txn_no_space(struct queue *q);
 /* At the end: without waiting for its commit. */

@@ -251,7 +251,10 @@ job_task(void *arg, struct ev_task *t)
 	(void)t;
 	if (!q->running || q->draining || q->dead)
 		return;
-	while (job_start(q))
+	/* What runs gives memory back at its end, and then more is started:
+	 * so this never waits for itself. */
+	while ((q->ladder.step < LADDER_PAUSE || q->jobs.count == 0) &&
+	       job_start(q))
 		continue;
 	suspended_task(q);
 	status_changed(q);

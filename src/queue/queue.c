@@ -276,6 +276,7 @@ second_fired(void *arg, struct ev_timer *t)
 	status_tick(q);
 	control_tick(q);
 	txn_check_disk(q);
+	txn_check_memory(q);
 	if (q->seconds % 5 == 0)
 		due_count(q);
 	if (q->seconds % TRIM_SECONDS == 0)
@@ -314,6 +315,7 @@ init_accounts(struct queue *q)
 	int64_t body =
 	    room / 8 < BODY_WAIT_BYTES_MAX ? room / 8 : BODY_WAIT_BYTES_MAX;
 
+	q->memory_max = room;
 	acct_init(&q->msg_acct, q->env.acct, "messages", room * 6 / 10, true,
 	    "memory_budget");
 	acct_init(&q->txn_acct, q->env.acct, "transactions", room * 2 / 10,
@@ -436,6 +438,7 @@ queue_open(const struct queue_env *env, struct queue **out, struct errtext *et)
 	if (e != OK) /* the process ends: nothing to undo */
 		return err_set(et, e, "memory for the tables of the queue");
 	status_init(q);
+	ladder_init(&q->ladder);
 	set_transports(q);
 	job_init(q);
 	if (store_fd(q->store) >= 0) {

@@ -450,8 +450,12 @@ txn_ending(struct queue *q)
 void
 txn_tell_state(struct peer *p)
 {
-	struct fr_queue_state f = { .error = p->q->short_of_disk ? ERR_NOSPACE
-								 : OK };
+	struct queue *q = p->q;
+	struct fr_queue_state f = {
+		.error = q->short_of_disk		   ? ERR_NOSPACE
+			 : q->ladder.step >= LADDER_REFUSE ? ERR_FULL
+							   : OK,
+	};
 	enum err e = send_queue_state(p->chan, 0, &f, -1);
 
 	if (e != OK)
@@ -469,6 +473,15 @@ name_limit(struct queue *q, const char *action)
 	    SLICE_LIT("new mail"), action);
 }
 
+static void
+tell_all(struct queue *q)
+{
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		if (q->peers[i] != NULL && q->peers[i]->chan != NULL &&
+		    q->peers[i]->role == ROLE_SMTPD)
+			txn_tell_state(q->peers[i]);
+}
+
 void
 txn_check_disk(struct queue *q)
 {
@@ -481,10 +494,23 @@ txn_check_disk(struct queue *q)
 		name_limit(q, "refused with 452 at MAIL");
 	else
 		log_info("there is room for new mail again");
-	for (unsigned i = 0; i < PEERS_MAX; i++)
-		if (q->peers[i] != NULL && q->peers[i]->chan != NULL &&
-		    q->peers[i]->role == ROLE_SMTPD)
-			txn_tell_state(q->peers[i]);
+	tell_all(q);
+}
+
+void
+txn_check_memory(struct queue *q)
+{
+	enum ladder_step was = q->ladder.step;
+	int64_t used = q->memory_max - acct_room(q->env.acct);
+
+	if (!ladder_look(&q->ladder, 0,
+		used > 0 ? (unsigned)(used * 100 / q->memory_max) : 0,
+		queue_mono(q)))
+		return;
+	if ((was >= LADDER_REFUSE) != (q->ladder.step >= LADDER_REFUSE))
+		tell_all(q);
+	if (was == LADDER_PAUSE)
+		ev_defer(q->loop, &q->sched_task);
 }
 
 void

@@ -1,8 +1,9 @@
 /*
  * accept: listening sockets.
  *
- * While the gate of all processes is full nothing is accepted: clients wait in
- * the socket's backlog.  A place may become free in another process, so the
+ * While the gate of all processes is full nothing is accepted (but for local
+ * clients, who have places of their own): clients wait in the socket's
+ * backlog.  A place may become free in another process, so the
  * gate is looked at again after FULL_POLL_MS; a session of this process that
  * ends opens the door at once.
  */
@@ -19,11 +20,14 @@ enum { FULL_POLL_MS = 20, NOFD_POLL_MS = 200 };
 
 /* Descriptors, memory of the kernel: try later. */
 static void
-close_door(struct server *sv, int64_t delay_ms)
+close_door(struct server *sv, bool local, int64_t delay_ms)
 {
 	sv->full = true;
-	for (unsigned i = 0; i < sv->listener_count; i++)
-		ev_io_want(&sv->listeners[i].io, 0);
+	for (unsigned i = 0; i < sv->listener_count; i++) {
+		bool stays = !local && sv->listeners[i].kind == LISTEN_LOCAL;
+
+		ev_io_want(&sv->listeners[i].io, stays ? EV_RD : 0);
+	}
 	ev_timer_set(&sv->accept_timer, delay_ms);
 }
 
@@ -32,11 +36,11 @@ accept_update(struct server *sv)
 {
 	if (!sv->listening)
 		return;
-	if (clients_full(sv)) {
+	if (clients_full(sv, false)) {
 		log_limit(&sv->full_site, ev_now(sv->loop),
-		    "concurrency_incoming", sv->page.slot_count,
+		    "concurrency_incoming", client_page_session_max(&sv->page),
 		    SLICE_LIT("all clients"), "the listening sockets wait");
-		close_door(sv, FULL_POLL_MS);
+		close_door(sv, clients_full(sv, true), FULL_POLL_MS);
 		return;
 	}
 	sv->full = false;
@@ -64,7 +68,7 @@ on_connection(void *arg, struct ev_io *io, unsigned ready)
 		socklen_t len = sizeof(peer);
 		int fd;
 
-		if (clients_full(sv)) {
+		if (clients_full(sv, l->kind == LISTEN_LOCAL)) {
 			accept_update(sv);
 			return;
 		}
@@ -80,7 +84,7 @@ on_connection(void *arg, struct ev_io *io, unsigned ready)
 			    "descriptors", sv->sessions.in_use,
 			    SLICE_LIT("all clients"),
 			    "the listening sockets wait");
-			close_door(sv, NOFD_POLL_MS);
+			close_door(sv, true, NOFD_POLL_MS);
 			return;
 		}
 		/* A client that went away again is no reason to stop. */

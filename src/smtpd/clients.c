@@ -1,10 +1,10 @@
 /*
  * clients: what one client may take, in all smtpd processes together.
  *
- * The ladder of overload, its first steps: above STRESS_ON_PERCENT of the gate
- * clients that are not proven get short timeouts, until it is below
- * STRESS_OFF_PERCENT again; an unproven client that finds its share full is
- * answered 421.
+ * And the ladder of overload (base/ladder.h), which is looked at every second:
+ * clients that are not proven get short timeouts, then no new ones are let in,
+ * then MAIL is answered 452, but for who is local.  An unproven client that
+ * finds its share full is answered 421 at any step.
  */
 #include <stdio.h>
 
@@ -12,8 +12,6 @@
 #include "smtpd/session.h"
 
 enum {
-	STRESS_ON_PERCENT = 90,
-	STRESS_OFF_PERCENT = 70,
 	RECOUNT_SECONDS = 60,
 	TRIM_SECONDS = 10,
 };
@@ -37,7 +35,7 @@ key_of(const struct session *s)
 static unsigned
 unproven_max(const struct server *sv)
 {
-	uint64_t share = (uint64_t)sv->page.slot_count *
+	uint64_t share = (uint64_t)client_page_session_max(&sv->page) *
 			 (uint64_t)sv->conf->unproven_share / 100;
 
 	return share > 0 ? (unsigned)share : 1;
@@ -65,6 +63,8 @@ clients_enter(struct server *sv, struct session *s)
 	struct client_rules rules = {
 		.unproven_max = unproven_max(sv),
 		.trusted = s->trusted,
+		.local = s->kind == LISTEN_LOCAL,
+		.known_only = sv->ladder.step >= LADDER_CLOSED,
 	};
 
 	if (!s->exempt) {
@@ -90,7 +90,7 @@ clients_enter(struct server *sv, struct session *s)
 	case CLIENT_FULL: break;
 	}
 	return refused(sv, s, &sv->full_site, "concurrency_incoming",
-	    sv->page.slot_count, SMTPS_REPLY_BUSY);
+	    client_page_session_max(&sv->page), SMTPS_REPLY_BUSY);
 }
 
 void
@@ -139,12 +139,13 @@ clients_prove(struct server *sv, struct session *s)
 }
 
 bool
-clients_full(struct server *sv)
+clients_full(struct server *sv, bool local)
 {
 	struct client_figures f;
 
 	client_page_figures(&sv->page, &f);
-	return f.sessions >= f.session_max;
+	return f.sessions >=
+	       f.session_max + (local ? (unsigned)CLIENT_LOCAL_SLOTS : 0);
 }
 
 /* Those who sit here already filled the gate: their time is short too. */
@@ -161,24 +162,28 @@ shorten_unproven(struct server *sv)
 	}
 }
 
+/* How full the memory is that strangers and others share, pools apart. */
+static unsigned
+memory_percent(const struct server *sv)
+{
+	int64_t used = sv->memory_max - acct_room(sv->acct);
+
+	if (used <= 0)
+		return 0;
+	return used >= sv->memory_max ? 100
+				      : (unsigned)(used * 100 / sv->memory_max);
+}
+
 static void
 look_for_overload(struct server *sv, const struct client_figures *f)
 {
-	unsigned percent =
-	    (unsigned)((uint64_t)f->sessions * 100 / f->session_max);
+	bool was_short = sv->ladder.step >= LADDER_SHORT;
 
-	if (percent >= STRESS_ON_PERCENT) {
-		if (sv->stressed)
-			return;
-		log_limit(&sv->overload_site, ev_now(sv->loop),
-		    "concurrency_incoming", f->session_max,
-		    SLICE_LIT("all clients"),
-		    "short timeouts for unproven clients");
-		sv->stressed = true;
+	if (ladder_look(&sv->ladder,
+		(unsigned)((uint64_t)f->sessions * 100 / f->session_max),
+		memory_percent(sv), ev_now(sv->loop)) &&
+	    sv->ladder.step >= LADDER_SHORT && !was_short)
 		shorten_unproven(sv);
-	} else if (percent < STRESS_OFF_PERCENT) {
-		sv->stressed = false;
-	}
 }
 
 /* A place that no session holds is a bug, and said. */

@@ -32,7 +32,10 @@ may_begin(struct session *s)
 	if (sv->queue == NULL)
 		return SMTPS_REPLY_NO_QUEUE;
 	if (sv->queue_state != OK)
-		return SMTPS_REPLY_STORAGE;
+		return sv->queue_state == ERR_FULL ? SMTPS_REPLY_FULL
+						   : SMTPS_REPLY_STORAGE;
+	if (sv->ladder.step >= LADDER_REFUSE && s->kind != LISTEN_LOCAL)
+		return SMTPS_REPLY_FULL;
 	if (!clients_rate(sv, s, CLIENT_RATE_ERROR, 0))
 		return SMTPS_REPLY_RATE_ERROR;
 	if (!clients_rate(sv, s, CLIENT_RATE_MESSAGE, 1))

@@ -118,6 +118,7 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	sv->io.spare_size = sizeof(sv->spare);
 	configure(sv);
 	limits_show(sv);
+	ladder_init(&sv->ladder);
 	*out = sv;
 	return OK;
 }
@@ -134,6 +135,7 @@ share_memory(struct server *sv, unsigned sessions)
 
 	if (rest < room / 2)
 		rest = room / 2;
+	sv->memory_max = room;
 	acct_init(&sv->unproven, sv->acct, "unproven clients",
 	    rest / 100 * sv->conf->unproven_share, true, "unproven_share");
 }
@@ -172,9 +174,9 @@ server_set_page(struct server *sv, int fd, struct errtext *et)
 	if (e != OK)
 		return err_set(et, e, "no memory for the table of requests");
 	if (sv->index == 0)
-		sv->gate_row =
-		    limits_row(LIMIT_GATE, "incoming", "concurrency_incoming",
-			sizeof(struct session), sv->page.slot_count);
+		sv->gate_row = limits_row(LIMIT_GATE, "incoming",
+		    "concurrency_incoming", sizeof(struct session),
+		    client_page_session_max(&sv->page));
 	return OK;
 }
 

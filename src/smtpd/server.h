@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/ladder.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -99,7 +100,8 @@ struct server {
 	struct limit_row *gate_row; /* of smtpd 0 */
 	struct limit_row *rows[SERVER_ROWS];
 	unsigned shown; /* status line: sessions + 1; 0: none yet */
-	bool stressed;	/* unproven clients get short timeouts */
+	struct ladder ladder;
+	int64_t memory_max; /* for which it stands: what the pools leave */
 
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
@@ -117,7 +119,7 @@ struct server {
 	bool draining;
 
 	struct log_limit_site full_site, share_site, count_site, rate_site,
-	    overload_site, memory_site, hit_sites[SERVER_ROWS];
+	    memory_site, hit_sites[SERVER_ROWS];
 
 	/* One call's worth of bytes; what is left over goes to the session. */
 	struct smtps_io io;
@@ -168,7 +170,8 @@ void clients_leave(struct server *sv, struct session *s);
 bool clients_rate(struct server *sv, struct session *s, enum client_rate rate,
     unsigned events);
 void clients_prove(struct server *sv, struct session *s);
-bool clients_full(struct server *sv);
+/* For local clients a few places are kept. */
+bool clients_full(struct server *sv, bool local);
 void clients_each_second(struct server *sv);
 
 /* ---- queue.c, lookup.c, names.c: frames of the peers ---- */

@@ -276,7 +276,7 @@ timeout_ms(const struct session *s)
 	struct server *sv = s->server;
 	int64_t ms = sv->conf->smtpd_timeout_ms;
 
-	if (sv->stressed && ms > STRESS_TIMEOUT_MS &&
+	if (sv->ladder.step >= LADDER_SHORT && ms > STRESS_TIMEOUT_MS &&
 	    client_page_is_unproven(&sv->page, s->slot))
 		ms = STRESS_TIMEOUT_MS;
 	return ms;

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/ladder.h"
 #include "conf/conf.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
@@ -84,12 +85,19 @@ is_gate(const struct row *r)
 	return r->kind == LIMIT_GATE;
 }
 
+static bool
+is_ladder(const struct row *r)
+{
+	return strcmp(r->name, LADDER_ROW) == 0;
+}
+
 /* What the queue holds, and what others found worth counting; pools of
  * objects are for `weir limits`. */
 static bool
 is_count(const struct row *r)
 {
-	return r->kind == LIMIT_GAUGE || r->kind == LIMIT_QUOTA ||
+	return (r->kind == LIMIT_GAUGE && !is_ladder(r)) ||
+	       r->kind == LIMIT_QUOTA ||
 	       (r->kind == LIMIT_POOL && r->object_bytes == 0);
 }
 
@@ -149,6 +157,29 @@ print_rows(struct cli *cli, const struct pages *p,
 	table_fini(&t);
 }
 
+/* Where each role stands on the ladder of overload. */
+static void
+print_ladder(const struct pages *p)
+{
+	bool calm = true;
+
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t n = page_row_count(p->page[i]);
+
+		for (uint32_t k = 0; k < n; k++) {
+			struct row r = page_row(p->page[i], k);
+
+			if (strcmp(r.name, LADDER_ROW) != 0 || r.in_use <= 0)
+				continue;
+			calm = false;
+			printf("overload: %s: %s\n", r.role,
+			    ladder_text((unsigned)r.in_use));
+		}
+	}
+	if (calm)
+		printf("overload: none\n");
+}
+
 static void
 print_screen(struct cli *cli, const struct conf *conf, const struct pages *p)
 {
@@ -156,8 +187,10 @@ print_screen(struct cli *cli, const struct conf *conf, const struct pages *p)
 
 	format_bytes(pages_memory(p, false), used);
 	format_bytes(conf->memory_budget_bytes, budget);
-	printf("weir %s on %s, master %ld, memory %s of %s\n\n", WEIR_VERSION,
+	printf("weir %s on %s, master %ld, memory %s of %s\n", WEIR_VERSION,
 	    conf->myhostname, (long)p->master, used, budget);
+	print_ladder(p);
+	putchar('\n');
 	print_roles(cli, p);
 	print_rows(cli, p, is_gate, "GATE");
 	print_rows(cli, p, is_count, "COUNT");
@@ -214,6 +247,9 @@ print_json(const struct conf *conf, const struct pages *p)
 		json_number(&j, "resident", resident_bytes(first.pid));
 		json_close(&j, '}');
 	}
+	json_close(&j, ']');
+	json_open(&j, "overload", '[');
+	json_rows(&j, p, is_ladder);
 	json_close(&j, ']');
 	json_open(&j, "gates", '[');
 	json_rows(&j, p, is_gate);

@@ -578,3 +578,39 @@ def test_strangers_leave_a_share_of_memory():
                 assert code == 250, (code, text)
         for c in held:
             c.close()
+
+
+def overload(w):
+    return {(r["role"], r["index"]): r["in_use"] for r in w.json("status")["overload"]}
+
+
+def test_the_ladder_is_climbed_and_left():
+    """Strangers fill their share, friends the rest: no new strangers, short
+    timeouts for those inside; whoever is local gets in at any time; and when
+    it is over it is over."""
+    with Weir({"concurrency_incoming": "20", "mynetworks": "127.0.0.2/32", "smtpd_processes": "1",
+               "smtpd_timeout": "300s"}) as w:
+        assert "overload: none" in w.weir("status").out
+        strangers = [w.client(source="127.0.0.3") for _ in range(16)]
+        friends = [w.client(source="127.0.0.2") for _ in range(4)]
+        wait_for(lambda: overload(w)["smtpd", 0] == 2, lambda: w.weir("status").out)
+        w.wait_log(r"limit overload step \(2\) reached by sessions: no new unproven clients")
+        assert "overload: smtpd: no new unproven clients" in w.weir("status").out
+        # Every place is taken; sendmail, status and queue still work.
+        r = w.weir("ann@example.test", name="sendmail", input=b"Subject: local\n\nx\n")
+        assert r.returncode == 0
+        w.wait_mails("ann")
+        assert w.queue() == []
+        friends.pop().close()
+        wait_for(lambda: w.json("status")["gates"][0] is not None and
+                 any(g["name"] == "incoming" and g["in_use"] == 19 for g in w.json("status")["gates"]), "one has left")
+        for c in friends + strangers[:8]:
+            c.close()
+        with w.client(source="127.0.0.2") as c:
+            assert c.greeting[0] == 220
+        wait_for(lambda: overload(w)["smtpd", 0] == 0, lambda: w.weir("status").out)
+        w.wait_log(r"overload is over")
+        # Those inside had their timeout shortened while it lasted.
+        assert strangers[-1].reply()[0] == 421
+        for c in strangers:
+            c.close()
