@@ -468,6 +468,16 @@ client_page_figures(struct client_page *p, struct client_figures *out)
 	};
 }
 
+uint32_t
+client_page_next(const struct client_page *p, unsigned owner, uint32_t slot)
+{
+	/* CLIENT_NO_SLOT + 1 is 0. */
+	for (uint32_t i = slot + 1; i < p->slot_count; i++)
+		if (p->shared->slots[i].owner == owner + 1)
+			return i;
+	return CLIENT_NO_SLOT;
+}
+
 unsigned
 client_page_held(struct client_page *p, unsigned owner)
 {

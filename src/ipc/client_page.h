@@ -146,5 +146,9 @@ struct client_figures {
 
 /* A snapshot without the lock; each figure is right for itself. */
 void client_page_figures(struct client_page *p, struct client_figures *out);
+/* The slot after this one that a process holds (CLIENT_NO_SLOT: the first);
+ * CLIENT_NO_SLOT: there is none. */
+uint32_t client_page_next(const struct client_page *p, unsigned owner,
+    uint32_t slot);
 /* Slots that a process holds, to be compared with its sessions. */
 unsigned client_page_held(struct client_page *p, unsigned owner);

@@ -186,16 +186,32 @@ look_for_overload(struct server *sv, const struct client_figures *f)
 		shorten_unproven(sv);
 }
 
-/* A place that no session holds is a bug, and said. */
+static bool
+has_session(const struct server *sv, uint32_t slot)
+{
+	struct list_node *n = list_first(&sv->open_sessions);
+
+	for (; n != NULL; n = list_next(&sv->open_sessions, n))
+		if (CONTAINER(n, struct session, node)->slot == slot)
+			return true;
+	return false;
+}
+
+/* A place that no session holds is a bug: it is said, and mended. */
 static void
 recount(struct server *sv)
 {
 	unsigned held = client_page_held(&sv->page, sv->index);
+	uint32_t slot = CLIENT_NO_SLOT;
 
 	if (held <= sv->sessions.in_use)
 		return;
 	log_error("bug: %u places of the incoming gate held by %u sessions",
 	    held, sv->sessions.in_use);
+	while ((slot = client_page_next(&sv->page, sv->index, slot)) !=
+	       CLIENT_NO_SLOT)
+		if (!has_session(sv, slot))
+			client_page_leave(&sv->page, sv->index, slot);
 }
 
 /* After a flood its memory is for other things again. */

@@ -965,6 +965,34 @@ test_over_but_not_read(void **state)
 	world_close();
 }
 
+/* A place that was taken and forgotten is found within a minute and free
+ * again; those that sessions hold stay. */
+static void
+test_gate_leak(void **state)
+{
+	const struct client_rules rules = { .unproven_max = 100 };
+	const struct client_key key = { { 9 } };
+	uint32_t leaked = CLIENT_NO_SLOT;
+	int fd;
+
+	(void)state;
+	world_open(CONF);
+	fd = greeted("192.0.2.1");
+	assert_int_equal(client_page_enter(&w.sv->page, w.sv->index, &key,
+			     &rules, ev_now(w.loop), &leaked),
+	    CLIENT_IN);
+	assert_int_equal(client_page_held(&w.sv->page, w.sv->index), 2);
+	for (int i = 0; i < 60; i++)
+		clients_each_second(w.sv);
+	assert_int_equal(client_page_held(&w.sv->page, w.sv->index), 1);
+	say(fd, "NOOP\r\n");
+	assert_hears(fd, "250 2.0.0 Ok\r\n");
+	close(fd);
+	turns(5);
+	assert_int_equal(client_page_held(&w.sv->page, w.sv->index), 0);
+	world_close();
+}
+
 /* Strangers that came before the overload, and only sit there, have little
  * time left too; those that are trusted keep theirs. */
 static void
@@ -1069,6 +1097,7 @@ main(void)
 		cmocka_unit_test(test_client_that_does_not_read),
 		cmocka_unit_test(test_over_but_not_read),
 		cmocka_unit_test(test_overload),
+		cmocka_unit_test(test_gate_leak),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_idle_size),
 	};
