@@ -12,6 +12,8 @@ int cmd_try(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_config(struct cli *cli);
 int cmd_limits(struct cli *cli);
+/* doc/limits.md to standard output; an exit status. */
+int limits_doc(void);
 int cmd_status(struct cli *cli);
 int cmd_top(struct cli *cli);
 int cmd_stop(struct cli *cli);

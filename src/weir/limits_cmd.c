@@ -167,9 +167,11 @@ cmd_limits(struct cli *cli)
 {
 	bool json = false;
 	bool plan = false;
+	bool doc = false;
 	const struct cli_option options[] = {
 		{ .name = "json", .flag = &json },
 		{ .name = "plan", .flag = &plan },
+		{ .name = "doc", .flag = &doc },
 	};
 	const struct conf *conf;
 	struct pages pages;
@@ -177,6 +179,8 @@ cmd_limits(struct cli *cli)
 
 	if (status != CLI_GO)
 		return status;
+	if (doc)
+		return limits_doc();
 	conf = cli_conf(cli);
 	if (conf == NULL)
 		return EX_CONFIG;

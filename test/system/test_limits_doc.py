@@ -1,0 +1,31 @@
+"""doc/limits.md: made from the parameter table, and true of a running server."""
+import re
+import subprocess
+
+from harness import ROOT, WEIR, FakeMX, Weir, relay_conf
+
+
+def made():
+    return subprocess.run([WEIR, "limits", "--doc"], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_committed_page_is_current():
+    assert (ROOT / "doc/limits.md").read_text() == made(), "make it anew: build/weir limits --doc > doc/limits.md"
+
+
+def test_what_it_names_is_in_weir_limits():
+    mx = FakeMX()
+    try:
+        with Weir(relay_conf(mx)) as w:
+            w.send(["joe@example.test", "x@far.example"])
+            w.wait_mails("joe")
+            rows = {f"{r['role']} {r['name']}": r["parameter"] for r in w.json("limits")["limits"]}
+            pages = re.split(r"(?m)^### ", made())[1:]
+            assert len(pages) > 30
+            for page in pages:
+                name = page.split("\n", 1)[0]
+                seen = re.search(r"(?m)^- in `weir limits`: (.*)$", page)
+                if seen:
+                    assert rows.get(seen.group(1)) == name, (name, seen.group(1), rows.get(seen.group(1)))
+    finally:
+        mx.close()
