@@ -1,0 +1,250 @@
+"""Each control of the resource-control page, provoked from outside.
+
+A test is named after its control and goes to one below the limit, to the
+limit, one above and a hundred times as far.
+"""
+import re
+
+import pytest
+
+from harness import FAST_RETRY, FakeMX, Weir, message, relay_conf, wait_for
+
+#: What to add to or multiply a limit with.
+AROUND = [-1, 0, 1, "x100"]
+
+
+def around(limit, by):
+    return limit * 100 if by == "x100" else limit + by
+
+
+def within(by):
+    return by in (-1, 0)
+
+
+def opened(w, **kw):
+    c = w.client(**kw)
+    c.ok("EHLO client.example")
+    return c
+
+
+def say_message(w, body, rcpt="joe@example.test", size=None):
+    """The reply that decides."""
+    with opened(w) as c:
+        code, text = c.cmd("MAIL FROM:<a@client.example>" + (f" SIZE={size}" if size else ""))
+        if code != 250:
+            return code, text
+        c.ok(f"RCPT TO:<{rcpt}>")
+        code, text = c.cmd("DATA")
+        if code != 354:
+            return code, text
+        c.send(body + ".\r\n")
+        return c.reply()
+
+
+def named(w, control):
+    """The line that a limit which was hit writes."""
+    return w.wait_log(rf"limit {control} \(\d+\) reached by .*: ")
+
+
+def refused(w, control):
+    return sum(r["refused"] + r["waited"] for r in w.json("limits")["limits"] if r["parameter"] == control)
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_line_length_limit(by):
+    with Weir({"line_length_limit": "512"}) as w, opened(w) as c:
+        code, text = c.cmd("NOOP " + "x" * (around(512, by) - 5))
+        assert (code == 250) == within(by), (code, text)
+        if not within(by):
+            assert code == 500 and text.startswith("5.5.2")
+            named(w, "line_length_limit")
+            assert refused(w, "line_length_limit") == 1
+        c.ok("NOOP")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_line_length_limit_of_a_body(by):
+    """Handled in pieces, delivered unchanged."""
+    with Weir({"line_length_limit": "512"}) as w:
+        line = "y" * around(512, by)
+        w.send("joe@example.test", body=message("long", line + "\r\n"))
+        assert w.wait_mails("joe")[0].endswith(b"\n" + line.encode() + b"\n")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_header_size_limit(by):
+    with Weir({"header_size_limit": "1000"}) as w:
+        # With its line end, as it is counted.
+        field = "X-Long: " + "a" * (around(1000, by) - 10)
+        id = w.send("joe@example.test", body=f"Subject: s\r\n{field}\r\nX-After: b\r\n\r\nbody\r\n")
+        mail = w.wait_mails("joe")[0].decode()
+        assert "X-After: b\n" in mail and mail.endswith("\nbody\n")
+        assert ((field + "\n") in mail) == within(by)
+        assert all(len(f) < 1000 for f in mail.split("\n\n")[0].split("\n"))
+        assert bool(w.count_log(rf"{id}: a header was cut at header_size_limit \(1000\)")) != within(by)
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_header_total_size_limit(by):
+    with Weir({"header_total_size_limit": "5000"}) as w:
+        total = around(5000, by)
+        header = ""
+        while total - len(header) > 200:
+            header += "X: " + "y" * 95 + "\r\n"
+        header += "X: " + "y" * (total - len(header) - 5) + "\r\n"
+        assert len(header) == total
+        code, text = say_message(w, header + "\r\nbody\r\n")
+        assert (code == 250) == within(by), (code, text)
+        if not within(by):
+            assert (code, text[:5]) == (552, "5.3.4")
+            named(w, "header_total_size_limit")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_header_count_limit(by):
+    with Weir({"header_count_limit": "50"}) as w:
+        code, text = say_message(w, "X: y\r\n" * around(50, by) + "\r\nbody\r\n")
+        assert (code == 250) == within(by), (code, text)
+        if not within(by):
+            assert (code, text[:5]) == (552, "5.3.4")
+            named(w, "header_count_limit")
+
+
+@pytest.mark.parametrize("declared", [False, True], ids=["as it comes", "by SIZE="])
+@pytest.mark.parametrize("by", AROUND)
+def test_message_size_limit(by, declared):
+    with Weir({"message_size_limit": "20000"}) as w:
+        size = around(20000, by)
+        body = "s: x\r\n\r\n"
+        body += ("z" * 78 + "\r\n") * ((size - len(body)) // 80 - 1)
+        body += "z" * (size - len(body) - 2) + "\r\n"
+        assert len(body) == size
+        code, text = say_message(w, body, size=size if declared else None)
+        assert (code == 250) == within(by), (code, text)
+        if not within(by):
+            assert (code, text[:5]) == (552, "5.3.4")
+            named(w, "message_size_limit")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_extract_recipient_limit(by):
+    with Weir({"extract_recipient_limit": "20", "smtpd_recipient_limit": "20", "header_size_limit": "1M"}) as w:
+        count = around(20, by)
+        to = ",\n ".join(f"u{i}@example.test" for i in range(count))
+        r = w.weir("-t", name="sendmail", input=f"To: {to}\nSubject: x\n\nx\n".encode(), check=False)
+        if within(by):
+            assert r.returncode == 0, r.err
+            wait_for(lambda: w.mails(f"u{count - 1}"), lambda: w.log()[-2000:])
+        else:
+            assert r.returncode == 65 and "20" in r.err, (r.returncode, r.err)
+            assert w.queue() == [] and not w.count_log("client=")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_header_address_token_limit(by):
+    """A quoted pair of words is a token each, and so is each sign."""
+    with Weir({"header_address_token_limit": "30", "header_size_limit": "1M"}) as w:
+        # joe@example.test: 5 tokens; each further word of a name is one more.
+        words = " ".join(["a"] * (around(30, by) - 7))
+        r = w.weir("-t", name="sendmail", check=False,
+                   input=f"To: {words} <joe@example.test>\nSubject: x\n\nx\n".encode())
+        assert (r.returncode == 0) == within(by), (r.returncode, r.err)
+        if not within(by):
+            assert r.returncode == 65
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_smtpd_recipient_limit(by):
+    with Weir({"smtpd_recipient_limit": "10"}) as w, opened(w) as c:
+        count = around(10, by)
+        c.ok("MAIL FROM:<a@client.example>")
+        replies = [c.cmd(f"RCPT TO:<u{i}@example.test>") for i in range(count)]
+        assert [r[0] for r in replies] == [250] * min(count, 10) + [452] * max(0, count - 10)
+        c.ok("DATA", 354)
+        c.send(message("m") + ".\r\n")
+        assert c.reply()[0] == 250
+        if not within(by):
+            assert replies[-1][1].startswith("4.5.3")
+            named(w, "smtpd_recipient_limit")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_bounce_size_limit(by):
+    mx = FakeMX(lambda verb, arg, conn: "550 5.1.1 nobody" if verb == "RCPT" else None)
+    try:
+        with Weir(dict(relay_conf(mx), bounce_size_limit="3000")) as w:
+            # What is measured is the message as it is stored, with our field.
+            probe = w.send("x@far.example", sender="joe@example.test", body="s: x\r\n\r\n" + "p" * 98 + "\r\n")
+            stored = int(w.wait_log(rf"{probe}: from=<joe@example.test>, size=(\d+)").group(1))
+            w.wait_mails("joe", 1)
+            fill = around(3000, by) - (stored - 100)
+            body = "s: x\r\n\r\n" + ("q" * 78 + "\r\n") * (fill // 80 - 1)
+            body += "q" * (8 + fill - len(body) - 2) + "\r\n"
+            id = w.send("x@far.example", sender="joe@example.test", body=body)
+            assert int(w.wait_log(rf"{id}: from=<joe@example.test>, size=(\d+)").group(1)) == around(3000, by)
+            report = sorted(w.wait_mails("joe", 2), key=len)[-1] if within(by) else \
+                [m for m in w.wait_mails("joe", 2) if b"p" * 98 not in m][0]
+            assert (b"q" * 70 in report) == within(by)
+    finally:
+        mx.close()
+
+
+@pytest.mark.parametrize("by", [-1, 0, 1, "x100"])
+@pytest.mark.parametrize("control", ["qmgr_message_active_limit", "qmgr_message_recipient_limit"])
+def test_qmgr_limits(control, by):
+    """What is beyond waits on disk; all of it arrives in the end."""
+    mx = FakeMX(lambda verb, arg, conn: None if go else "450 4.2.0 later" if verb == "RCPT" else None)
+    go = [True]
+    try:
+        with Weir(dict(relay_conf(mx), **FAST_RETRY, **{control: "4"}, concurrency_remote="0")) as w:
+            count = around(4, by)
+            for i in range(count):
+                w.send(f"u{i}@far.example")
+            rows = [r for r in w.json("limits")["limits"] if r["parameter"] == control and r["name"] in
+                    ("active messages", "recipients")]
+            assert rows and all(r["high_water"] <= r["limit"] == 4 for r in rows), rows
+            w.write_conf(concurrency_remote="20")
+            w.hup()
+            wait_for(lambda: len(mx.messages) == count, lambda: f"{len(mx.messages)} of {count}", 60)
+            w.wait_queue_empty()
+    finally:
+        mx.close()
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_queue_message_limit(by):
+    with Weir({"queue_message_limit": "5", "concurrency_remote": "0"}) as w:
+        count = around(5, by)
+        codes = [say_message(w, "s: x\r\n\r\n", "x@far.example")[0] for _ in range(min(count, 40))]
+        assert codes == [250] * min(count, 5) + [452] * max(0, len(codes) - 5)
+        if not within(by):
+            named(w, "queue_message_limit")
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_queue_minfree(by):
+    """Less than is free: mail is taken; much more: 452 at MAIL, and said."""
+    with Weir({"queue_minfree": {-1: "1", 0: "0", 1: "500T", "x100": "1000T"}[by]}) as w:
+        code, text = say_message(w, "s: x\r\n\r\n")
+        assert (code, text[:5]) == ((250, "2.0.0") if within(by) else (452, "4.3.1"))
+        if not within(by):
+            named(w, "queue_minfree")
+
+
+def test_transport_retry_time():
+    """An agent that dies: its mail waits, other transports go on."""
+    import os
+    import signal
+    mx = FakeMX()
+    try:
+        with Weir(dict(relay_conf(mx), **dict(FAST_RETRY, transport_retry_time="3s"), fork_delay="10ms")) as w:
+            w.send("a@far.example")
+            wait_for(lambda: len(mx.messages) == 1, "the first")
+            for pid in w.role_pids("smtp"):
+                os.kill(pid, signal.SIGKILL)
+            w.send(["b@far.example", "joe@example.test"])
+            w.wait_mails("joe")
+            wait_for(lambda: len(mx.messages) == 2, lambda: w.log()[-3000:])
+            assert re.search(r"weir/master\[\d+\]: .*smtp", w.log())
+    finally:
+        mx.close()
