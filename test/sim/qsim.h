@@ -138,6 +138,7 @@ struct qsim {
 	bool pressure;	    /* memory or disk refuse */
 	int64_t pressed_ms; /* when they did last */
 	int64_t restart_ms, free_ms;
+	bool went_back; /* the wall clock, once */
 	unsigned spins; /* turns without time */
 
 	/* from the seed */

@@ -188,8 +188,9 @@ stop(bool orderly)
 		w.rcpts[i].running = false;
 	for (unsigned i = 0; i < w.msg_count; i++)
 		w.msgs[i].spared = true;
-	if (!orderly) {
+	if (!orderly || w.died) /* it failed in its last moments */
 		q_crashed();
+	if (!orderly) {
 		stop_disk_faults();
 		if (q_chance(2))
 			simdisk_crash(&w.disk);
@@ -284,6 +285,7 @@ jump(void)
 	 * know: due times are then that much later (due.c, too_far). */
 	if (ms > 3600000 && q_chance(2))
 		ms = -ms;
+	w.went_back |= ms < 0;
 	q_say("%lld: the clock jumps by %lld s", (long long)w.now_ms,
 	    (long long)(ms / 1000));
 	simloop_jump(w.loop, ms);
@@ -399,6 +401,10 @@ turn(void)
 			q_fail("the loop");
 		q_stats.turns++;
 	}
+	/* What was due by a clock that was ahead comes to light later, too:
+	 * when it is released from hold. */
+	if (w.q != NULL && w.q->flush_owed && w.went_back)
+		q_free_all();
 	if (w.died)
 		fall(false);
 	if (w.acct.refused_count > 0 || w.disk.dead || w.disk.fail_one_in > 0 ||
