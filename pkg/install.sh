@@ -55,10 +55,7 @@ do_install() {
 		f=${f#"$dest"}
 		[ -d "$dest$f" ] || note file "$f"
 	done
-	for n in sendmail mailq newaliases postqueue postsuper postcat postconf \
-	    postmap postalias forward condredirect bouncesaying except \
-	    preline maildirmake maildir2mbox mbox2maildir qmail-qstat \
-	    qmail-qread; do
+	for n in $(cat pkg/faces); do
 		face "$prefix/lib/weir/bin/$n"
 	done
 	face "$prefix/sbin/sendmail"
