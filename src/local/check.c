@@ -46,7 +46,7 @@ struct checks {
 static void
 answer(struct chan *c, uint32_t tag, enum check_verdict verdict)
 {
-	struct fr_checked f = { .verdict = verdict };
+	struct fr_checked f = { .verdict = (uint8_t)verdict };
 
 	if (send_checked(c, tag, &f, -1) == ERR_FULL)
 		chan_bad(c, "does not read what it is sent");

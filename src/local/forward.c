@@ -82,6 +82,7 @@ end_deferred(struct forward *f, enum err e)
 static void
 end_sent(struct forward *f)
 {
+	f->id = f->txn.id;
 	forward_cancel(f);
 	outcome_set(&f->outcome, JOB_SENT, "2.0.0", "forwarded as %llu",
 	    (unsigned long long)f->id);
@@ -324,7 +325,7 @@ forwards_on_frame(struct forwards *fs, struct frame *frame)
 		return; /* it was given up */
 	switch (txn_client_on_frame(&f->txn, frame)) {
 	case TXN_CLIENT_IGNORE: break;
-	case TXN_CLIENT_READY: f->id = f->txn.id; /* FALLTHROUGH */
+	case TXN_CLIENT_READY:
 	case TXN_CLIENT_CREDIT: advance(f); break;
 	case TXN_CLIENT_DONE: end_sent(f); break;
 	case TXN_CLIENT_REFUSED: end_deferred(f, f->txn.error); break;

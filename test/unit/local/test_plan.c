@@ -763,6 +763,36 @@ a_command_gets_the_mail(void **state)
 }
 
 static void
+commands_by_user(void **state)
+{
+	static struct slice items[] = { SLICE_LIT(
+	    "inline:{ nobody = stop, other = fail }") };
+	struct tmpdir *t = *state;
+
+	conf.mailbox_command = "ok";
+	conf.mailbox_command_maps = (struct conf_list){ items, 1 };
+	jobs_reload(fake.jobs);
+	tmpdir_write(t, "plan", "default \n" END);
+	send_job_for(t, "nobody", "nobody@x.test", "a@b.test", 0);
+	run();
+	check_result("mailbox_command_maps", JOB_SENT, "stopped");
+}
+
+static void
+no_room_for_a_copy(void **state)
+{
+	struct tmpdir *t = *state;
+
+	assert_int_equal(unlinkat(t->fd, "copies", AT_REMOVEDIR), 0);
+	tmpdir_write(t, "plan", "command ok\n" END);
+	send_job_for(t, "nobody", "nobody@x.test", "a@b.test", 0);
+	run();
+	assert_int_equal(fake.result.status, JOB_DEFERRED);
+	assert_non_null(strstr(fake.result.text, "cannot make a copy"));
+	check_log(t, "no copy", "plan ext=\n");
+}
+
+static void
 in_qmails_words(void **state)
 {
 	struct tmpdir *t = *state;
@@ -923,6 +953,8 @@ main(int argc, char **argv)
 		T(senders_are_rewritten),
 		T(the_filter_is_full),
 		T(a_command_gets_the_mail),
+		T(commands_by_user),
+		T(no_room_for_a_copy),
 		T(in_qmails_words),
 		T(aliases),
 		T(aliases_that_fail),

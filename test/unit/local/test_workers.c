@@ -33,13 +33,15 @@ static struct {
 	struct segments segments;
 	struct workers_events events;
 	unsigned done_count, reaped_count;
+	const struct delivery *order[2 * WORKER_TURN_COUNT]; /* of the ends */
 } fake;
 
 static void
 on_done(void *arg, struct delivery *d)
 {
 	(void)arg;
-	(void)d;
+	if (fake.done_count < ARRAY_LEN(fake.order))
+		fake.order[fake.done_count] = d;
 	fake.done_count++;
 	ev_loop_stop(loop);
 }
@@ -101,22 +103,27 @@ run(void)
 
 /* An empty message for joe/. */
 static void
-submit(const struct tmpdir *t, struct delivery *d)
+submit_as(const struct tmpdir *t, struct delivery *d, uid_t uid)
 {
-	uid_t uid = geteuid() == 0 ? OTHER_UID : geteuid();
-
 	*d = (struct delivery){
 		.owner = { uid, uid, uid },
 		.request = {
 			.kind = MAILBOX_MAILDIR,
 			.flags = REQUEST_CREATE,
 			.base = slice_str(t->path),
-			.path = SLICE_LIT("joe/"),
+			.path = uid == OTHER_UID - 1 ? SLICE_LIT("ann/")
+						     : SLICE_LIT("joe/"),
 			.address = SLICE_LIT("joe@x.test"),
 		},
 		.body = { .segments = &fake.segments },
 	};
 	workers_submit(fake.workers, d);
+}
+
+static void
+submit(const struct tmpdir *t, struct delivery *d)
+{
+	submit_as(t, d, geteuid() == 0 ? OTHER_UID : geteuid());
 }
 
 static void
@@ -190,6 +197,37 @@ more_than_a_batch(void **state)
 	assert_int_equal(tmpdir_count(t, "joe/new", NULL, 0), COUNT);
 }
 
+/* One place, one owner who always has something to do, and another. */
+static void
+a_busy_owner_gives_up_his_place(void **state)
+{
+	enum { COUNT = WORKER_TURN_COUNT + 40 };
+	static struct delivery d[COUNT];
+	struct tmpdir *t = *state;
+	unsigned last = 0;
+	int i;
+
+	if (geteuid() != 0) {
+		print_message("skipped: needs root to be several users\n");
+		skip();
+	}
+	assert_int_equal(fchmod(t->fd, 0777), 0);
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	for (i = 0; i < COUNT; i++)
+		submit_as(t, &d[i], i == 1 ? OTHER_UID - 1 : OTHER_UID);
+	while (fake.done_count < COUNT)
+		run();
+	for (i = 0; i < COUNT; i++)
+		assert_int_equal(d[i].outcome.status, JOB_SENT);
+	for (i = 0; i < COUNT; i++)
+		if (fake.order[i] == &d[1])
+			last = (unsigned)i;
+	/* Behind his turn, before what came after that. */
+	assert_in_range(last, 1, WORKER_TURN_COUNT + 2);
+}
+
 static void
 no_place_at_all(void **state)
 {
@@ -217,6 +255,7 @@ main(int argc, char **argv)
 		T(a_worker_that_hangs_is_killed),
 		T(an_idle_worker_leaves),
 		T(more_than_a_batch),
+		T(a_busy_owner_gives_up_his_place),
 		T(no_place_at_all),
 	};
 
