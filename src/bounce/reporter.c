@@ -64,15 +64,13 @@ report_get(struct reporter *p, uint32_t tag, bool make)
 }
 
 static void
-report_failed(struct reporter *p, struct report *r, enum err e, const char *why,
-    bool abort)
+report_failed(struct reporter *p, struct report *r, enum err e, const char *why)
 {
 	struct fr_report_failed f = { .error = (uint8_t)e,
 		.text = slice_str(why) };
-	struct fr_txn_abort gone = { 0 };
 
-	if (p->chan != NULL && abort)
-		(void)!send_txn_abort(p->chan, r->tag, &gone, -1);
+	if (p->chan != NULL)
+		txn_client_abort(&r->txn);
 	/* Not sent: the queue's own deadline ends it. */
 	if (p->chan != NULL)
 		(void)!send_report_failed(p->chan, r->tag, &f, -1);
@@ -83,19 +81,16 @@ report_failed(struct reporter *p, struct report *r, enum err e, const char *why,
 
 /* Send what is composed as far as credit and channel go.  False: wait. */
 static bool
-send_out(struct reporter *p, struct report *r)
+send_out(struct report *r)
 {
-	while (r->out.len > 0) {
-		struct fr_txn_body f = { .data = buf_data(&r->out) };
+	size_t sent;
 
-		f.data = slice_sub(f.data, 0, READ_BYTES);
-		f.data = slice_sub(f.data, 0, r->credit);
-		if (f.data.len == 0 ||
-		    send_txn_body(p->chan, r->tag, &f, -1) != OK)
+	while (r->out.len > 0) {
+		if (txn_client_body(&r->txn,
+			slice_sub(buf_data(&r->out), 0, READ_BYTES),
+			&sent) != OK)
 			return false;
-		r->credit -= (uint32_t)f.data.len;
-		r->body_bytes += f.data.len;
-		buf_take(&r->out, f.data.len);
+		buf_take(&r->out, sent);
 	}
 	return true;
 }
@@ -103,25 +98,20 @@ send_out(struct reporter *p, struct report *r)
 static void
 advance(struct reporter *p, struct report *r)
 {
-	struct fr_txn_commit f = { 0 };
-
 	if (r->stage < STAGE_HEAD || r->stage == STAGE_DONE)
 		return;
 	for (;;) {
-		if (p->chan == NULL || !send_out(p, r))
+		if (p->chan == NULL || !send_out(r))
 			return;
 		if (r->stage == STAGE_COMMIT)
 			break;
 		if (!report_compose(p, r)) {
 			report_failed(p, r, err_from_errno(errno),
-			    "the original cannot be read", true);
+			    "the original cannot be read");
 			return;
 		}
 	}
-	f.body_bytes = r->body_bytes;
-	f.flags = compose_flags(&r->c);
-	f.longest_line_bytes = 1000;
-	if (send_txn_commit(p->chan, r->tag, &f, -1) == OK)
+	if (txn_client_commit(&r->txn, compose_flags(&r->c), 1000) == OK)
 		r->stage = STAGE_DONE;
 }
 
@@ -205,7 +195,6 @@ open_txn(struct reporter *p, struct report *r)
 	struct envelope_rcpt to = { .address = r->c.to };
 	struct fr_txn_open open = { .size_hint_bytes = size_hint(r),
 		.rcpt_count = 1 };
-	struct fr_txn_rcpt list;
 	enum err err;
 
 	envelope_put(&ew, &e);
@@ -213,9 +202,8 @@ open_txn(struct reporter *p, struct report *r)
 	if (ew.full || rw.full)
 		return ERR_TOOBIG;
 	open.envelope = wr_done(&ew);
-	list.rcpts = wr_done(&rw);
-	err = send_txn_open(p->chan, r->tag, &open, -1);
-	return err == OK ? send_txn_rcpt(p->chan, r->tag, &list, -1) : err;
+	err = txn_client_open(&r->txn, p->chan, r->tag, &open);
+	return err == OK ? txn_client_rcpts(&r->txn, wr_done(&rw)) : err;
 }
 
 static void
@@ -242,7 +230,7 @@ on_report(struct reporter *p, struct frame *f)
 	}
 	e = keep(p, r, &in);
 	if (e != OK) {
-		report_failed(p, r, e, err_text(e), false);
+		report_failed(p, r, e, err_text(e));
 		return;
 	}
 	r->c = (struct compose){
@@ -265,44 +253,31 @@ on_report(struct reporter *p, struct frame *f)
 	r->stage = STAGE_OPEN;
 	e = open_txn(p, r);
 	if (e != OK)
-		report_failed(p, r, e, err_text(e), true);
+		report_failed(p, r, e, err_text(e));
 }
 
 static void
 on_txn(struct reporter *p, struct frame *f)
 {
 	struct report *r = report_get(p, f->tag, false);
-	struct fr_txn_ready ready;
-	struct fr_txn_credit credit;
-	struct fr_txn_done done;
 
 	if (r == NULL)
 		return; /* it failed meanwhile */
-	if (f->type == FRAME_TXN_READY && get_txn_ready(f, &ready) &&
-	    r->stage == STAGE_OPEN) {
-		if (ready.error != OK) {
-			report_failed(p, r,
-			    ready.error < ERR_COUNT ? (enum err)ready.error
-						    : ERR_SYS,
-			    "the queue does not take it", false);
-			return;
-		}
-		r->c.report_id = ready.id;
-		r->credit = ready.credit_bytes;
+	switch (txn_client_on_frame(&r->txn, f)) {
+	case TXN_CLIENT_READY:
+		r->c.report_id = r->txn.id;
 		r->stage = STAGE_HEAD;
 		advance(p, r);
-	} else if (f->type == FRAME_TXN_CREDIT && get_txn_credit(f, &credit) &&
-		   r->stage >= STAGE_HEAD) {
-		r->credit += credit.bytes;
-		advance(p, r);
-	} else if (f->type == FRAME_TXN_DONE && get_txn_done(f, &done)) {
-		if (done.error != OK)
-			report_failed(p, r, ERR_SYS,
-			    "the queue could not store it", false);
-		else
-			report_free(p, r);
-	} else {
-		chan_bad(p->chan, "an answer out of turn");
+		break;
+	case TXN_CLIENT_CREDIT: advance(p, r); break;
+	case TXN_CLIENT_DONE: report_free(p, r); break;
+	case TXN_CLIENT_REFUSED:
+		report_failed(p, r, r->txn.error,
+		    r->stage == STAGE_DONE ? "the queue could not store it"
+					   : "the queue does not take it");
+		break;
+	case TXN_CLIENT_IGNORE:
+	case TXN_CLIENT_BAD: chan_bad(p->chan, "an answer out of turn"); break;
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "ev/loop.h"
 #include "ipc/chan.h"
 #include "ipc/frames.h"
+#include "ipc/txn_client.h"
 
 enum {
 	REPORTS_MAX = 8, /* the queue has at most 4 at once */
@@ -60,8 +61,7 @@ struct report {
 	uint32_t newlines;   /* STAGE_ORIGINAL: state of the header's end */
 	bool ends_crlf;
 	uint64_t header_bytes;
-	uint64_t body_bytes; /* sent */
-	uint32_t credit;
+	struct txn_client txn;
 };
 
 struct reporter {

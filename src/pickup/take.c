@@ -42,21 +42,10 @@ next(struct take *t)
 	take_go_on(t);
 }
 
-static void
-abort_transaction(struct take *t)
-{
-	struct fr_txn_abort f = { 0 };
-
-	if (t->opened && t->queue != NULL &&
-	    send_txn_abort(t->queue, t->tag, &f, -1) != OK)
-		chan_bad(t->queue, "TXN_ABORT does not fit");
-	t->opened = false;
-}
-
 void
 take_set_aside(struct take *t, const char *why)
 {
-	abort_transaction(t);
+	txn_client_abort(&t->txn);
 	t->stuck = !drop_dir_set_aside(t->dir_fd, t->name, why);
 	next(t);
 }
@@ -64,7 +53,7 @@ take_set_aside(struct take *t, const char *why)
 void
 take_try_later(struct take *t, const char *why)
 {
-	abort_transaction(t);
+	txn_client_abort(&t->txn);
 	log_warning("drop/%s: %s; next attempt in %d s", t->name, why,
 	    RETRY_MS / 1000);
 	dropped_close(&t->file);
@@ -84,8 +73,7 @@ take_file_failed(struct take *t, enum err e, const struct errtext *et)
 static void
 taken(struct take *t)
 {
-	t->opened = false;
-	t->stuck = !drop_dir_remove(t->dir_fd, t->name, t->id);
+	t->stuck = !drop_dir_remove(t->dir_fd, t->name, t->txn.id);
 	next(t);
 }
 
@@ -128,67 +116,32 @@ on_timer(void *arg, struct ev_timer *timer)
 }
 
 static void
-on_ready(struct take *t, const struct fr_txn_ready *f)
+on_ready(struct take *t)
 {
-	if (t->state != OPENING) {
-		chan_bad(t->queue, "TXN_READY out of place");
-		return;
-	}
-	if (f->error != OK) {
-		t->opened = false;
-		take_try_later(t, f->error < ERR_COUNT
-				      ? err_text((enum err)f->error)
-				      : "refused");
-		return;
-	}
 	/* The envelope's recipients must all have been read. */
 	if (t->file.rcpts_left > 0) {
 		chan_bad(t->queue, "TXN_READY before the last recipient");
 		return;
 	}
-	t->id = f->id;
-	t->credit = f->credit_bytes;
 	take_hold_trace(t);
 	t->state = SENDING;
 	take_go_on(t);
 }
 
 static void
-on_done(struct take *t, const struct fr_txn_done *f)
-{
-	if (f->error == OK && t->state == COMMITTING) {
-		taken(t);
-		return;
-	}
-	if (f->error == OK) {
-		chan_bad(t->queue, "TXN_DONE out of place");
-		return;
-	}
-	t->opened = false;
-	take_try_later(t,
-	    f->error < ERR_COUNT ? err_text((enum err)f->error) : "refused");
-}
-
-static void
 on_frame(void *arg, struct chan *c, struct frame *f)
 {
 	struct take *t = arg;
-	struct fr_txn_ready ready;
-	struct fr_txn_credit credit;
-	struct fr_txn_done done;
 
-	/* An answer to what was given up. */
-	if (f->tag != t->tag || !t->opened)
-		return;
-	if (f->type == FRAME_TXN_READY && get_txn_ready(f, &ready)) {
-		on_ready(t, &ready);
-	} else if (f->type == FRAME_TXN_CREDIT && get_txn_credit(f, &credit)) {
-		t->credit += credit.bytes;
-		take_go_on(t);
-	} else if (f->type == FRAME_TXN_DONE && get_txn_done(f, &done)) {
-		on_done(t, &done);
-	} else {
-		chan_bad(c, "frame that is not for pickup");
+	switch (txn_client_on_frame(&t->txn, f)) {
+	case TXN_CLIENT_IGNORE: break;
+	case TXN_CLIENT_READY: on_ready(t); break;
+	case TXN_CLIENT_CREDIT: take_go_on(t); break;
+	case TXN_CLIENT_DONE: taken(t); break;
+	case TXN_CLIENT_REFUSED:
+		take_try_later(t, err_text(t->txn.error));
+		break;
+	case TXN_CLIENT_BAD: chan_bad(c, "frame that is not for pickup"); break;
 	}
 }
 
@@ -198,7 +151,7 @@ lose_queue(struct take *t)
 	if (t->queue != NULL)
 		chan_close(t->queue);
 	t->queue = NULL;
-	t->opened = false;
+	t->txn = (struct txn_client){ 0 };
 	if (t->state == IDLE || t->state == WAITING)
 		return;
 	dropped_close(&t->file);
@@ -296,7 +249,7 @@ take_drain(struct take *t)
 		t->state = IDLE;
 	if (t->state != COMMITTING) {
 		/* The file stays; the queue forgets. */
-		abort_transaction(t);
+		txn_client_abort(&t->txn);
 		dropped_close(&t->file);
 		t->state = IDLE;
 	}

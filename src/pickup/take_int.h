@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "ev/loop.h"
+#include "ipc/txn_client.h"
 #include "pickup/drop_dir.h"
 #include "pickup/dropped.h"
 #include "pickup/take.h"
@@ -46,12 +47,9 @@ struct take {
 	struct ev_timer timer;
 	uint8_t state; /* enum take_state */
 	bool draining;
-	bool stuck;  /* the directory cannot be changed: begin nothing */
-	bool opened; /* TXN_OPEN was sent */
+	bool stuck; /* the directory cannot be changed: begin nothing */
 	uint32_t tag;
-	uint64_t id;
-	int64_t credit;
-	uint64_t sent_bytes;
+	struct txn_client txn;
 	struct drop_look look;
 	char name[DROP_NAME_BYTES]; /* of the file */
 	struct dropped file;
@@ -80,7 +78,7 @@ void take_file_failed(struct take *t, enum err e, const struct errtext *et);
 void take_begin(struct take *t);
 /* Recipients, as long as the channel takes them. */
 void take_send_rcpts(struct take *t);
-/* The trace field goes in front of the message; t->id is known. */
+/* The trace field goes in front of the message; t->txn.id is known. */
 void take_hold_trace(struct take *t);
 /* As much of the message as credit and channel allow, then the commit. */
 void take_send_message(struct take *t);

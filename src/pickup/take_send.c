@@ -42,7 +42,7 @@ send_open(struct take *t)
 	envelope_put(&w, &env);
 	ASSERT(!w.full);
 	f.envelope = wr_done(&w);
-	return send_txn_open(t->queue, t->tag, &f, -1);
+	return txn_client_open(&t->txn, t->queue, ++t->tag, &f);
 }
 
 void
@@ -60,10 +60,6 @@ take_begin(struct take *t)
 		take_set_aside(t, "it is larger than message_size_limit");
 		return;
 	}
-	t->tag++;
-	t->id = 0;
-	t->credit = 0;
-	t->sent_bytes = 0;
 	t->held_len = 0;
 	t->file_over = false;
 	body_scan_init(&t->scan, false, BODY_NORMALISE);
@@ -74,7 +70,6 @@ take_begin(struct take *t)
 		take_try_later(t, err_text(e));
 		return;
 	}
-	t->opened = true;
 	take_go_on(t);
 }
 
@@ -83,7 +78,6 @@ take_send_rcpts(struct take *t)
 {
 	static unsigned char buf[RCPTS_BLOB_BYTES];
 	struct errtext et = { .text = "" };
-	struct fr_txn_rcpt f;
 	struct wr w;
 	enum err e;
 
@@ -95,8 +89,7 @@ take_send_rcpts(struct take *t)
 			take_file_failed(t, e, &et);
 			return;
 		}
-		f.rcpts = wr_done(&w);
-		e = send_txn_rcpt(t->queue, t->tag, &f, -1);
+		e = txn_client_rcpts(&t->txn, wr_done(&w));
 		if (e != OK) {
 			take_try_later(t, err_text(e));
 			return;
@@ -117,7 +110,7 @@ take_hold_trace(struct take *t)
 		.uid = d->uid,
 		.hostname = slice_str(t->conf->myhostname),
 		.protocol = received_protocol(ORIGIN_LOCAL, false, d->utf8),
-		.id = t->id,
+		.id = t->txn.id,
 		.rcpt = slice_of(d->only_rcpt, d->only_rcpt_len),
 		.when = clock_system.wall(&clock_system),
 	};
@@ -179,8 +172,8 @@ static void
 commit(struct take *t)
 {
 	struct slice id = header_scan_message_id(&t->header);
+	uint64_t longest = t->scan.longest_line_bytes;
 	uint32_t flags = 0;
-	struct fr_txn_commit f;
 	enum err e;
 
 	if (t->scan.flags & BODY_8BIT)
@@ -193,20 +186,13 @@ commit(struct take *t)
 		flags |= ENVELOPE_UTF8;
 	if (body_scan_lacks_eol(&t->scan))
 		flags |= ENVELOPE_NO_FINAL_EOL;
-	f = (struct fr_txn_commit){
-		.body_bytes = t->sent_bytes,
-		.flags = flags,
-		.longest_line_bytes =
-		    t->scan.longest_line_bytes > UINT32_MAX
-			? UINT32_MAX
-			: (uint32_t)t->scan.longest_line_bytes,
-	};
 	if (id.len == 0)
 		id = SLICE_LIT("<>");
-	log_message(t->id, "uid=%" PRIu32 " from=<%.*s>", t->file.uid,
+	log_message(t->txn.id, "uid=%" PRIu32 " from=<%.*s>", t->file.uid,
 	    SLICE_ARGS(t->file.head.sender));
-	log_message(t->id, "message-id=%.*s", SLICE_ARGS(id));
-	e = send_txn_commit(t->queue, t->tag, &f, -1);
+	log_message(t->txn.id, "message-id=%.*s", SLICE_ARGS(id));
+	e = txn_client_commit(&t->txn, flags,
+	    longest > UINT32_MAX ? UINT32_MAX : (uint32_t)longest);
 	if (e != OK)
 		take_try_later(t, err_text(e));
 	else
@@ -216,7 +202,7 @@ commit(struct take *t)
 void
 take_send_message(struct take *t)
 {
-	struct fr_txn_body f;
+	size_t sent;
 	enum err e;
 
 	for (;;) {
@@ -228,18 +214,18 @@ take_send_message(struct take *t)
 			return;
 		if (t->held_len == 0)
 			continue;
-		if ((int64_t)t->held_len > t->credit)
+		/* Whole pieces: what is left needs no moving. */
+		if (t->held_len > t->txn.credit_bytes)
 			return; /* TXN_CREDIT goes on */
-		f.data = slice_of(t->held, t->held_len);
-		e = send_txn_body(t->queue, t->tag, &f, -1);
+		e = txn_client_body(&t->txn, slice_of(t->held, t->held_len),
+		    &sent);
 		if (e == ERR_FULL)
 			return; /* on_room goes on */
 		if (e != OK) {
 			take_try_later(t, err_text(e));
 			return;
 		}
-		t->credit -= (int64_t)t->held_len;
-		t->sent_bytes += t->held_len;
+		ASSERT(sent == t->held_len);
 		t->held_len = 0;
 	}
 }
