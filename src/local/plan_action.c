@@ -18,6 +18,17 @@ plan_find_party(struct plan *p)
 	return p->has_party;
 }
 
+/* A list with an owner is his in everything, as with Postfix; a dot file
+ * changes the sender of what it forwards only, as with qmail. */
+static struct slice
+sender_of(const struct plan *p)
+{
+	struct slice sender = p->jd->job->envelope.sender;
+
+	return p->is_alias && p->has_sender && sender.len > 0 ? p->new_sender
+							      : sender;
+}
+
 /* The whole message is the body; whose mail it is. */
 static bool
 submit(struct plan *p)
@@ -28,7 +39,7 @@ submit(struct plan *p)
 	body_source_init(&d->body, &j->jobs->segments, j->all_extents,
 	    j->extent_count, UINT64_MAX);
 	d->request.body_bytes = d->body.left_bytes;
-	d->request.sender = j->envelope.sender;
+	d->request.sender = sender_of(p);
 	d->request.address = p->jd->rcpt.address;
 	d->request.original = p->jd->rcpt.original;
 	workers_submit(j->jobs->workers, d);

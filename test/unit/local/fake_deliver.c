@@ -68,8 +68,8 @@ put_log(const struct request *q)
 		fprintf(f, " %.*s/%.*s", SLICE_ARGS(q->base),
 		    SLICE_ARGS(q->path));
 	if (q->verb == REQUEST_COMMAND)
-		fprintf(f, " %.*s sender=%.*s", SLICE_ARGS(q->command),
-		    SLICE_ARGS(q->new_sender));
+		fprintf(f, " %.*s %.*s sender=%.*s", SLICE_ARGS(q->command),
+		    SLICE_ARGS(q->sender), SLICE_ARGS(q->new_sender));
 	if (q->verb == REQUEST_PLAN || q->verb == REQUEST_CHECK)
 		fprintf(f, " ext=%.*s%s", SLICE_ARGS(q->extension),
 		    q->flags & REQUEST_EXTENSION_STRICT ? " strict" : "");

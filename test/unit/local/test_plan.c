@@ -472,7 +472,7 @@ static const struct plan_row {
 	    "qmail .qmail\nmbox ./mbox\ncommand ok\nmaildir M\n"
 	    "address ann@far.test\n" END,
 	    JOB_SENT, "delivered, ran, delivered, forwarded as 701",
-	    "deliver /nonexistent/mbox\ncommand ok sender=a@b.test\n"
+	    "deliver /nonexistent/mbox\ncommand ok a@b.test sender=a@b.test\n"
 	    "deliver /nonexistent/M\n",
 	    1, 1, "ann@far.test", "a@b.test" },
 	{ "an absolute path", "mbox /var/tmp/box\n" END, JOB_SENT, "delivered",
@@ -484,17 +484,18 @@ static const struct plan_row {
 	    0, 0, NULL, NULL },
 	{ "the first failure ends it, forwards included",
 	    "address ann@far.test\ncommand fail\ncommand ok\n" END, JOB_FAILED,
-	    "no", "command fail sender=a@b.test\n", 0, 0, NULL, NULL },
+	    "no", "command fail a@b.test sender=a@b.test\n", 0, 0, NULL, NULL },
 	{ "a deferral, too", "command defer\nmbox x\n" END, JOB_DEFERRED,
-	    "later", "command defer sender=a@b.test\n", 0, 0, NULL, NULL },
+	    "later", "command defer a@b.test sender=a@b.test\n", 0, 0, NULL,
+	    NULL },
 	{ "99 ends it with success; what was to be forwarded is",
 	    "address ann@far.test\ncommand stop\naddress bob@far.test\n" END,
 	    JOB_SENT, "stopped, forwarded as 701",
-	    "command stop sender=a@b.test\n", 1, 1, "ann@far.test",
+	    "command stop a@b.test sender=a@b.test\n", 1, 1, "ann@far.test",
 	    "a@b.test" },
 	{ "a worker that dies", "command die\n" END, JOB_DEFERRED,
-	    "delivery process died", "command die sender=a@b.test\n", 0, 0,
-	    NULL, NULL },
+	    "delivery process died", "command die a@b.test sender=a@b.test\n",
+	    0, 0, NULL, NULL },
 	{ "the plan is not to be carried out",
 	    "mbox x\n= 1 4.2.1 Uh-oh: home directory is writable.\n",
 	    JOB_DEFERRED, "Uh-oh: home directory is writable.", "", 0, 0, NULL,
@@ -525,9 +526,10 @@ static const struct plan_row {
 	    "forwarded as 701", "", 1, 1, "ann@far.test", "list-owner@x.test" },
 	{ "the owner is told to commands",
 	    "setsender list-owner@x.test\ncommand ok\n" END, JOB_SENT, "ran",
-	    "command ok sender=list-owner@x.test\n", 0, 0, NULL, NULL },
+	    "command ok a@b.test sender=list-owner@x.test\n", 0, 0, NULL,
+	    NULL },
 	{ "the copy of a command", "command copy\n" END, JOB_SENT, "copied",
-	    "command copy sender=a@b.test\n", 0, 0, NULL, NULL },
+	    "command copy a@b.test sender=a@b.test\n", 0, 0, NULL, NULL },
 };
 
 static void
@@ -759,7 +761,7 @@ a_command_gets_the_mail(void **state)
 	run();
 	check_result("mailbox_command", JOB_SENT, "ran");
 	check_log(t, "mailbox_command",
-	    "plan ext=\ncommand ok sender=a@b.test\n");
+	    "plan ext=\ncommand ok a@b.test sender=a@b.test\n");
 }
 
 static void
@@ -835,7 +837,7 @@ aliases(void **state)
 	    "ran, delivered, delivered, delivered, forwarded as 701, "
 	    "forwarded as 702");
 	check_log(t, "alias",
-	    "scan\ncommand ok sender=owner-list@x.test\n"
+	    "scan\ncommand ok owner-list@x.test sender=owner-list@x.test\n"
 	    "deliver //var/lists/archive\ndeliver //var/lists/dir\n" LOG_BOX);
 	assert_int_equal(fake.forward_count, 2);
 	assert_string_equal(fake.forwards[0].first, "ann@far.test");
