@@ -335,6 +335,9 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 	if (unproven && (rules->known_only ||
 			    get(&p->shared->unproven) >= rules->unproven_max))
 		return CLIENT_SHARE_FULL;
+	if (!rules->trusted && rules->earned_max != 0 &&
+	    get(&p->shared->sessions) >= rules->earned_max)
+		return CLIENT_SHARE_FULL;
 	if (!rules->local &&
 	    get(&p->shared->sessions) >= client_page_session_max(p))
 		return CLIENT_FULL;

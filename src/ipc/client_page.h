@@ -79,6 +79,8 @@ struct client_rules {
 	unsigned count_max;    /* sessions of one client */
 	unsigned rate_max;     /* connections of one client a minute */
 	unsigned unproven_max; /* sessions of all unproven clients */
+	unsigned earned_max;   /* sessions in all, beyond which only trusted
+				  clients get in; 0: no limit */
 	bool trusted;	       /* as good as proven (mynetworks) */
 	bool local;	       /* may have the places kept for it */
 	bool known_only;       /* unproven clients are refused (overload) */

@@ -41,6 +41,17 @@ unproven_max(const struct server *sv)
 	return share > 0 ? (unsigned)share : 1;
 }
 
+/* A good message is cheap: who earned his place by one leaves half of what the
+ * unproven leave to those who are trusted (mynetworks). */
+static unsigned
+earned_max(const struct server *sv)
+{
+	uint64_t percent = 100 - (100 - (uint64_t)sv->conf->unproven_share) / 2;
+	uint64_t share = client_page_session_max(&sv->page) * percent / 100;
+
+	return share > 0 ? (unsigned)share : 1;
+}
+
 static enum smtps_reply
 refused(struct server *sv, struct session *s, struct log_limit_site *site,
     const char *name, int64_t value, enum smtps_reply r)
@@ -62,6 +73,7 @@ clients_enter(struct server *sv, struct session *s)
 	struct client_key key = key_of(s);
 	struct client_rules rules = {
 		.unproven_max = unproven_max(sv),
+		.earned_max = earned_max(sv),
 		.trusted = s->trusted,
 		.local = s->kind == LISTEN_LOCAL,
 		.known_only = sv->ladder.step >= LADDER_CLOSED,

@@ -614,3 +614,21 @@ def test_the_ladder_is_climbed_and_left():
         assert strangers[-1].reply()[0] == 421
         for c in strangers:
             c.close()
+
+
+def test_who_earned_his_place_leaves_one_to_the_trusted():
+    """One good message makes a stranger proven; with it he may have more than
+    the strangers' share, but never all."""
+    with Weir({"concurrency_incoming": "20", "unproven_share": "80%", "mynetworks": "127.0.0.2/32"}) as w:
+        with opened(w, source="127.0.0.3") as c:
+            assert c.transaction("a@client.example", "joe@example.test", message("good"))[0] == 250
+            c.cmd("QUIT")
+        wait_for(lambda: all(g["in_use"] == 0 for g in w.json("status")["gates"] if g["name"] == "incoming"), "it left")
+        held = [w.client(source="127.0.0.3") for _ in range(18)]
+        assert {c.greeting[0] for c in held} == {220}
+        with w.client(source="127.0.0.3") as c:
+            assert c.greeting[0] == 421 and c.greeting[1].startswith("4.3.2"), c.greeting
+        with w.client(source="127.0.0.2") as c:
+            assert c.greeting[0] == 220
+        for c in held:
+            c.close()
