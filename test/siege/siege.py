@@ -64,10 +64,17 @@ class Sampler(threading.Thread):
         self.weir = weir
         self.peak_kib = 0
         self.roles = {}
+        self.failed = None
         self.over = threading.Event()
         self.start()
 
     def run(self):
+        try:
+            self._watch()
+        except Exception as e:  # a wall that does not stand is a failure
+            self.failed = e
+
+    def _watch(self):
         while not self.over.wait(0.5):
             pids = self.weir.pids()
             self.weir.wall.hold(pids)
@@ -154,6 +161,7 @@ class Field:
             self.progress(f"{self.deferred} deferred messages")
             tools_fill(self.weir, self.deferred)
         self.weir.start()
+        self.wall.hold(self.weir.pids())
         self.sampler = Sampler(self.weir)
         self.pids = self.weir.pids()
 
@@ -202,6 +210,8 @@ class Field:
             row["back_s"] = round(time.monotonic() - began, 2)
         row["kernel_kills"] = self.wall.kills()
         row["pss_peak_kib"] = self.sampler.peak_kib
+        if self.sampler.failed:
+            raise self.sampler.failed
         if row["kernel_kills"]:
             self.fault(f"{name}: the kernel killed {row['kernel_kills']} processes at the limit")
         gone = {p: n for p, n in self.pids.items() if p not in self.weir.pids()}
@@ -325,7 +335,12 @@ def run_phases(f, only):
     calm_s = time.monotonic() - began
     base.append(f.phase(None, unit))
     f.calm()
+    # Cached connections and what waits to be given back have seconds.
+    end = time.monotonic() + 25
     kept = f.compare(before, f.snapshot())
+    while kept and time.monotonic() < end:
+        time.sleep(0.5)
+        kept = f.compare(before, f.snapshot())
     for k in kept:
         f.fault(f"not back to base: {k}")
     peak = f.sampler.peak_kib
