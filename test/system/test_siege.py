@@ -30,3 +30,11 @@ def test_siege(budget, only):
     for p in r["phases"]:
         assert p["messages"] > 0, p
         assert not p["counts"] or p["p99_ms"] < 10000, p
+
+
+def test_siege_behind_rlimits(monkeypatch):
+    """Where no cgroup can be made: RLIMIT_DATA for each role."""
+    monkeypatch.setenv("WEIR_SIEGE_WALL", "rlimit")
+    r = siege.besiege(64, 8, 500, 0, ["recipients"], print)
+    print(siege.table([r]))
+    assert r["faults"] == [] and r["enforced"] == "rlimit"
