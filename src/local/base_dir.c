@@ -36,6 +36,9 @@ base_open(const struct request *q, int *fd_out, struct outcome *o)
 		return outcome_set(o, JOB_DEFERRED, "4.3.5",
 		    "base directory of the mailbox is no path");
 	fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Who may pass through it, but not list it, finds what is in it. */
+	if (fd < 0 && errno == EACCES)
+		fd = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return outcome_errno(o, errno, "cannot open directory %s",
 		    base);

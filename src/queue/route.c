@@ -124,22 +124,24 @@ internal_transport(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 }
 
 /* For a transport that takes one recipient at a time each recipient is a
- * destination; the next hop stays in front, up to the NUL. */
+ * destination: by his mailbox where that is known, else who appends ever new
+ * extensions to one user's address would get all deliveries that run at once.
+ * The next hop stays in front, up to the NUL. */
 static struct slice
 destination(struct queue *q, const struct sched_transport *t,
-    const struct rcpt *r, struct slice nexthop)
+    const struct rcpt *r, const struct fr_resolved *f)
 {
-	struct slice address = rcpt_address(r);
-	size_t len = nexthop.len;
+	struct slice whose = f->mailbox.len > 0 ? f->mailbox : rcpt_address(r);
+	size_t len = f->nexthop.len;
 
 	if (t == NULL || t->rcpts_max > 1)
-		return nexthop;
-	ASSERT(len + 1 + address.len <= SCRATCH_BYTES);
+		return f->nexthop;
+	ASSERT(len + 1 + whose.len <= SCRATCH_BYTES);
 	if (len > 0)
-		memcpy(q->scratch, nexthop.data, len);
+		memcpy(q->scratch, f->nexthop.data, len);
 	q->scratch[len++] = '\0';
-	memcpy(q->scratch + len, address.data, address.len);
-	return slice_of(q->scratch, len + address.len);
+	memcpy(q->scratch + len, whose.data, whose.len);
+	return slice_of(q->scratch, len + whose.len);
 }
 
 static void
@@ -190,7 +192,7 @@ deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 	r->gid = f->gid;
 	r->remote = t != NULL && t->class == SCHED_REMOTE;
 	switch (sched_add(&q->sched, &r->msg->sched, &r->sched, f->transport,
-	    destination(q, t, r, f->nexthop), queue_mono(q), &reason)) {
+	    destination(q, t, r, f), queue_mono(q), &reason)) {
 	case OK:
 		r->state = RCPT_WAITING;
 		ev_defer(q->loop, &q->sched_task);

@@ -1,0 +1,76 @@
+"""What strangers, and users with all power over their homes, try with local
+delivery; a number is that of the row in the list of attacks."""
+import os
+import pathlib
+
+import pytest
+
+from harness import FAST_RETRY, Weir, message, wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: deliveries change identity")
+
+
+def dot(user, name, text):
+    """A file in the user's home, his own."""
+    p = pathlib.Path(user.pw_dir, name)
+    p.write_text(text)
+    os.chown(p, user.pw_uid, user.pw_gid)
+    p.chmod(0o600)
+    return p
+
+
+def wait_gone(*users):
+    """What ran for them is killed with the server, and then they can go."""
+    uids = {u.pw_uid for u in users}
+
+    def some():
+        for p in pathlib.Path("/proc").iterdir():
+            try:
+                if p.name.isdigit() and (p / "status").stat().st_uid in uids:
+                    return True
+            except OSError:
+                continue
+        return False
+    wait_for(lambda: not some(), "no process of theirs")
+
+
+def mails(user):
+    new = pathlib.Path(user.pw_dir, "Maildir/new")
+    return sorted(new.iterdir()) if new.is_dir() else []
+
+
+def own_maildir(user):
+    for name in ("Maildir", "Maildir/tmp", "Maildir/new", "Maildir/cur"):
+        p = pathlib.Path(user.pw_dir, name)
+        p.mkdir(mode=0o700)
+        os.chown(p, user.pw_uid, user.pw_gid)
+
+
+def test_row_27_a_user_with_extensions_does_not_take_every_place(make_user):
+    """Each extension of his is another address, but he is one destination."""
+    one, two = make_user(1), make_user(2)
+    dot(one, ".forward", '"|sleep 1000"\n')
+    with Weir() as w:
+        for i in range(12):
+            w.send(f"{one.pw_name}+{i}@localhost")
+        wait_for(lambda: w.role_pids("deliver"), lambda: w.log())
+        id = w.send(f"{two.pw_name}@localhost")
+        w.wait_log(rf"{id}: .*status=sent")
+        assert len(mails(two)) == 1
+    wait_gone(one, two)
+
+
+def test_a_home_that_cannot_be_listed_is_a_home(system_user):
+    own_maildir(system_user)
+    name, home = system_user.pw_name, system_user.pw_dir
+    with Weir() as w:
+        try:
+            os.chmod(home, 0o311)
+            id = w.send(f"{name}@localhost")
+            w.wait_log(rf"{id}: .*status=sent \(delivered to maildir\)")
+            dot(system_user, ".qmail", "|pwd\n")
+            id = w.send(f"{name}@localhost")
+            w.wait_log(rf"{id}: .*status=sent \({home}\)")
+        finally:
+            os.chmod(home, 0o755)
+        assert len(mails(system_user)) == 1
