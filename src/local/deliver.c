@@ -252,8 +252,8 @@ serve(struct server *s)
 static const char *
 find_bin(void)
 {
-	static const char *const places[] = { "../../lib/weir/bin",
-		"lib/weir/bin" };
+	static const char *const places[] = { "lib/weir/bin",
+		"../../lib/weir/bin" };
 	static char found[PATH_MAX];
 	char exe[PATH_MAX - 32], path[PATH_MAX], *slash;
 	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);

@@ -14,10 +14,10 @@ usercmd_forward(struct usercmd *u)
 	if (u->count == 0)
 		return say_usage(u, "address [ address ... ]");
 	(void)signal(SIGPIPE, SIG_IGN);
-	sender = say_getenv(u, "NEWSENDER");
+	sender = environ_sender(u, "NEWSENDER");
 	if (sender == NULL)
 		return USERCMD_PERM;
-	dtline = say_getenv(u, "DTLINE");
+	dtline = environ_dtline(u);
 	if (dtline == NULL)
 		return USERCMD_PERM;
 	return inject(u, sender, dtline, u->words, u->count);
@@ -41,10 +41,10 @@ usercmd_condredirect(struct usercmd *u)
 	if (lseek(STDIN_FILENO, 0, SEEK_SET) != 0)
 		return say_errno(u, "unable to rewind");
 	(void)signal(SIGPIPE, SIG_IGN);
-	sender = say_getenv(u, "SENDER");
+	sender = environ_sender(u, "SENDER");
 	if (sender == NULL)
 		return USERCMD_PERM;
-	dtline = say_getenv(u, "DTLINE");
+	dtline = environ_dtline(u);
 	if (dtline == NULL)
 		return USERCMD_PERM;
 	e = inject(u, sender, dtline, u->words, 1);

@@ -23,6 +23,19 @@ int say_errno(const struct usercmd *u, const char *fmt, ...) PRINTF(2, 3);
 /* A variable of the environment; NULL after "NAME: fatal: X not set". */
 const char *say_getenv(const struct usercmd *u, const char *variable);
 
+/* ---- environ.c ---- */
+
+/*
+ * The worker replaces what a shell could take for syntax in the addresses of
+ * the environment, and gives the exact one beside it where that changed it.
+ */
+
+/* A sender: $WEIR_XTEXT_variable decoded, or $variable; in static storage until
+ * the next call.  NULL after a message. */
+const char *environ_sender(const struct usercmd *u, const char *variable);
+/* $DTLINE, of the exact recipient; likewise. */
+const char *environ_dtline(const struct usercmd *u);
+
 /* ---- child.c ---- */
 
 /*

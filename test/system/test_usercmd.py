@@ -120,6 +120,28 @@ def test_forward(weir, letter):
         assert b"Date:" not in got.split(b"\n\n")[0].split(b"Delivered-To: list")[1]
 
 
+def test_forward_knows_exact_addresses(weir, letter):
+    env = {"WEIR_CONF": weir.conf_path, "NEWSENDER": "o_brien@client.example",
+           "WEIR_XTEXT_NEWSENDER": "o+27brien@client.example", "RECIPIENT": "l_x@example.test",
+           "WEIR_XTEXT_RECIPIENT": "l+24x@example.test",
+           "DTLINE": "Delivered-To: l_x@example.test\n"}
+    status, _, err = run_file("forward", "joe@example.test", path=letter, env=env)
+    assert status == 0, err
+    got = wait_for(lambda: mails(weir, "joe"), "joe")[0]
+    assert b"Return-Path: <o'brien@client.example>\n" in got
+    assert b"Delivered-To: l$x@example.test\n" in got
+    # A sender that the script has chosen itself, and nonsense.
+    for sender, xtext in (("me@client.example", "o+27brien@client.example"),
+                          ("a_b@client.example", "a+0Ab@client.example"),
+                          ("a_b@client.example", "a+b@client.example")):
+        env = dict(env, NEWSENDER=sender, WEIR_XTEXT_NEWSENDER=xtext)
+        status, _, err = run_file("forward", "jane@example.test", path=letter, env=env)
+        assert status == 0, err
+    got = wait_for(lambda: len(mails(weir, "jane")) == 3 and mails(weir, "jane"), "jane")
+    assert sorted(re.search(rb"Return-Path: <(.*?)>", m)[1] for m in got) == \
+        [b"a_b@client.example", b"a_b@client.example", b"me@client.example"]
+
+
 def test_forward_refuses(weir, letter):
     env = {"WEIR_CONF": weir.conf_path, "NEWSENDER": "s@x.example", "DTLINE": "Delivered-To: a@b\n"}
     assert run_file("forward", "joe@example.test", path=letter,
