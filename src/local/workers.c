@@ -19,6 +19,8 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "local/command.h"
+#include "local/dotfile.h"
 #include "local/syncer.h"
 #include "local/workers_internal.h"
 
@@ -266,6 +268,14 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	    WORKER_TURN_COUNT);
 	limits_row(LIMIT_COUNT, "syncs at once of a worker", "", 0,
 	    SYNCER_THREADS_MAX);
+	limits_row(LIMIT_SIZE, "a user's .qmail or .forward", "", 0,
+	    DOT_FILE_BYTES_MAX);
+	limits_row(LIMIT_COUNT, "included files of a .forward", "", 0,
+	    DOT_INCLUDES_MAX);
+	limits_row(LIMIT_SIZE, "output kept of a command", "", 0,
+	    COMMAND_OUTPUT_BYTES_MAX);
+	limits_row(LIMIT_DEADLINE, "a command that is told to end", "", 0,
+	    COMMAND_GRACE_MS);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
 	if (gethostname(all->host, sizeof(all->host) - 1) < 0)
