@@ -155,6 +155,40 @@ added_fields_fit(void **state)
 		    sizeof(out));
 }
 
+static void
+from_lines(void **state)
+{
+	static const struct {
+		struct slice sender;
+		const char *begin, *why;
+	} from_rows[] = {
+		{ SLICE_LIT("a@b.test"), "From a@b.test ", "an address" },
+		{ SLICE_LIT(""), "From MAILER-DAEMON ", "the null sender" },
+		{ SLICE_LIT("\"a b\"@c"), "From \"a-b\"@c ",
+		    "a blank would end it" },
+		{ SLICE_LIT("a\n\tb@c"), "From a--b@c ",
+		    "a newline would begin another" },
+	};
+	static char longest[ADDRESS_BYTES_MAX];
+	char out[FROM_LINE_BYTES_MAX];
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(from_rows); i++) {
+		n = header_from_line(from_rows[i].sender, out);
+		if (strncmp(out, from_rows[i].begin,
+			strlen(from_rows[i].begin)) != 0)
+			fail_msg("%s", from_rows[i].why);
+		/* "Sun Nov 22 08:55:57 2026" and LF. */
+		assert_int_equal(n, strlen(from_rows[i].begin) + 24 + 1);
+		assert_int_equal(out[n - 1], '\n');
+		assert_ptr_equal(memchr(out, '\n', n), out + n - 1);
+	}
+	memset(longest, 'x', sizeof(longest));
+	n = header_from_line(slice_of(longest, sizeof(longest)), out);
+	assert_true(n <= sizeof(out));
+}
+
 int
 main(void)
 {
@@ -164,6 +198,7 @@ main(void)
 		cmocka_unit_test(scan_is_bounded),
 		cmocka_unit_test(added_fields),
 		cmocka_unit_test(added_fields_fit),
+		cmocka_unit_test(from_lines),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
