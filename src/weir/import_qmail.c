@@ -271,10 +271,11 @@ look_around(struct qmail *q)
 {
 	char path[IMPORT_PATH_BYTES + 40];
 
-	(void)snprintf(path, sizeof(path), "%s/users/assign", q->home);
+	/* qmail reads the cdb alone. */
+	(void)snprintf(path, sizeof(path), "%s/users/cdb", q->home);
 	if (access(path, F_OK) == 0)
-		import_remark(q->im, path, 0,
-		    "which of these addresses exist: weir explain ADDRESS");
+		import_put(q->im, path, 0, SLICE_LIT("users_assign"),
+		    slice_str(path));
 	(void)snprintf(path, sizeof(path), "%s/queue/mess", q->home);
 	if (access(path, F_OK) == 0)
 		import_remark(q->im, path, 0,

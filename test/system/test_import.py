@@ -42,6 +42,8 @@ def test_a_qmail_installation(tmp_path):
                    queuelifetime="86400", plusdomain="x.example")
     (home / "rc").write_text('#!/bin/sh\nexec env - PATH="/var/qmail/bin:$PATH" \\\n'
                              "qmail-start ./Maildir/ splogger qmail\n")
+    (home / "users").mkdir()
+    (home / "users/cdb").write_bytes(b"")
     rules = tmp_path / "tcp.smtp"
     rules.write_text('127.:allow,RELAYCLIENT=""\n192.168.1.:allow,RELAYCLIENT=""\n'
                      '10.9.8.7:allow,RELAYCLIENT=""\n10.1.2.3:deny\n:allow\n')
@@ -55,6 +57,7 @@ def test_a_qmail_installation(tmp_path):
     assert v["message_size_limit"] == "1000000" and v["maximal_queue_lifetime"] == "86400s"
     assert v["mynetworks"] == "127.0.0.0/8 192.168.1.0/24 10.9.8.7"
     assert v["home_mailbox"] == "Maildir/" and v["recipient_delimiter"] == "-"
+    assert v["users_assign"] == f"{home}/users/cdb"
     assert "control_directory" not in v
     assert any(f"{rules}:4" in r and "10.1.2.3:deny" in r for r in remarks)
     assert any("plusdomain" in r for r in remarks)
