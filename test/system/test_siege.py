@@ -14,7 +14,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / d) for d in
 import siege  # noqa: E402
 
 # The sanitizers' shadow does not fit into a budget.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("budget, only", [
