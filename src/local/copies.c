@@ -80,7 +80,9 @@ copies_open(const struct copies *c, int fds[static REQUEST_COPY_FDS],
 	if (c->dir_fd < 0)
 		return outcome_set(o, JOB_DEFERRED, "4.3.5",
 		    "there is no directory for copies of messages");
-	fds[0] = openat(c->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	/* Exclusive: nor can it get a name later, whoever has a descriptor. */
+	fds[0] = openat(c->dir_fd, ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC,
+	    0600);
 	if (fds[0] < 0)
 		return outcome_errno(o, errno,
 		    "cannot make a copy of the message");
