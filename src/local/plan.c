@@ -70,6 +70,9 @@ static void
 succeed(struct plan *p)
 {
 	bool only_forwards = p->file_count == 0 && p->command_count == 0;
+	/* Commands of .qmail files may say nothing. */
+	const char *silent = p->command_count > 0 ? "delivered to command"
+						  : "nothing to be done";
 
 	if (conf_of(p)->log_format == LOG_QMAIL)
 		outcome_set(outcome(p), JOB_SENT, "2.0.0", "did %u+%u+%u%s%s",
@@ -77,7 +80,7 @@ succeed(struct plan *p)
 		    p->text_len > 0 ? "/" : "", p->text);
 	else
 		outcome_set(outcome(p), JOB_SENT, "2.0.0", "%s",
-		    p->text_len > 0 ? p->text : "nothing to be done");
+		    p->text_len > 0 ? p->text : silent);
 	/* Whom it was forwarded to will be reported about by themselves. */
 	if (only_forwards && p->forward_count > 0 && !p->has_sender &&
 	    (p->jd->rcpt.notify & NOTIFY_SUCCESS))

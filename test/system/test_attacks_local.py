@@ -74,3 +74,10 @@ def test_a_home_that_cannot_be_listed_is_a_home(system_user):
         finally:
             os.chmod(home, 0o755)
         assert len(mails(system_user)) == 1
+
+
+def test_a_silent_command_is_told_as_a_delivery(system_user):
+    dot(system_user, ".qmail", "|exit 0\n")
+    with Weir() as w:
+        id = w.send(f"{system_user.pw_name}@localhost")
+        w.wait_log(rf"{id}: .*status=sent \(delivered to command\)")
