@@ -7,7 +7,8 @@
  * in circles; every list, depth and size has a limit.
  *
  * An alias among its own targets stands for itself: its own mailbox, if there
- * is one.  If nothing else is left either, the alias is a loop.  A list with
+ * is one.  If nothing else is left either, the alias is a loop, and so is a
+ * file that holds nothing but itself; one that is empty is none.  A list with
  * an owner of its own is left as it is: mail is sent to it as to any address.
  *
  * It is done step by step, so that others can be served between the steps.
@@ -48,7 +49,8 @@ struct expand {
 	struct fr_expand_end end; /* owner, or what went wrong */
 	char owner[ADDRESS_BYTES_MAX];
 	char text[400];
-	char loop[ADDRESS_BYTES_MAX]; /* an alias that is none but itself */
+	char loop[ADDRESS_BYTES_MAX]; /* an alias, or file, that is none but
+					 itself */
 	size_t loop_len;
 	unsigned given; /* targets */
 };

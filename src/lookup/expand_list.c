@@ -115,6 +115,23 @@ check_allowed(const struct expand_source *s, const struct alias_target *target)
 	return ERR_DENIED;
 }
 
+/* A file that is read because of itself: a loop, if it holds nothing else. */
+static void
+note_file_loop(struct expand *x, const struct expand_item *parent,
+    struct slice path)
+{
+	static const struct slice front = SLICE_LIT(":include:");
+
+	while (parent != NULL && !is_same(parent, ALIAS_INCLUDE, path))
+		parent = parent->parent;
+	if (parent == NULL || x->loop_len > 0 ||
+	    front.len + path.len > sizeof(x->loop))
+		return;
+	memcpy(x->loop, front.data, front.len);
+	memcpy(x->loop + front.len, path.data, path.len);
+	x->loop_len = front.len + path.len;
+}
+
 enum err
 expand_take(void *arg, const struct alias_target *target, struct errtext *et)
 {
@@ -130,6 +147,8 @@ expand_take(void *arg, const struct alias_target *target, struct errtext *et)
 	known = find(s->x, kind, target->text);
 	if (known == NULL)
 		return expand_add(s->x, s->parent, kind, target->text, 0, et);
+	if (kind == ALIAS_INCLUDE)
+		note_file_loop(s->x, s->parent, target->text);
 	if (kind != ALIAS_ADDRESS)
 		return OK;
 	return add_again(s->x, s->parent, known, target->text, et);

@@ -81,3 +81,15 @@ def test_a_silent_command_is_told_as_a_delivery(system_user):
     with Weir() as w:
         id = w.send(f"{system_user.pw_name}@localhost")
         w.wait_log(rf"{id}: .*status=sent \(delivered to command\)")
+
+
+def test_row_43_a_file_that_includes_only_itself_loses_no_mail(tmp_path):
+    for p in [tmp_path, *tmp_path.parents]:
+        if str(p).startswith("/tmp/"):
+            p.chmod(p.stat().st_mode | 0o055)
+    (tmp_path / "list").write_text(f":include:{tmp_path}/list\n")
+    (tmp_path / "aliases").write_text(f"list: :include:{tmp_path}/list\n")
+    with Weir({"alias_maps": f"text:{tmp_path}/aliases"}) as w:
+        id = w.send("list@localhost", sender="ann@example.test")
+        w.wait_log(rf"{id}: .*dsn=5\.4\.6, status=bounced .*:include:{tmp_path}/list")
+        w.wait_mails("ann")

@@ -285,6 +285,11 @@ test_files(void **state)
 			 "A c@far.test, A d@far.test") },
 		{ "each file once", "self@x.test", GOOD("A s@far.test") },
 		{ "empty", "empty@x.test", GOOD("") },
+		{ "a file of itself alone is a loop", "alone@x.test",
+		    BAD(554, "5.4.6"), "alias database loop for :include:/" },
+		{ "and so are two of each other", "ping@x.test",
+		    BAD(554, "5.4.6"), "/ping" },
+		{ "a file twice is none", "twice@x.test", GOOD("") },
 		{ "an alias in it", "names@x.test",
 		    GOOD("A z@far.test, A ann@x.test, A bob@x.test, "
 			 "A c@far.test, A d@far.test") },
@@ -309,7 +314,7 @@ test_files(void **state)
 	};
 	static const char *const names[] = { "one", "outer", "self", "empty",
 		"names", "me", "open", "dir", "pipe", "wrong", "noaddr", "cmd",
-		"mbox" };
+		"mbox", "alone", "ping", "twice" };
 	char text[4096], path[128];
 	const struct conf *c;
 	size_t n = 0;
@@ -329,6 +334,15 @@ test_files(void **state)
 	(void)snprintf(text, sizeof(text), "s@far.test\n:include:%s/self\n",
 	    top);
 	write_file("self", text, 0644);
+	(void)snprintf(text, sizeof(text), ":include:%s/alone\n", top);
+	write_file("alone", text, 0644);
+	(void)snprintf(text, sizeof(text), ":include:%s/pong\n", top);
+	write_file("ping", text, 0644);
+	(void)snprintf(text, sizeof(text), ":include:%s/ping\n", top);
+	write_file("pong", text, 0644);
+	(void)snprintf(text, sizeof(text),
+	    ":include:%s/empty\n:include:%s/empty\n", top, top);
+	write_file("twice", text, 0644);
 	write_file("empty", "# nobody\n", 0644);
 	write_file("names", "one\nz@far.test\n", 0644);
 	write_file("me", "me\nz@far.test\n", 0644);
