@@ -171,7 +171,7 @@ static const struct {
 	    "postfix qmail json" },
 	{ "log_destination = /var/log/x\n",
 	    "f:1: log_destination: value \"/var/log/x\": unknown word; write "
-	    "one of: stderr syslog" },
+	    "stderr, syslog or multilog:/DIR [sSIZE] [nNUM]" },
 	{ "retry_schedule = linear\n",
 	    "f:1: retry_schedule: value \"linear\": unknown word; write one "
 	    "of: exponential quadratic" },
