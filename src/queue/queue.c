@@ -253,8 +253,9 @@ static void
 trim(struct queue *q)
 {
 	bool msgs = pool_trim(&q->msg_pool), txns = pool_trim(&q->txn_pool);
+	bool jobs = pool_trim(&q->job_pool), peers = sched_trim(&q->sched);
 
-	if (pool_trim(&q->job_pool) || msgs || txns)
+	if (msgs || txns || jobs || peers)
 		mem_trim();
 }
 

@@ -70,6 +70,12 @@ sched_fini(struct sched *s)
 	hash_fini(&s->dests);
 }
 
+bool
+sched_trim(struct sched *s)
+{
+	return pool_trim(&s->peer_pool);
+}
+
 static struct sched_transport *
 transport_find(struct sched *s, struct slice name)
 {

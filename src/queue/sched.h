@@ -138,6 +138,8 @@ MUST_CHECK enum err sched_init(struct sched *s, struct acct *a,
     const struct sched_conf *conf, struct gate *local, struct gate *remote);
 /* All recipients must have left. */
 void sched_fini(struct sched *s);
+/* Give back what nothing uses of its memory; see pool_trim. */
+bool sched_trim(struct sched *s);
 
 /* Declare a transport or change its figures.  ERR_FULL: too many. */
 MUST_CHECK enum err sched_transport_set(struct sched *s,
