@@ -10,8 +10,9 @@
  *
  * A server that works meanwhile moves messages and removes segments, which
  * looks like damage to a reader that comes too late.  So what is found in a
- * spool in use is believed only after FSCK_PASSES_MAX passes, of which each
- * found something; the last one is told.
+ * spool in use is looked for again, and only what is found in each of
+ * FSCK_PASSES_MAX passes is told; an error must come in each of
+ * FSCK_TRIES_MAX.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +24,21 @@
 #include "store/disk.h"
 #include "store/inspect.h"
 
-enum { FSCK_PASSES_MAX = 4 };
+enum {
+	FSCK_PASSES_MAX = 4,
+	FSCK_TRIES_MAX = 20,
+	/* Places of damage that are looked for again; with more of them all
+	 * are believed. */
+	FSCK_PLACES_MAX = 4096,
+};
+
+/* Where a pass found damage. */
+struct places {
+	size_t count;
+	struct place {
+		uint64_t kind, segment, offset, id;
+	} at[FSCK_PLACES_MAX];
+};
 
 struct fsck {
 	const char *dir;
@@ -32,6 +47,9 @@ struct fsck {
 	FILE *out; /* what this pass says */
 	bool in_use;
 	uint64_t told;
+	uint64_t damage_count;	     /* told, and damage */
+	const struct places *before; /* of the pass before; NULL: the first */
+	struct places *now;
 };
 
 static const char *const kinds[] = {
@@ -54,11 +72,37 @@ put_escaped(FILE *out, const char *text,
 		fwrite(buf, 1, escape(&s, buf, sizeof(buf)), out);
 }
 
+/* Remember it; false: the pass before did not find it. */
+static bool
+is_believed(struct fsck *f, const struct store_damage *d)
+{
+	const struct place p = { d->kind, d->segment, d->offset, d->id };
+	bool full = f->now->count == FSCK_PLACES_MAX;
+
+	if (f->before != NULL && f->before->count < FSCK_PLACES_MAX) {
+		size_t i = 0;
+
+		while (i < f->before->count &&
+		       memcmp(&f->before->at[i], &p, sizeof(p)) != 0)
+			i++;
+		if (i == f->before->count)
+			return false;
+	}
+	if (!full)
+		f->now->at[f->now->count++] = p;
+	return true;
+}
+
 static void
 on_damage(void *arg, const struct store_damage *d)
 {
 	struct fsck *f = arg;
 
+	if (d->kind != STORE_DAMAGE_TAIL) {
+		if (!is_believed(f, d))
+			return;
+		f->damage_count++;
+	}
 	if (f->json) {
 		fprintf(f->out,
 		    "%s{\"kind\":\"%s\",\"segment\":%" PRIu64
@@ -108,17 +152,17 @@ check(struct fsck *f, struct store *s, struct errtext *et)
 		    ",\"messages\":%" PRIu64 ",\"damaged\":%" PRIu64
 		    ",\"in_use\":%s}\n",
 		    c.segment_count, c.record_count, c.message_count,
-		    c.damage_count, f->in_use ? "true" : "false");
+		    f->damage_count, f->in_use ? "true" : "false");
 	else
 		fprintf(f->out,
 		    "%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
 		    " messages: ",
 		    f->dir, c.segment_count, c.record_count, c.message_count);
-	if (!f->json && c.damage_count == 0)
+	if (!f->json && f->damage_count == 0)
 		fprintf(f->out, "sound\n");
 	else if (!f->json)
-		fprintf(f->out, "%" PRIu64 " damaged\n", c.damage_count);
-	return c.damage_count == 0 ? EX_OK : EX_DATAERR;
+		fprintf(f->out, "%" PRIu64 " damaged\n", f->damage_count);
+	return f->damage_count == 0 ? EX_OK : EX_DATAERR;
 }
 
 static int export(struct fsck *f, struct store *s, struct errtext *et)
@@ -145,7 +189,7 @@ pass(struct fsck *f, struct disk *disk, struct acct *acct, struct errtext *et)
 	enum err e;
 	int status;
 
-	f->told = 0;
+	f->told = f->damage_count = f->now->count = 0;
 	et->text[0] = '\0';
 	if (f->json)
 		fprintf(f->out, "{\"damage\":[");
@@ -176,15 +220,28 @@ put_out(FILE *out)
 	return !ferror(out) && fflush(stdout) == 0 && !ferror(stdout);
 }
 
+/* Again?  status is that of the pass that has been made. */
+static bool
+look_again(struct fsck *f, int status, unsigned *passes, unsigned *tries)
+{
+	if (status == EX_OK || !f->in_use || f->to != NULL)
+		return false;
+	if (status != EX_DATAERR)
+		return ++*tries < FSCK_TRIES_MAX;
+	return ++*passes < FSCK_PASSES_MAX;
+}
+
 static int
 run(struct fsck *f, struct disk *disk)
 {
-	unsigned left = f->to == NULL ? FSCK_PASSES_MAX : 1;
+	static struct places places[2];
+	unsigned passes = 0, tries = 0;
 	struct errtext et = { "" };
 	struct acct acct;
 	int status;
 
 	acct_init(&acct, NULL, "fsck", 0, false, "");
+	f->now = &places[0];
 	for (;;) {
 		f->out = tmpfile();
 		if (f->out == NULL) {
@@ -193,9 +250,14 @@ run(struct fsck *f, struct disk *disk)
 			return EX_IOERR;
 		}
 		status = pass(f, disk, &acct, &et);
-		if (status == EX_OK || !f->in_use || --left == 0)
+		if (!look_again(f, status, &passes, &tries))
 			break;
 		fclose(f->out);
+		/* What a pass that broke off found says nothing. */
+		if (status == EX_DATAERR) {
+			f->before = f->now;
+			f->now = &places[passes % 2];
+		}
 	}
 	if (!put_out(f->out))
 		status = EX_IOERR;
