@@ -335,8 +335,9 @@ def run_phases(f, only):
     calm_s = time.monotonic() - began
     base.append(f.phase(None, unit))
     f.calm()
-    # Cached connections and what waits to be given back have seconds.
-    end = time.monotonic() + 25
+    # Cached connections, what waits to be given back and deliveries to the
+    # hop that stalls end in their own time.
+    end = time.monotonic() + 120
     kept = f.compare(before, f.snapshot())
     while kept and time.monotonic() < end:
         time.sleep(0.5)
