@@ -163,12 +163,15 @@ execute(const struct request *q, struct command_env *env)
 }
 
 _Noreturn static void
-child(const struct request *q, struct command_env *env, int home_fd,
-    int message_fd, int output_fd)
+child(const struct request *q, struct command_env *env, pid_t worker,
+    int home_fd, int message_fd, int output_fd)
 {
 	reset_signals();
-	/* A worker that is killed cannot kill any more. */
+	/* A worker that is killed cannot kill any more; it may have been
+	 * killed just now. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != worker)
+		_exit(EXEC_TEMPFAIL);
 	(void)setsid();
 	arrange(home_fd, message_fd, output_fd);
 	umask(077);
@@ -347,6 +350,7 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
     int home_fd, int message_fd, struct outcome *o)
 {
 	static struct command_env env;
+	pid_t worker = getpid();
 	int ends[2];
 
 	reap_orphans();
@@ -357,7 +361,7 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 		return outcome_errno(o, errno, "cannot make pipe");
 	r->pid = fork();
 	if (r->pid == 0)
-		child(q, &env, home_fd, message_fd, ends[1]);
+		child(q, &env, worker, home_fd, message_fd, ends[1]);
 	close(ends[1]);
 	if (r->pid < 0) {
 		outcome_errno(o, errno, "cannot start command");
