@@ -43,17 +43,17 @@ def make_user():
     def make(n=1):
         name = f"weirt{os.getpid()}x{n}"
         with users_locked():
-            subprocess.run(["userdel", "-r", name], capture_output=True)
+            subprocess.run(["userdel", "-r", "-f", name], capture_output=True)
             subprocess.run(["useradd", "-m", "-U", name], check=True)
         made.append(name)
         return pwd.getpwnam(name)
 
     yield make
     for name in made:
-        # A process of his would keep him.
+        # What a shell of his had started outlives a kill -9 of everybody.
         subprocess.run(["pkill", "-KILL", "-u", name])
         with users_locked():
-            subprocess.run(["userdel", "-r", name], capture_output=True)
+            subprocess.run(["userdel", "-r", "-f", name], capture_output=True)
 
 
 @pytest.fixture
