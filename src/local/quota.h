@@ -5,7 +5,9 @@
  * "1000C", or both with a comma) and, line by line, what has come and gone:
  * bytes and messages, negative for what went.  Whoever changes the Maildir
  * adds a line; what does not add up is counted anew.  No such file, no quota.
- * The quota of a folder (".Name") is that of its Maildir.
+ * The quota of a folder (".Name") is that of its Maildir.  Counting anew does
+ * not see what is written just then: up to WORKER_REQUESTS_MAX messages may
+ * come in beyond the quota.
  */
 #pragma once
 

@@ -26,9 +26,11 @@ key_of(const struct checks *c, struct slice user, struct slice extension)
 	char text[sizeof(c->user) + sizeof(c->extension)];
 	size_t len = user.len + 1 + extension.len;
 
-	memcpy(text, user.data, user.len);
+	if (user.len > 0)
+		memcpy(text, user.data, user.len);
 	text[user.len] = '\0';
-	memcpy(text + user.len + 1, extension.data, extension.len);
+	if (extension.len > 0)
+		memcpy(text + user.len + 1, extension.data, extension.len);
 	return (struct check_key){
 		.a = hash_bytes(text, len),
 		.b = hash_keyed(c->second_key, text, len),
