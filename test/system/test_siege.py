@@ -17,12 +17,9 @@ import siege  # noqa: E402
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
-@pytest.mark.parametrize("budget, only", [
-    (32, ["idle", "line", "recipients", "all at once"]),
-    (64, None),
-])
-def test_siege(budget, only):
-    r = siege.besiege(budget, 20, 1500, 1000, only, print)
+def test_siege():
+    budget = 64
+    r = siege.besiege(budget, 20, 1500, 1000, None, print)
     print(siege.table([r]))
     assert r["faults"] == []
     assert r["enforced"] != "sampler" and r["pss_peak_kib"] < budget * 1024
