@@ -202,6 +202,18 @@ take_interfaces(struct postfix *p, unsigned line, struct slice value)
 		    buf_data(&p->listen));
 }
 
+/* Of a transport of master.cf: it exists when all is loaded, or the line is
+ * taken out. */
+static bool
+is_transport_limit(struct slice name)
+{
+	return slice_ends_nocase(name,
+		   SLICE_LIT("_destination_recipient_limit")) ||
+	       slice_ends_nocase(name,
+		   SLICE_LIT("_destination_concurrency_limit")) ||
+	       slice_ends_nocase(name, SLICE_LIT("_time_limit"));
+}
+
 static void
 take_parameter(struct postfix *p, unsigned line, struct slice text)
 {
@@ -213,7 +225,7 @@ take_parameter(struct postfix *p, unsigned line, struct slice text)
 		return;
 	if (slice_eq(name, SLICE_LIT("inet_interfaces")))
 		take_interfaces(p, line, value);
-	else if (conf_param_find(name) != NULL)
+	else if (conf_param_find(name) != NULL || is_transport_limit(name))
 		import_put(p->im, p->main_cf, line, name, value);
 	else if (explanation(name) != NULL)
 		import_remark(p->im, p->main_cf, line, "%.*s: %s",
@@ -253,6 +265,24 @@ take_inet(struct postfix *p, unsigned line, struct slice name)
 	    buf_data(&p->listen));
 }
 
+/* The same words as in weir.conf; if they do not load they are remarked. */
+static void
+take_pipe(struct postfix *p, unsigned line, struct slice name,
+    struct slice words)
+{
+	char key[200], value[4096];
+
+	if ((size_t)snprintf(key, sizeof(key), "transport %.*s",
+		SLICE_ARGS(name)) >= sizeof(key) ||
+	    (size_t)snprintf(value, sizeof(value), "pipe %.*s",
+		SLICE_ARGS(words)) >= sizeof(value)) {
+		import_remark(p->im, p->master_cf, line,
+		    "service %.*s: too long", SLICE_ARGS(name));
+		return;
+	}
+	import_put(p->im, p->master_cf, line, slice_str(key), slice_str(value));
+}
+
 static void
 take_service(struct postfix *p, unsigned line, struct slice rest)
 {
@@ -279,10 +309,7 @@ take_service(struct postfix *p, unsigned line, struct slice rest)
 		return;
 	}
 	if (slice_eq(field[FIELD_COMMAND], SLICE_LIT("pipe"))) {
-		import_remark(p->im, p->master_cf, line,
-		    "write it yourself: transport %.*s = pipe %.*s",
-		    SLICE_ARGS(field[FIELD_NAME]),
-		    SLICE_ARGS(slice_sub(slice_trim(rest), 0, 600)));
+		take_pipe(p, line, field[FIELD_NAME], slice_trim(rest));
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)

@@ -113,6 +113,8 @@ virtual_alias_maps = inline:{ a@b.example=c@d.example }
 strange_thing = yes
 smtpd_client_connection_count_limit = lots
 maximal_queue_lifetime = 3d
+archive_destination_recipient_limit = 1
+nobody_time_limit = 5s
 """
 MASTER = """\
 smtp      inet  n       -       y       -       -       smtpd
@@ -121,6 +123,8 @@ smtp      inet  n       -       y       -       -       smtpd
 pickup    unix  n       -       y       60      1       pickup
 maildrop  unix  -       n       n       -       -       pipe
   flags=DRXhu user=vmail argv=/usr/bin/maildrop -d ${recipient}
+archive   unix  -       n       n       -       -       pipe
+  flags=DRhu user=nobody argv=/bin/cat -d ${recipient}
 spamd     unix  -       n       n       -       -       spawn user=x argv=/x
 """
 
@@ -142,8 +146,12 @@ def test_a_postfix_configuration(tmp_path):
     for line, what in ((11, "smtpd_tls_security_level"), (13, "strange_thing"), (10, "alias_maps"),
                        (14, "smtpd_client_connection_count_limit")):
         assert any(f"main.cf:{line}: " in r and what in r for r in remarks), (line, remarks)
-    for line, what in ((2, "wrappermode"), (5, "maildrop"), (7, "spawn")):
+    for line, what in ((2, "wrappermode"), (5, "maildrop"), (9, "spawn")):
         assert any(f"master.cf:{line}: " in r and what in r for r in remarks), (line, remarks)
+    # What pipe(8) is told there is told here in the same words, if it can be.
+    assert v["transport archive"] == "pipe flags=DRhu user=nobody argv=/bin/cat -d ${recipient}"
+    assert v["archive_destination_recipient_limit"] == "1" and "transport maildrop" not in v
+    assert any("nobody_time_limit" in r and "left out" in r for r in remarks)
     loads(tmp_path, out)
 
 
