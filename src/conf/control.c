@@ -16,13 +16,9 @@ enum { CONTROL_PATH_BYTES = 1200 };
 
 /* Files that qmail knows and that mean nothing here. */
 static const char *const ignored[] = {
-	"defaultdomain",
-	"defaulthost",
-	"idhost",
 	"localiphost",
 	"morercpthosts",
 	"percenthack",
-	"plusdomain",
 	"qmqpservers",
 };
 

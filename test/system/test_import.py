@@ -60,7 +60,7 @@ def test_a_qmail_installation(tmp_path):
     assert v["users_assign"] == f"{home}/users/cdb"
     assert "control_directory" not in v
     assert any(f"{rules}:4" in r and "10.1.2.3:deny" in r for r in remarks)
-    assert any("plusdomain" in r for r in remarks)
+    assert v["plusdomain"] == "x.example" and v["defaulthost"] == "$myhostname"
     loads(tmp_path, out)
 
 

@@ -234,6 +234,10 @@ test_control_defaults(void **state)
 	assert_int_equal(c->concurrency_remote, 20);
 	assert_string_equal(c->recipient_delimiter, "-");
 	assert_string_equal(c->smtpd_banner, "h.example ESMTP");
+	assert_string_equal(c->defaulthost, "h.example");
+	assert_string_equal(c->defaultdomain, "h.example"); /* not mydomain */
+	assert_string_equal(c->plusdomain, "h.example");
+	assert_string_equal(c->idhost, "h.example");
 	assert_int_equal(c->mydestination.count, 1);
 	assert_int_equal(c->relay_domains.count, 0); /* never an open relay */
 	assert_string_equal(source(c, "smtpd_timeout"), "qmail default");
@@ -255,12 +259,17 @@ test_control_files(void **state)
 	write_file("control/concurrencyremote", "255\n");
 	write_file("control/queuelifetime", "3600");
 	write_file("control/timeoutremote", "77\n");
+	write_file("control/defaultdomain", "d.example\n");
+	write_file("control/idhost", "id.example\n");
 	write_file("control/smtpgreeting", "greet.example $NO relay\n");
 	c = load_control("smtp_rcpt_timeout = 5s\n");
 	assert_non_null(c);
 	assert_string_equal(c->myhostname, "me.example");
 	assert_string_equal(c->smtp_helo_name, "me.example");
 	assert_string_equal(c->doublebouncehost, "me.example");
+	assert_string_equal(c->defaultdomain, "d.example");
+	assert_string_equal(c->idhost, "id.example");
+	assert_string_equal(c->plusdomain, "me.example");
 	assert_int_equal(c->mydestination.count, 2);
 	assert_true(
 	    conf_list_has_domain(&c->mydestination, SLICE_LIT("a.EXAMPLE")));

@@ -10,7 +10,7 @@
 
 static const char roles[] =
     "master smtpd queue smtp dns lookup local bounce pickup sendmail "
-    "newaliases postmap postalias";
+    "newaliases postmap postalias qmail-inject";
 
 static void
 test_rows(void **state)
