@@ -53,10 +53,9 @@ take_rcpts(struct queue *q, struct msg *m, const struct store_message *out,
 }
 
 static uint32_t
-rcpt_room(const struct queue *q)
+rcpts_at_once(const struct queue *q, const struct msg *m)
 {
-	uint32_t room =
-	    q->rcpt_max > q->rcpt_count ? q->rcpt_max - q->rcpt_count : 0;
+	uint32_t room = msg_rcpt_room(q, m->from_disk);
 
 	return room < RCPTS_PER_READ ? room : RCPTS_PER_READ;
 }
@@ -110,9 +109,10 @@ load_some(struct queue *q, const struct store_row *row, struct msg *m,
 /* OK: *loaded is active.  ERR_NOTFOUND: not now, go on with the next.
  * ERR_FULL: no room.  ERR_AGAIN: the row is too old, ask for a new one. */
 static enum err
-load(struct queue *q, const struct store_row *row, struct msg **loaded)
+load(struct queue *q, const struct store_row *row, bool deferred,
+    struct msg **loaded)
 {
-	struct msg *m = msg_new(q);
+	struct msg *m = msg_new(q, deferred);
 	struct store_message out;
 	struct errtext et = { "" };
 	struct arena ar;
@@ -121,7 +121,7 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 	if (m == NULL)
 		return ERR_FULL;
 	arena_init(&ar, &q->msg_acct, ARENA_CHUNK_BYTES, LOAD_ARENA_BYTES_MAX);
-	e = load_some(q, row, m, &ar, rcpt_room(q), &out, &et);
+	e = load_some(q, row, m, &ar, rcpts_at_once(q, m), &out, &et);
 	if (e == OK) {
 		e = msg_set_envelope(q, m, out.envelope);
 		if (e == ERR_CORRUPT)
@@ -134,7 +134,6 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 		e = take_rcpts(q, m, &out, &et);
 	}
 	if (e == OK) {
-		m->from_disk = (out.flags & STORE_TRIED) != 0;
 		arena_fini(&ar);
 		if (m->rcpt_count == 0 && m->next_index < m->rcpt_total) {
 			msg_free(q, m);
@@ -159,7 +158,7 @@ load(struct queue *q, const struct store_row *row, struct msg **loaded)
 enum err
 due_load_row(struct queue *q, const struct store_row *row, struct msg **out)
 {
-	return load(q, row, out);
+	return load(q, row, false, out);
 }
 
 enum err
@@ -167,7 +166,7 @@ due_load_part(struct queue *q, struct msg *m)
 {
 	struct store_message out;
 	struct errtext et = { "" };
-	uint32_t room = rcpt_room(q);
+	uint32_t room = rcpts_at_once(q, m);
 	struct arena ar;
 	enum err e;
 
@@ -282,15 +281,15 @@ due_load_task(void *arg, struct ev_task *t)
 		return;
 	for (; q->row_next < q->row_count; q->row_next++) {
 		const struct store_row *row = &q->rows[q->row_next];
+		bool deferred;
 
 		if (loaded++ == LOADS_PER_TURN) {
 			ev_defer(q->loop, &q->load_task);
 			return;
 		}
-		if (!msg_room(q, (row->flags & STORE_TRIED) != 0))
-			e = ERR_FULL;
-		else
-			e = load(q, row, &m);
+		deferred = (row->flags & STORE_TRIED) != 0;
+		e = msg_room(q, deferred) ? load(q, row, deferred, &m)
+					  : ERR_FULL;
 		if (e == ERR_FULL) {
 			q->starved = true;
 			return;

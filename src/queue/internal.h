@@ -150,7 +150,7 @@ struct msg {
 	uint64_t dest;	      /* store_dest_key of a deferred recipient */
 	uint8_t state;	      /* enum msg_state */
 	uint8_t origin;	      /* enum envelope_origin */
-	bool from_disk;	      /* it was deferred before: counts as such */
+	bool from_disk;	      /* as deferred mail: of the share of such */
 	bool remote_left;     /* a deferred recipient is remote */
 	bool suspended;	      /* held or deleted while active: start nothing */
 	bool soon;	      /* an agent died: transport_retry_time */
@@ -257,6 +257,8 @@ struct queue {
 	struct ev_timer store_timer;
 	struct ev_task turn; /* store_turn at the end of each turn */
 	struct acct msg_acct, txn_acct, body_acct, control_acct, chan_acct;
+	/* Of the first, what deferred mail may take: msg_room. */
+	struct acct deferred_acct;
 	/* Of two of them, what strangers may take. */
 	struct acct txn_unproven_acct, body_unproven_acct;
 	struct retry_conf retry;
@@ -296,6 +298,7 @@ struct queue {
 	unsigned active_count, ending_count, deferred_count;
 	unsigned active_max;
 	uint32_t rcpt_count, rcpt_max;
+	uint32_t deferred_rcpt_count; /* of deferred_count messages */
 	struct ev_task write_task;
 	struct limit_row *rcpt_row;
 	bool store_full; /* ERR_AGAIN: wait for on_room */
@@ -426,8 +429,10 @@ void txn_on_commit(struct peer *p, struct txn *t, struct frame *f);
 MUST_CHECK enum err txn_write(struct queue *q, struct txn *t);
 
 /* ---- msg.c ---- */
-/* NULL: no room.  internal: may use the reserve. */
-struct msg *msg_new(struct queue *q);
+/* NULL: no room.  deferred: it counts against the share of such mail. */
+struct msg *msg_new(struct queue *q, bool deferred);
+/* What m's recipients and strings are charged to. */
+struct acct *msg_acct(struct queue *q, const struct msg *m);
 /* Leaves memory: store_msg_close, recipients and strings freed. */
 void msg_free(struct queue *q, struct msg *m);
 /* Takes a copy of the encoded envelope and what is needed of it.  ERR_CORRUPT,
@@ -444,8 +449,10 @@ void msg_activate(struct queue *q, struct msg *m);
 void msg_begin(struct queue *q, struct msg *m);
 /* The same for further recipients of it. */
 void msg_route(struct queue *q, struct msg *m);
-/* Room for one more message, and recipients for it? */
+/* Room for one more message, and recipients for it?  Deferred mail has at most
+ * half of everything, so that new mail never waits for it. */
 bool msg_room(const struct queue *q, bool deferred);
+uint32_t msg_rcpt_room(const struct queue *q, bool deferred);
 /* The address of the envelope. */
 struct slice rcpt_stored_address(const struct rcpt *r);
 /* The one it is delivered to: where an alias leads, else the stored one. */
@@ -551,8 +558,8 @@ void due_at(struct queue *q, int64_t due_ms); /* look again then */
 void due_room(struct queue *q);		      /* a place came free */
 void due_load_task(void *arg, struct ev_task *t);
 void due_count(struct queue *q); /* ask for counts and the next due time */
-/* Now, whatever is due.  ERR_NOTFOUND: it ended, or cannot be read; ERR_FULL:
- * no room; ERR_AGAIN: the row is too old. */
+/* Now, whatever is due, out of the share of new mail.  ERR_NOTFOUND: it ended,
+ * or cannot be read; ERR_FULL: no room; ERR_AGAIN: the row is too old. */
 MUST_CHECK enum err due_load_row(struct queue *q, const struct store_row *row,
     struct msg **out);
 /* More recipients of an active message.  ERR_AGAIN: when there is room, or

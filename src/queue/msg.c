@@ -3,6 +3,7 @@
 
 #include "alias/sender.h"
 #include "base/assert.h"
+#include "queue/dest.h"
 #include "queue/internal.h"
 
 struct msg *
@@ -11,8 +12,14 @@ msg_of_store(struct store_msg *s)
 	return CONTAINER(s, struct msg, store);
 }
 
+struct acct *
+msg_acct(struct queue *q, const struct msg *m)
+{
+	return m->from_disk ? &q->deferred_acct : &q->msg_acct;
+}
+
 struct msg *
-msg_new(struct queue *q)
+msg_new(struct queue *q, bool deferred)
 {
 	struct msg *m = pool_get(&q->msg_pool);
 
@@ -20,6 +27,7 @@ msg_new(struct queue *q)
 		return NULL;
 	sched_msg_init(&m->sched, false);
 	list_init(&m->rcpts);
+	m->from_disk = deferred;
 	return m;
 }
 
@@ -27,6 +35,7 @@ static void
 rcpt_free(struct queue *q, struct rcpt *r)
 {
 	struct msg *m = r->msg;
+	struct acct *a = msg_acct(q, m);
 
 	ASSERT(r->state == RCPT_OVER || r->state == RCPT_ROUTING);
 	if (r->state == RCPT_ROUTING)
@@ -36,9 +45,10 @@ rcpt_free(struct queue *q, struct rcpt *r)
 	list_remove(&r->node);
 	m->rcpt_count--;
 	q->rcpt_count--;
-	mem_free(&q->msg_acct, r->way);
-	mem_free(&q->msg_acct, r->outcome);
-	mem_free(&q->msg_acct, r);
+	q->deferred_rcpt_count -= m->from_disk;
+	mem_free(a, r->way);
+	mem_free(a, r->outcome);
+	mem_free(a, r);
 }
 
 void
@@ -70,7 +80,7 @@ msg_free(struct queue *q, struct msg *m)
 		    q->active_count + q->ending_count);
 	}
 	store_msg_close(q->store, &m->store);
-	mem_free(&q->msg_acct, m->envelope);
+	mem_free(msg_acct(q, m), m->envelope);
 	pool_put(&q->msg_pool, m);
 	due_room(q);
 	queue_check_drained(q);
@@ -82,14 +92,14 @@ msg_set_envelope(struct queue *q, struct msg *m, struct slice encoded)
 	struct envelope e;
 	struct rd r;
 
-	m->envelope = mem_alloc(&q->msg_acct, encoded.len + 1);
+	m->envelope = mem_alloc(msg_acct(q, m), encoded.len + 1);
 	if (m->envelope == NULL)
 		return ERR_FULL;
 	memcpy(m->envelope, encoded.data, encoded.len);
 	m->envelope_len = (uint32_t)encoded.len;
 	r = rd_of(slice_of(m->envelope, m->envelope_len));
 	if (!envelope_get(&r, &e)) {
-		mem_free(&q->msg_acct, m->envelope);
+		mem_free(msg_acct(q, m), m->envelope);
 		m->envelope = NULL;
 		return ERR_CORRUPT;
 	}
@@ -119,7 +129,7 @@ msg_add_rcpt(struct queue *q, struct msg *m, uint32_t index,
 
 	if (!envelope_rcpt_get(&rd, &e) || !rd_done(&rd))
 		return ERR_CORRUPT;
-	r = mem_alloc(&q->msg_acct,
+	r = mem_alloc(msg_acct(q, m),
 	    sizeof(*r) + e.address.len + e.orcpt.len + e.original.len);
 	if (r == NULL)
 		return ERR_FULL;
@@ -144,6 +154,7 @@ msg_add_rcpt(struct queue *q, struct msg *m, uint32_t index,
 	m->rcpt_count++;
 	m->busy++;
 	q->rcpt_count++;
+	q->deferred_rcpt_count += m->from_disk;
 	limit_set_in_use(q->rcpt_row, q->rcpt_count);
 	*out = r;
 	return OK;
@@ -187,16 +198,50 @@ rcpt_original(const struct rcpt *r)
 	    r->original_len);
 }
 
+static uint32_t
+left(uint32_t max, uint32_t used)
+{
+	return max > used ? max - used : 0;
+}
+
+/* Deferred mail has half of the places, recipients and memory at most: new
+ * mail finds room however much is due. */
+static uint32_t
+half(uint32_t max)
+{
+	return max / 2 + max % 2;
+}
+
+uint32_t
+msg_rcpt_room(const struct queue *q, bool deferred)
+{
+	uint32_t room = left(q->rcpt_max, q->rcpt_count);
+	uint32_t share = left(half(q->rcpt_max), q->deferred_rcpt_count);
+
+	return deferred && share < room ? share : room;
+}
+
+/* Is a part of deferred mail's memory left?  Objects of the pools are not in
+ * its account. */
+static bool
+deferred_memory(const struct queue *q)
+{
+	int64_t pooled =
+	    (int64_t)(q->deferred_count * sizeof(struct msg) +
+		      q->deferred_rcpt_count * sizeof(struct sched_peer));
+
+	return q->deferred_acct.used_bytes + pooled <
+	       q->deferred_acct.max_bytes;
+}
+
 bool
 msg_room(const struct queue *q, bool deferred)
 {
-	unsigned max = q->active_max;
-
-	/* Deferred mail leaves half of the places to new mail. */
-	if (deferred && q->deferred_count >= (max + 1) / 2)
+	if (deferred &&
+	    (q->deferred_count >= half(q->active_max) || !deferred_memory(q)))
 		return false;
-	return q->active_count + q->ending_count < max &&
-	       q->rcpt_count < q->rcpt_max &&
+	return q->active_count + q->ending_count < q->active_max &&
+	       msg_rcpt_room(q, deferred) > 0 &&
 	       acct_room(&q->msg_acct) >= MSG_RESERVE_BYTES;
 }
 

@@ -104,7 +104,7 @@ log_delivery(struct queue *q, const struct rcpt *r, const struct result *res,
 
 /* Text for the log on disk and for a report; NULL: no memory for it. */
 static struct outcome *
-outcome_new(struct queue *q, const struct result *res, const char *prefix)
+outcome_new(struct acct *a, const struct result *res, const char *prefix)
 {
 	size_t before = strlen(prefix), relay = res->relay.len;
 	size_t text = res->text.len;
@@ -114,7 +114,7 @@ outcome_new(struct queue *q, const struct result *res, const char *prefix)
 		relay = JOB_RELAY_BYTES_MAX;
 	if (text + before > JOB_TEXT_BYTES_MAX)
 		text = JOB_TEXT_BYTES_MAX - before;
-	o = mem_alloc(&q->msg_acct, sizeof(*o) + relay + before + text);
+	o = mem_alloc(a, sizeof(*o) + relay + before + text);
 	if (o == NULL)
 		return NULL;
 	if (!slice_copy(res->dsn, o->dsn, sizeof(o->dsn)))
@@ -143,7 +143,7 @@ result_loaded(struct queue *q, struct rcpt *r, const struct store_rcpt *s)
 	r->status = s->status;
 	r->state = RCPT_OVER;
 	r->msg->busy--;
-	r->outcome = outcome_new(q, &res, "");
+	r->outcome = outcome_new(msg_acct(q, r->msg), &res, "");
 }
 
 /* r has no more to do in this pass. */
@@ -191,8 +191,8 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 	log_delivery(q, r, &as, prefix);
 	r->status = final_status(q, r, as.status);
 	r->unwritten = true;
-	mem_free(&q->msg_acct, r->outcome);
-	r->outcome = outcome_new(q, &as, prefix);
+	mem_free(msg_acct(q, m), r->outcome);
+	r->outcome = outcome_new(msg_acct(q, m), &as, prefix);
 	if (as.status == JOB_DEFERRED) {
 		m->deferred++;
 		m->remote_left |= r->remote;

@@ -319,6 +319,8 @@ init_accounts(struct queue *q)
 	q->memory_max = room;
 	acct_init(&q->msg_acct, q->env.acct, "messages", room * 6 / 10, true,
 	    "memory_budget");
+	acct_init(&q->deferred_acct, &q->msg_acct,
+	    "messages that were deferred", q->msg_acct.max_bytes / 2, true, "");
 	acct_init(&q->txn_acct, q->env.acct, "transactions", room * 2 / 10,
 	    true, "memory_budget");
 	acct_init(&q->body_acct, q->env.acct, "bodies that wait", body, true,
@@ -598,6 +600,7 @@ queue_close(struct queue *q)
 	pool_fini(&q->job_pool);
 	pool_fini(&q->txn_pool);
 	pool_fini(&q->msg_pool);
+	acct_fini(&q->deferred_acct);
 	acct_fini(&q->msg_acct);
 	acct_fini(&q->txn_unproven_acct);
 	acct_fini(&q->body_unproven_acct);

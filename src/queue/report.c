@@ -394,7 +394,7 @@ report_done(struct queue *q, struct report *r)
 			     (x = next_rcpt(q, r, NULL)) != NULL;
 	     i++) {
 		x->status = STORE_DONE;
-		mem_free(&q->msg_acct, x->outcome);
+		mem_free(msg_acct(q, m), x->outcome);
 		x->outcome = NULL;
 	}
 	report_free(r);

@@ -98,7 +98,7 @@ written(struct queue *q, struct record *rec)
 		if (r->status == STORE_DONE ||
 		    (r->status == STORE_WAITING &&
 			q->retry.delay_warning_ms == 0)) {
-			mem_free(&q->msg_acct, r->outcome);
+			mem_free(msg_acct(q, r->msg), r->outcome);
 			r->outcome = NULL;
 		}
 	}

@@ -160,6 +160,7 @@ suspended(struct queue *q, struct rcpt *r, struct slice reason)
 static bool
 keep_way(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
+	struct acct *a = msg_acct(q, r->msg);
 	struct slice address = f->address;
 	struct rcpt_way *w;
 
@@ -167,10 +168,10 @@ keep_way(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 		address = SLICE_NONE;
 	if (f->mailbox.len == 0 && address.len == 0)
 		return true;
-	w = mem_alloc(&q->msg_acct, sizeof(*w) + f->mailbox.len + address.len);
+	w = mem_alloc(a, sizeof(*w) + f->mailbox.len + address.len);
 	if (w == NULL)
 		return false;
-	mem_free(&q->msg_acct, r->way);
+	mem_free(a, r->way);
 	w->mailbox_len = (uint16_t)f->mailbox.len;
 	w->address_len = (uint16_t)address.len;
 	if (f->mailbox.len > 0)

@@ -149,7 +149,7 @@ txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
 	    STORE_RCPTS_INLINE_BYTES_MAX);
 	buf_init(&t->body, f->unproven ? &q->body_unproven_acct : &q->body_acct,
 	    BODY_BYTES_MIN, TXN_CREDIT_BYTES);
-	t->msg = msg_new(q);
+	t->msg = msg_new(q, false);
 	t->envelope = mem_alloc(&t->acct, f->envelope.len + 1);
 	if (t->msg == NULL || t->envelope == NULL) {
 		if (t->msg != NULL)

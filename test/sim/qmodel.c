@@ -343,6 +343,37 @@ check_dests(const struct sched *s)
 			    s->gates[c]->name, s->gates[c]->in_use, used[c]);
 }
 
+/* Deferred mail leaves half to new mail; counted anew each time. */
+static void
+count_deferred(const struct list *msgs, unsigned *count, uint32_t *rcpts)
+{
+	struct list_node *n = list_first(msgs);
+
+	for (; n != NULL; n = list_next(msgs, n)) {
+		const struct msg *m = CONTAINER(n, struct msg, node);
+
+		*count += m->from_disk;
+		*rcpts += m->from_disk ? m->rcpt_count : 0;
+	}
+}
+
+static void
+check_shares(const struct queue *q)
+{
+	unsigned count = 0;
+	uint32_t rcpts = 0;
+
+	count_deferred(&q->active, &count, &rcpts);
+	count_deferred(&q->ending, &count, &rcpts);
+	if (count > (q->active_max + 1) / 2)
+		q_fail("%u deferred messages are active, at most half of %u",
+		    count, q->active_max);
+	if (rcpts > (q->rcpt_max + 1) / 2)
+		q_fail("%u recipients of deferred mail in memory, at most half "
+		       "of %u",
+		    rcpts, q->rcpt_max);
+}
+
 void
 q_check(void)
 {
@@ -356,6 +387,7 @@ q_check(void)
 	if (q->rcpt_count > q->rcpt_max)
 		q_fail("%u recipients in memory, at most %u", q->rcpt_count,
 		    q->rcpt_max);
+	check_shares(q);
 	check_dests(&q->sched);
 	check_waits(&q->sched);
 }
@@ -561,6 +593,8 @@ bool __wrap_msg_room(const struct queue *q, bool deferred);
 bool
 __wrap_msg_room(const struct queue *q, bool deferred)
 {
+	if (q_plant == PLANT_SHARE)
+		deferred = false;
 	return q_plant == PLANT_CROWD || __real_msg_room(q, deferred);
 }
 

@@ -121,6 +121,7 @@ enum q_plant {
 	PLANT_LATE,   /* a retry comes far too late */
 	PLANT_EARLY,  /* a retry comes at once */
 	PLANT_CROWD,  /* the limit of active messages does not count */
+	PLANT_SHARE,  /* deferred mail takes the places of new mail */
 	PLANT_COUNT
 };
 

@@ -34,6 +34,7 @@ static const char *const plants[PLANT_COUNT] = {
 	[PLANT_LATE] = "late",
 	[PLANT_EARLY] = "early",
 	[PLANT_CROWD] = "crowd",
+	[PLANT_SHARE] = "share",
 };
 
 void

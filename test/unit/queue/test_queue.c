@@ -711,6 +711,65 @@ test_active_limit(void **state)
 	world_close();
 }
 
+static unsigned
+jobs_begun(void)
+{
+	return w.smtp[0].job_count + w.smtp[1].job_count;
+}
+
+static const struct {
+	const char *why, *conf;
+	unsigned count, rcpts; /* of messages, of each's recipients */
+	int64_t memory;	       /* in bytes; 0: as it comes */
+	unsigned loaded;       /* messages, at most */
+} shares[] = {
+	{ "places", "qmgr_message_active_limit = 4\n", 10, 1, 0, 2 },
+	{ "an odd number", "qmgr_message_active_limit = 5\n", 10, 1, 0, 3 },
+	{ "recipients", "qmgr_message_recipient_limit = 8\n", 10, 2, 0, 2 },
+	{ "memory", "", 40, 8, MSG_RESERVE_BYTES + (64 << 10), 20 },
+};
+
+/* However much deferred mail is due, new mail finds room. */
+static void
+test_new_beside_deferred(void **state)
+{
+	static char rcpts[400];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(shares) / sizeof(shares[0]); i++) {
+		unsigned begun;
+		size_t at = 0;
+
+		print_message("%s\n", shares[i].why);
+		world_open(shares[i].conf);
+		for (unsigned n = 0; n < shares[i].rcpts; n++)
+			at += (size_t)snprintf(rcpts + at, sizeof(rcpts) - at,
+			    "%sdefer%u@d.example", n > 0 ? "," : "", n);
+		for (uint32_t m = 1; m <= shares[i].count; m++) {
+			uint64_t id = submit(m, "a@b", rcpts);
+
+			until(fake_flags(id) & STORE_TRIED);
+		}
+		turns(20);
+		if (shares[i].memory > 0) {
+			acct_set_max(&w.q->msg_acct,
+			    w.q->msg_acct.used_bytes + shares[i].memory);
+			acct_set_max(&w.q->deferred_acct, 32 << 10);
+		}
+		w.jobs_hang = true;
+		begun = jobs_begun();
+		queue_flush(w.q);
+		until(w.q->deferred_count > 0 && w.q->starved);
+		turns(100);
+		assert_in_range(w.q->active_count, 1, shares[i].loaded);
+		assert_true(jobs_begun() > begun);
+		begun = jobs_begun();
+		(void)submit(50, "a@b", "c@new.example");
+		until(jobs_begun() > begun);
+		world_close();
+	}
+}
+
 /* The most recipients that were in memory. */
 static int64_t
 rcpts_peak(void)
@@ -956,6 +1015,7 @@ main(void)
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
+		cmocka_unit_test(test_new_beside_deferred),
 		cmocka_unit_test(test_part_room),
 		cmocka_unit_test(test_load_again),
 		cmocka_unit_test(test_load_short_pages),
