@@ -280,6 +280,9 @@ check_peer(const struct sched *s, const struct sched_peer *p)
 	unsigned c = d->transport->class;
 	const struct gate *g = s->gates[c];
 
+	/* Short of memory, the next waits for those that run. */
+	if (w.q->ladder.step == LADDER_PAUSE && w.q->jobs.count > 0)
+		return;
 	/* Whoever may start has started. */
 	if (list_linked(&w.q->sched_task.node) || p->msg->parked || d->dead ||
 	    w.q->draining || w.now_ms < s->stalled_until[c].ms ||
