@@ -114,7 +114,7 @@ turn_idle(struct store *s)
 		(void)segment_retire(s, g);
 		return MOVE_SOON_MS;
 	}
-	if (!want_copy(s) || !segments_may_copy(s, g) ||
+	if (!want_copy(s) || !segments_may_copy(s, g, 0) ||
 	    mono_sub(v->retry_at, store_now(s)) > 0)
 		return MOVE_IDLE_MS;
 	v->segment = g->number;
@@ -149,6 +149,20 @@ mover_paid(struct store *s, uint64_t bytes)
 	    (int64_t)(bytes * 1000 / MOVE_BYTES_PER_SECOND));
 }
 
+/* About what the rows that are left cost in the head; any number when there
+ * are more than were asked for. */
+static uint64_t
+rows_cost(const struct mover *v)
+{
+	uint64_t bytes = 0;
+
+	if (v->row_count == MOVE_ROWS_MAX)
+		return UINT64_MAX;
+	for (unsigned i = v->row_next; i < v->row_count; i++)
+		bytes += v->rows[i].bytes + MOVE_ROW_BYTES;
+	return bytes;
+}
+
 static int64_t
 turn_begin(struct store *s)
 {
@@ -158,7 +172,7 @@ turn_begin(struct store *s)
 	if (wait > 0)
 		return wait;
 	if (v->row_next == v->row_count ||
-	    !segments_may_copy(s, segment_oldest(s))) {
+	    !segments_may_copy(s, segment_oldest(s), rows_cost(v))) {
 		/* Those that were moved show in the next answer. */
 		v->phase = MOVE_IDLE;
 		s->index.want_flush = true;

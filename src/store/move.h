@@ -31,6 +31,7 @@ struct store_msg;
 enum {
 	MOVE_BYTES_PER_SECOND = 16 << 20,
 	MOVE_ROWS_MAX = 32,
+	MOVE_ROW_BYTES = 512, /* of a message, besides what it counts */
 	MOVE_IDLE_MS = 1000,
 	MOVE_SEGMENTS_MIN = 4, /* below it nothing is copied for tidiness */
 };

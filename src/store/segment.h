@@ -164,10 +164,13 @@ int64_t segments_turn(struct store *s);
 bool segment_retire(struct store *s, struct segment *g);
 /* Spares that may be taken now. */
 unsigned segments_spare_free(const struct store *s);
-/* May what lives in this segment be copied to the head?  Not into the last
- * place for results: who holds messages there needs it to let go of them, and
- * only then is the segment free. */
-bool segments_may_copy(const struct store *s, const struct segment *from);
+/* May what lives in this segment be copied to the head, of which bytes are
+ * known so far?  Not into the last place for results while messages of it are
+ * held: who holds them needs it to let go of them, and only then is the
+ * segment free.  When results took that place too, copying goes on if it is
+ * sure to free the segment with what is left of the head. */
+bool segments_may_copy(const struct store *s, const struct segment *from,
+    uint64_t bytes);
 /* Give one spare's space back to the file system (for the index on a full
  * disk).  Blocks.  False: none left. */
 bool segments_drop_spare(struct store *s);

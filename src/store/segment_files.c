@@ -234,10 +234,14 @@ segments_spare_free(const struct store *s)
 }
 
 bool
-segments_may_copy(const struct store *s, const struct segment *from)
+segments_may_copy(const struct store *s, const struct segment *from,
+    uint64_t bytes)
 {
 	const struct segments *g = &s->segments;
 	unsigned ahead = free_spare_count(g) + (g->next != NULL);
+	uint64_t used = s->log.offset + s->log.fill->used + TABLE_BYTES_MAX;
+	uint64_t left =
+	    s->log.head->bytes > used ? s->log.head->bytes - used : 0;
 
 	if (ahead >= 2)
 		return true;
@@ -245,9 +249,10 @@ segments_may_copy(const struct store *s, const struct segment *from)
 		if (g->spares[i].busy)
 			return false;
 	/* At most all of it; then a part of a segment is left for results. */
-	return ahead == 1 &&
-	       (from->pins == 0 ||
-		   s->log.head->bytes - s->log.offset > from->bytes / 4);
+	if (ahead == 1)
+		return from->pins == 0 || left > from->bytes / 4;
+	/* Results took the last: what is begun must end in what is left. */
+	return from->pins == 0 && bytes < left;
 }
 
 static void
