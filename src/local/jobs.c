@@ -25,6 +25,7 @@
 #include "ipc/job.h"
 #include "local/check.h"
 #include "local/party.h"
+#include "local/passwd.h"
 #include "local/pipes.h"
 #include "local/plan.h"
 #include "local/settings.h"
@@ -439,6 +440,7 @@ jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
 	segments_init(&js->segments, a);
 	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
 	limits_row(LIMIT_COUNT, "actions of a plan", "", 0, PLAN_ACTIONS_MAX);
+	passwd_limits();
 	copies_prepare(&js->copies, env->conf->queue_directory);
 	open_tables(js);
 	js->events = (struct workers_events){

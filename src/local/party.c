@@ -7,16 +7,14 @@
 #include "local/party.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "local/passwd.h"
 #include "local/request.h"
 #include "proto/address.h"
 #include "table/assigned.h"
-
-enum { PASSWD_BYTES_MAX = 16384 };
 
 static bool
 keep(struct arena *arena, struct slice s, struct slice *out)
@@ -35,21 +33,22 @@ failed(struct outcome *o)
 }
 
 static enum party_result
-check(const struct target_env *env, const struct passwd *pw, struct outcome *o)
+check(const struct target_env *env, const struct passwd_user *u,
+    struct outcome *o)
 {
-	const char *home = pw->pw_dir;
+	const char *home = u->home;
 
-	if (pw->pw_uid == 0)
+	if (u->uid == 0)
 		outcome_set(o, JOB_DEFERRED, "4.3.5",
 		    "nothing is delivered as root: alias %s to a person",
-		    pw->pw_name);
-	else if (!env->is_root && pw->pw_uid != env->own.uid)
+		    u->name);
+	else if (!env->is_root && u->uid != env->own.uid)
 		outcome_set(o, JOB_DEFERRED, "4.3.5",
 		    "weir does not run as root and cannot deliver to user %s",
-		    pw->pw_name);
+		    u->name);
 	else if (home[0] != '/' || strlen(home) > PATH_BYTES_MAX)
 		outcome_set(o, JOB_DEFERRED, "4.3.5",
-		    "the home directory of user %s is not usable", pw->pw_name);
+		    "the home directory of user %s is not usable", u->name);
 	else
 		return PARTY_FOUND;
 	return PARTY_FAILED;
@@ -59,28 +58,23 @@ enum party_result
 party_named(const struct target_env *env, struct slice name,
     struct arena *arena, struct party *out, struct outcome *o)
 {
-	static char buffer[PASSWD_BYTES_MAX];
-	char text[USER_NAME_BYTES_MAX + 1];
-	struct passwd pw, *found = NULL;
-	int errnum = 0;
+	struct passwd_user u;
+	int errnum = passwd_find(name, clock_system.mono(&clock_system), &u);
 
-	if (name.len > 0 && slice_copy(name, text, sizeof(text)))
-		errnum = getpwnam_r(text, &pw, buffer, sizeof(buffer), &found);
-	/* POSIX leaves open how "no such user" looks. */
-	if (errnum != 0 && errnum != ENOENT && errnum != ESRCH) {
+	if (errnum == ENOENT)
+		return PARTY_NONE;
+	if (errnum != 0) {
 		outcome_errno(o, errnum, "cannot ask for user");
 		return PARTY_FAILED;
 	}
-	if (found == NULL)
-		return PARTY_NONE;
-	if (check(env, found, o) != PARTY_FOUND)
+	if (check(env, &u, o) != PARTY_FOUND)
 		return PARTY_FAILED;
 	*out = (struct party){
-		.owner = { pw.pw_uid, pw.pw_gid, pw.pw_gid },
+		.owner = { u.uid, u.gid, u.gid },
 	};
-	if (!keep(arena, slice_str(pw.pw_name), &out->user) ||
-	    !keep(arena, slice_str(pw.pw_dir), &out->home) ||
-	    !keep(arena, slice_str(pw.pw_shell), &out->shell))
+	if (!keep(arena, slice_str(u.name), &out->user) ||
+	    !keep(arena, slice_str(u.home), &out->home) ||
+	    !keep(arena, slice_str(u.shell), &out->shell))
 		return failed(o);
 	if (out->shell.len > PATH_BYTES_MAX)
 		out->shell = SLICE_NONE;
