@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "role/role.h"
+#include "role/users.h"
 
 enum {
 	LOCK_FD = 6,	    /* the role does not know it: it only holds it */
@@ -71,13 +72,16 @@ static _Noreturn void
 run_child(const struct spawn *s, const char *path)
 {
 	char index[16];
-	char *argv[3] = { NULL, index, NULL };
+	char users[USERS_TEXT_BYTES] = "";
+	char *argv[4] = { NULL, index, users, NULL };
 	char name[32];
 	sigset_t none;
 
 	snprintf(name, sizeof(name), "weir-%s", role_name(s->role));
 	snprintf(index, sizeof(index), "%u", s->index);
 	argv[0] = name;
+	if (geteuid() == 0)
+		users_text(users);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	/* systemd's messages are the master's to send. */

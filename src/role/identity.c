@@ -5,13 +5,14 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
 #include "role/sandbox.h"
+#include "role/users.h"
 
 static const char *const texts[] = {
 	[IDENTITY_SAME] = "the user who started it",
@@ -26,24 +27,13 @@ identity_text(enum identity_kind kind)
 	return texts[kind];
 }
 
-static bool
-find_user(const char *name, struct identity *id)
-{
-	const struct passwd *pw = getpwnam(name);
-
-	if (pw == NULL || pw->pw_uid == 0)
-		return false;
-	id->uid = pw->pw_uid;
-	id->gid = pw->pw_gid;
-	return true;
-}
-
 static void
-find_drop_group(struct identity *id)
+become(struct identity *id, enum identity_kind kind, struct users_entry u)
 {
-	const struct group *gr = getgrnam("weirdrop");
-
-	id->drop_gid = gr != NULL ? gr->gr_gid : id->gid;
+	id->kind = kind;
+	id->uid = u.uid;
+	id->gid = u.gid;
+	id->drop_gid = u.gid;
 }
 
 enum err
@@ -51,7 +41,7 @@ identity_find(const struct conf *c, enum role role, struct identity *out,
     struct errtext *et)
 {
 	const struct sandbox_rights *rights = sandbox_rights(role);
-	struct identity other;
+	const struct users *users;
 	struct stat st;
 
 	*out = (struct identity){ .stay_root = rights->user == NULL };
@@ -64,24 +54,25 @@ identity_find(const struct conf *c, enum role role, struct identity *out,
 		return OK;
 	}
 	/* All or none: one user missing must not leave a half dropped. */
-	if (find_user("weir", &other) && find_user("weirq", &other)) {
-		out->kind = IDENTITY_PACKAGE;
-		(void)find_user(rights->user != NULL ? rights->user : "weir",
-		    out);
-		find_drop_group(out);
+	users = users_get();
+	if (users->weir.uid != 0 && users->weirq.uid != 0) {
+		bool spool =
+		    rights->user != NULL && strcmp(rights->user, "weirq") == 0;
+
+		become(out, IDENTITY_PACKAGE,
+		    spool ? users->weirq : users->weir);
+		if (users->weirdrop != 0)
+			out->drop_gid = users->weirdrop;
 		return OK;
 	}
-	if (stat(c->queue_directory, &st) == 0 && st.st_uid != 0) {
-		out->kind = IDENTITY_OWNER;
-		out->uid = st.st_uid;
-		out->gid = st.st_gid;
-	} else if (find_user("nobody", out)) {
-		out->kind = IDENTITY_NOBODY;
-	} else {
+	if (stat(c->queue_directory, &st) == 0 && st.st_uid != 0)
+		become(out, IDENTITY_OWNER,
+		    (struct users_entry){ st.st_uid, st.st_gid });
+	else if (users->nobody.uid != 0)
+		become(out, IDENTITY_NOBODY, users->nobody);
+	else
 		return err_set(et, ERR_SYS,
 		    "no users weir and weirq, and no user nobody");
-	}
-	out->drop_gid = out->gid;
 	return OK;
 }
 

@@ -31,8 +31,7 @@ struct identity {
 	bool stay_root; /* local: uid and gid are for files only */
 };
 
-/* Reads the user database.  ERR_SYS when it cannot be read, or has not even
- * nobody. */
+/* By role/users.h.  ERR_SYS when there is not even nobody. */
 MUST_CHECK enum err identity_find(const struct conf *c, enum role role,
     struct identity *out, struct errtext *et);
 

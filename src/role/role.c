@@ -33,6 +33,7 @@
 #include "role/identity.h"
 #include "role/plan.h"
 #include "role/sandbox.h"
+#include "role/users.h"
 
 enum {
 	EXIT_USAGE = 64,
@@ -454,8 +455,9 @@ role_main(int argc, char **argv, const struct role_ops *ops)
 	struct errtext et = { "" };
 	uint64_t index = 0;
 
-	if (argc != 2 || !slice_to_u64(slice_str(argv[1]), UINT8_MAX, &index) ||
-	    !fds_given()) {
+	if (argc < 2 || argc > 3 ||
+	    !slice_to_u64(slice_str(argv[1]), UINT8_MAX, &index) ||
+	    (argc == 3 && !users_take(argv[2])) || !fds_given()) {
 		fprintf(stderr, "weir-%s is started by weir run\n",
 		    role_name(ops->role));
 		return EXIT_USAGE;

@@ -26,6 +26,7 @@
 #include "conf/conf.h"
 #include "role/identity.h"
 #include "role/sandbox.h"
+#include "role/users.h"
 
 static struct acct mem;
 static const struct conf *conf;
@@ -300,6 +301,36 @@ test_identity(void **state)
 	}
 }
 
+/* What the master tells a role about the users of the system. */
+static void
+test_users(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		const char *why;
+	} texts[] = {
+		{ "", true, "nothing is told" },
+		{ "1 2 3 4 5 6", false, "a number is missing" },
+		{ "1 2 3 4 5 6 7 8", false, "one too many" },
+		{ "1 2 3 4 5 6 x", false, "not a number" },
+		{ "1 2 3 4 5 6 4294967296", false, "beyond a number" },
+		{ "1 2 3 4 5 6 4294967295", true, "the greatest" },
+	};
+	char text[USERS_TEXT_BYTES], before[USERS_TEXT_BYTES];
+
+	(void)state;
+	users_text(before);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (users_take(texts[i].text) != texts[i].good)
+			fail_msg("%s", texts[i].why);
+	users_text(text);
+	assert_string_equal(text, "1 2 3 4 5 6 4294967295");
+	assert_true(users_take(before));
+	users_text(text);
+	assert_string_equal(text, before);
+}
+
 static void
 test_describe(void **state)
 {
@@ -370,6 +401,7 @@ main(void)
 		cmocka_unit_test(test_exec_kills),
 		cmocka_unit_test(test_unfiltered),
 		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_users),
 		cmocka_unit_test(test_describe),
 	};
 
