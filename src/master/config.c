@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "role/machine.h"
 
 enum {
 	DERIVED_COUNT = 3,
@@ -249,7 +250,8 @@ extra_init(struct extra *x, struct acct *a)
 	arena_init(&x->arena, a, 1024, 1 << 20);
 }
 
-/* The plan of memory; what does not fit is an error of memory_budget. */
+/* The plan of memory; what does not fit, or is not to be had here, is an error
+ * of memory_budget. */
 static enum err
 fit(const struct conf *conf, struct plan *out)
 {
@@ -258,6 +260,8 @@ fit(const struct conf *conf, struct plan *out)
 	enum err e =
 	    plan_make(conf, plan_cpu_count(), plan_nofile_max(), out, &et);
 
+	if (e == OK)
+		e = machine_memory("", conf->memory_budget_bytes, &et);
 	if (e != OK) {
 		conf_source(conf, "memory_budget", source);
 		log_error("%s: %s", source, et.text);

@@ -95,10 +95,9 @@ say_start(const struct master *m)
 	if (m->config.plan.clamped_from != 0)
 		log_warning("concurrency_incoming is %" PRId64
 			    " instead of %" PRId64
-			    ": no more descriptors are allowed "
-			    "(RLIMIT_NOFILE)",
+			    ": RLIMIT_NOFILE is %" PRId64,
 		    m->config.plan.concurrency_incoming,
-		    m->config.plan.clamped_from);
+		    m->config.plan.clamped_from, m->config.plan.nofile_needed);
 	if (identity_find(m->config.used, ROLE_SMTPD, &id, &et) == OK)
 		log_info("roles run as %s%s", identity_text(id.kind),
 		    id.kind == IDENTITY_OWNER || id.kind == IDENTITY_NOBODY

@@ -4,10 +4,12 @@ A test is named after its control and goes to one below the limit, to the
 limit, one above and a hundred times as far.
 """
 import re
+import resource
+import subprocess
 
 import pytest
 
-from harness import FAST_RETRY, FakeMX, Weir, message, relay_conf, wait_for
+from harness import FAST_RETRY, WEIR, FakeMX, Weir, message, relay_conf, wait_for
 
 #: What to add to or multiply a limit with.
 AROUND = [-1, 0, 1, "x100"]
@@ -48,6 +50,51 @@ def named(w, control):
 
 def refused(w, control):
     return sum(r["refused"] + r["waited"] for r in w.json("limits")["limits"] if r["parameter"] == control)
+
+
+class Bounded(Weir):
+    """A server whose processes may have so much of one thing."""
+    what, most = resource.RLIMIT_DATA, 0
+
+    def _identity(self):
+        return lambda: resource.setrlimit(self.what, (self.most, self.most))
+
+
+@pytest.mark.slow  # the sanitizers need more memory than that
+@pytest.mark.parametrize("by", [-1, 0, 1])
+def test_memory_budget(by):
+    """A limit of the machine below it is found at the start."""
+    w = Bounded({"memory_budget": "64M"}, start=False)
+    w.most = (64 << 20) + by
+    try:
+        if by >= 0:
+            w.start()
+            w.send("joe@example.test")
+            w.wait_mails("joe")
+            return
+        r = subprocess.run([str(WEIR), "run", "-c", str(w.conf_path)], preexec_fn=w._identity(), text=True,
+                           capture_output=True, timeout=30)
+        assert r.returncode == 78
+        assert re.search(r'weir.conf:\d+: memory_budget: value "64M": only 67108863 are allowed; '
+                         r"lower memory_budget, or raise what ulimit -d, LimitDATA= sets, RLIMIT_DATA\n", r.stderr), r.stderr
+    finally:
+        w.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("by", [-1, 0])
+def test_rlimit_nofile(by):
+    """Too few descriptors for the sessions that are asked for: fewer of them,
+    and it is said how many."""
+    w = Bounded({"concurrency_incoming": "30"}, start=False)
+    w.what, w.most = resource.RLIMIT_NOFILE, 94 + by
+    try:
+        w.start()
+        told = w.count_log(r"concurrency_incoming is 29 instead of 30: RLIMIT_NOFILE is 93")
+        assert bool(told) == (by == -1)
+        w.send("joe@example.test")
+        w.wait_mails("joe")
+    finally:
+        w.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("by", AROUND)
