@@ -7,9 +7,12 @@
  * non-ASCII bytes of every line are escaped (\xNN) here, so no caller can
  * print foreign bytes raw and no event can become two lines.
  *
- * The tag is "NAME/ROLE[PID]: " (NAME is syslog_name); under format qmail only
- * lines to syslog have one, as qmail's do.  Warnings and errors have
- * "warning: " or "error: " behind it.  One thread; the process ignores SIGPIPE.
+ * The tag is "NAME/ROLE[PID]: " (NAME is syslog_name).  Warnings and errors
+ * have "warning: " or "error: " behind it.  Under format qmail, other than to
+ * syslog, lines begin as qmail-send's do: its own (log_qmail) with their word,
+ * warnings with "warning: ", errors with "alert: ", all others with "ROLE: ",
+ * which none of qmail's lines begins with.  One thread; the process ignores
+ * SIGPIPE.
  */
 #pragma once
 
@@ -54,6 +57,8 @@ void log_reopen(void);
 void log_info(const char *fmt, ...) PRINTF(1, 2);
 void log_warning(const char *fmt, ...) PRINTF(1, 2);
 void log_error(const char *fmt, ...) PRINTF(1, 2);
+/* A line that is one of qmail's, in the format of that name. */
+void log_qmail(const char *fmt, ...) PRINTF(1, 2);
 /* A line about message id: "ID: ..." */
 void log_message(uint64_t id, const char *fmt, ...) PRINTF(2, 3);
 
@@ -69,7 +74,8 @@ struct log_line {
 	uint64_t id; /* 0: none */
 	size_t len;  /* bytes used in text */
 	unsigned field_count;
-	bool cut; /* something did not fit */
+	bool qmail; /* log_qmail */
+	bool cut;   /* something did not fit */
 	char text[LOG_LINE_BYTES];
 };
 

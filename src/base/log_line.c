@@ -38,10 +38,19 @@ severity(enum log_level level)
 					    : 6;
 }
 
+/* Is this line to be one as qmail-send writes them? */
+static bool
+is_qmail(void)
+{
+	const struct log_style *s = log_style();
+
+	return s->format == LOG_QMAIL && !s->syslog && !s->bare;
+}
+
 static const char *
 level_name(enum log_level level)
 {
-	return level == LOG_LEVEL_ERROR	    ? "error"
+	return level == LOG_LEVEL_ERROR	    ? is_qmail() ? "alert" : "error"
 	       : level == LOG_LEVEL_WARNING ? "warning"
 					    : "info";
 }
@@ -173,10 +182,15 @@ line_start(struct log_line *l, enum log_level level, uint64_t id)
 		put_lit(l, text);
 	}
 	/* Under format qmail a line is read by qmail's own tools, that know
-	 * no tag; syslog wants one in every format. */
-	if (s->syslog || s->format == LOG_POSTFIX ||
-	    (s->bare && s->format != LOG_JSON))
+	 * its first words; syslog wants a tag in every format. */
+	if (is_qmail()) {
+		if (level == LOG_LEVEL_INFO && !l->qmail) {
+			put_lit(l, s->role);
+			put_lit(l, ": ");
+		}
+	} else if (!is_json() || s->syslog) {
 		put_lit(l, s->tag);
+	}
 	if (is_json()) {
 		json_head(l);
 	} else if (level != LOG_LEVEL_INFO) {
@@ -208,11 +222,12 @@ line_finish(struct log_line *l)
 	log_sink_line(l->text, l->len);
 }
 
-static void PRINTF(3, 0)
-    plain(enum log_level level, uint64_t id, const char *fmt, va_list ap)
+static void PRINTF(4, 0) plain(enum log_level level, uint64_t id, bool qmail,
+    const char *fmt, va_list ap)
 {
 	struct log_line l;
 
+	l.qmail = qmail;
 	line_start(&l, level, id);
 	if (is_json() && !json_key(&l, "text", true))
 		return;
@@ -228,7 +243,17 @@ log_info(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	plain(LOG_LEVEL_INFO, 0, fmt, ap);
+	plain(LOG_LEVEL_INFO, 0, false, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_qmail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	plain(LOG_LEVEL_INFO, 0, true, fmt, ap);
 	va_end(ap);
 }
 
@@ -238,7 +263,7 @@ log_warning(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	plain(LOG_LEVEL_WARNING, 0, fmt, ap);
+	plain(LOG_LEVEL_WARNING, 0, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -248,7 +273,7 @@ log_error(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	plain(LOG_LEVEL_ERROR, 0, fmt, ap);
+	plain(LOG_LEVEL_ERROR, 0, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -258,7 +283,7 @@ log_message(uint64_t id, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	plain(LOG_LEVEL_INFO, id, fmt, ap);
+	plain(LOG_LEVEL_INFO, id, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -266,6 +291,7 @@ void
 log_begin(struct log_line *l, enum log_level level, uint64_t id,
     const char *event)
 {
+	l->qmail = false;
 	line_start(l, level, id);
 	if (is_json())
 		json_string(l, "event", slice_str(event));

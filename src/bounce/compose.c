@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "proto/qmail_report.h"
 #include "proto/xtext.h"
 
-enum { WORD_BYTES_MAX = 800 };
+enum { WORD_BYTES_MAX = 800, SOFT_COLUMN = 72 };
 
 /* ---- writing ---- */
 
@@ -81,16 +82,17 @@ put_folded(struct wr *w, struct slice s)
 	}
 }
 
-/* Foreign text in the text for people; lines of a reply stay lines. */
+/* Foreign text in the text for people; lines of a reply stay lines, and those
+ * longer than soft are folded at a blank. */
 static void
-put_lines(struct wr *w, struct slice s, const char *before)
+put_lines(struct wr *w, struct slice s, const char *before, size_t soft)
 {
 	size_t column = 0;
 
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned char c = (unsigned char)s.data[i];
 
-		if (c == '\n' || (column > 72 && c == ' ') || column > 400) {
+		if (c == '\n' || (column > soft && c == ' ') || column > 400) {
 			put(w, "\r\n");
 			column = 0;
 		}
@@ -101,7 +103,8 @@ put_lines(struct wr *w, struct slice s, const char *before)
 		put_byte(w, c == '\t' ? ' ' : c);
 		column += c >= ' ' && c <= '~' ? 1 : 4;
 	}
-	put(w, "\r\n");
+	if (column > 0)
+		put(w, "\r\n");
 }
 
 static bool
@@ -221,23 +224,26 @@ static void
 put_fields(const struct compose *c, struct wr *w, const char *from_name,
     const char *subject)
 {
+	bool bare = c->format == COMPOSE_QMAIL; /* as qmail has it */
+	const char *open = bare ? "" : "<", *close = bare ? "" : ">";
+
 	put(w, "Received: by ");
 	put_ascii(w, c->hostname);
 	putf(w, " (Weir)\r\n    id %" PRIu64 "; ", c->report_id);
 	put_date(w, (uint64_t)c->now.ms);
 	put(w, "\r\nDate: ");
 	put_date(w, (uint64_t)c->now.ms);
-	putf(w, "\r\nFrom: %s<", from_name);
+	putf(w, "\r\nFrom: %s%s", from_name, open);
 	put_ascii(w, c->from_local);
 	put(w, "@");
 	put_ascii(w, c->from_host);
-	put(w, ">\r\nTo: <");
+	putf(w, "%s\r\nTo: %s", close, open);
 	/* Canonical: no control characters; UTF-8 makes it SMTPUTF8. */
 	wr_raw(w, c->to);
 	putf(w,
-	    ">\r\nSubject: %s\r\nAuto-Submitted: auto-replied\r\n"
+	    "%s\r\nSubject: %s\r\nAuto-Submitted: auto-replied\r\n"
 	    "Message-ID: <%" PRIu64 ".%" PRIx64 "@",
-	    subject, c->report_id, c->boundary[0]);
+	    close, subject, c->report_id, c->boundary[0]);
 	put_ascii(w, c->hostname);
 	put(w, ">\r\n");
 }
@@ -300,6 +306,24 @@ compose_head(const struct compose *c, struct wr *w)
 	put(w, ">\r\nand include this report.\r\n");
 }
 
+/* In QSBMF an empty line ends the paragraph: put_lines makes none. */
+static void
+put_qmail_report(const struct compose *c, const struct job_result *r,
+    struct wr *w)
+{
+	char said[QMAIL_REPORT_BYTES_MAX];
+	struct wr lines = wr_of(said, sizeof(said));
+	const struct qmail_report report = {
+		.sent = c->kind == REPORT_DELIVERED,
+		.relay = r->relay,
+		.dsn = r->dsn,
+		.text = r->text,
+	};
+
+	qmail_report_put(&report, &lines);
+	put_lines(w, wr_done(&lines), "", WORD_BYTES_MAX);
+}
+
 void
 compose_rcpt_text(const struct compose *c, const struct job_result *r,
     struct wr *w)
@@ -307,8 +331,10 @@ compose_rcpt_text(const struct compose *c, const struct job_result *r,
 	put(w, "\r\n<");
 	put_ascii(w, r->address);
 	put(w, ">:\r\n");
-	/* In QSBMF an empty line ends the paragraph: put_lines makes none. */
-	put_lines(w, r->text, c->format == COMPOSE_QMAIL ? "" : "    ");
+	if (c->format == COMPOSE_QMAIL)
+		put_qmail_report(c, r, w);
+	else
+		put_lines(w, r->text, "    ", SOFT_COLUMN);
 }
 
 /* ---- message/delivery-status ---- */

@@ -66,6 +66,23 @@ add_text(struct plan *p, const char *text)
 		p->text_len = sizeof(p->text) - 1;
 }
 
+/* The new message, as the log calls it. */
+static void
+add_qp(struct plan *p)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "qp %llu",
+	    (unsigned long long)p->forward.id);
+	add_text(p, text);
+}
+
+static bool
+in_qmails_words(const struct plan *p)
+{
+	return conf_of(p)->log_format == LOG_QMAIL;
+}
+
 static void
 succeed(struct plan *p)
 {
@@ -74,7 +91,7 @@ succeed(struct plan *p)
 	const char *silent = p->command_count > 0 ? "delivered to command"
 						  : "nothing to be done";
 
-	if (conf_of(p)->log_format == LOG_QMAIL)
+	if (in_qmails_words(p))
 		outcome_set(outcome(p), JOB_SENT, "2.0.0", "did %u+%u+%u%s%s",
 		    p->file_count, p->forward_count, p->command_count,
 		    p->text_len > 0 ? "/" : "", p->text);
@@ -114,7 +131,10 @@ plan_on_forwarded(struct plan *p)
 		over(p);
 		return;
 	}
-	add_text(p, outcome(p)->text);
+	if (in_qmails_words(p))
+		add_qp(p);
+	else
+		add_text(p, outcome(p)->text);
 	forward(p);
 }
 
@@ -128,7 +148,8 @@ count(struct plan *p)
 	}
 	p->file_count += p->deed == DEED_FILE;
 	p->command_count += p->deed == DEED_COMMAND;
-	if (p->deed != DEED_NONE)
+	/* qmail says only how many. */
+	if (p->deed != DEED_NONE && !in_qmails_words(p))
 		add_text(p, outcome(p)->text);
 	return true;
 }

@@ -81,7 +81,7 @@ drop(struct client *c, const struct store_row *row, struct msg *m)
 	if (e != OK)
 		return e;
 	if (m == NULL) {
-		log_message(row->id, "removed");
+		qlog_over(q, row->id);
 		return OK;
 	}
 	m->gone = true;

@@ -112,6 +112,7 @@ struct rcpt {
 	struct outcome *outcome; /* or NULL */
 	uint32_t index;
 	uint32_t uid, gid;
+	uint32_t delivery; /* its number in qmail's log; 0: none */
 	uint16_t attempts;
 	uint16_t address_len, orcpt_len, original_len;
 	uint8_t notify;
@@ -355,6 +356,7 @@ struct queue {
 	unsigned control_unsaid;	 /* lines, until then */
 
 	/* status */
+	unsigned delivery_count; /* in qmail's log, since the start */
 	unsigned logged[4];	 /* what the last line said */
 	struct mono status_next; /* no line before */
 	bool status_owed, status_said;
@@ -577,9 +579,28 @@ void control_step_all(struct queue *q);
 /* Does a client hold it, to read it? */
 bool control_holds(const struct queue *q, const struct store_msg *s);
 
+/* ---- qlog.c: only with log_format = qmail ---- */
+bool qlog_on(const struct queue *q);
+/* m was taken in. */
+void qlog_new(const struct queue *q, const struct msg *m);
+/* A delivery to r begins; it has a number until qlog_ended. */
+void qlog_started(struct queue *q, struct rcpt *r);
+/* r got a result, with prefix in front of its text. */
+void qlog_ended(struct queue *q, struct rcpt *r, const struct result *res,
+    const char *prefix);
+/* The report on m was taken in. */
+void qlog_bounced(const struct queue *q, const struct msg *m,
+    const struct msg *bounce);
+/* A report on a report was not made. */
+void qlog_discarded(const struct msg *m);
+/* The message is no more; "removed" in the other formats. */
+void qlog_over(const struct queue *q, uint64_t id);
+
 /* ---- status.c ---- */
 void status_init(struct queue *q);
 void status_changed(struct queue *q);
+void status_write(struct queue *q); /* whatever was written last */
+void status_exiting(const struct queue *q);
 void status_counts(struct queue *q, const struct store_counts *c);
 void status_tick(struct queue *q);
 /* "0.12": seconds with two digits that say something. */

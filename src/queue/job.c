@@ -212,6 +212,13 @@ suspended_task(struct queue *q)
 	}
 }
 
+static void
+rcpt_starts(struct queue *q, struct rcpt *r)
+{
+	r->state = RCPT_RUNNING;
+	qlog_started(q, r);
+}
+
 static bool
 job_start(struct queue *q)
 {
@@ -228,7 +235,7 @@ job_start(struct queue *q)
 	}
 	for (n = list_first(&j->sched.rcpts); n != NULL;
 	     n = list_next(&j->sched.rcpts, n))
-		CONTAINER(n, struct rcpt, sched.node)->state = RCPT_RUNNING;
+		rcpt_starts(q, CONTAINER(n, struct rcpt, sched.node));
 	buf_init(&j->results, &q->msg_acct, RESULTS_BYTES_MIN,
 	    RESULTS_BYTES_MAX);
 	j->tag = ++q->job_tag;
@@ -239,7 +246,7 @@ job_start(struct queue *q)
 	list_push_back(&j->agent->jobs, &j->node);
 	j->agent->job_count++;
 	job_send(q, j);
-	status_changed(q); /* each start is a line in format qmail */
+	status_changed(q);
 	return true;
 }
 

@@ -262,6 +262,10 @@ msg_begin(struct queue *q, struct msg *m)
 {
 	struct log_line l;
 
+	if (qlog_on(q)) { /* qlog_new said it, once */
+		msg_route(q, m);
+		return;
+	}
 	log_begin(&l, LOG_LEVEL_INFO, m->store.id, "active");
 	log_field(&l, "from", "<%.*s>", SLICE_ARGS(m->sender));
 	log_field_number(&l, "size", (int64_t)m->size_bytes);

@@ -31,10 +31,13 @@ failure_owed(const struct queue *q, const struct rcpt *r)
 	if (!msg_is_null_sender(r->msg))
 		return r->notify == 0 || (r->notify & NOTIFY_FAILURE) != 0;
 	if (is_double_bounce(q, rcpt_address(r))) {
-		log_message(r->msg->store.id,
-		    "discarding: a report to <%.*s>"
-		    " could not be delivered",
-		    SLICE_ARGS(rcpt_address(r)));
+		if (qlog_on(q))
+			qlog_discarded(r->msg);
+		else
+			log_message(r->msg->store.id,
+			    "discarding: a report to <%.*s>"
+			    " could not be delivered",
+			    SLICE_ARGS(rcpt_address(r)));
 		return false;
 	}
 	return (r->notify & NOTIFY_NEVER) == 0;
@@ -63,7 +66,7 @@ positive(int64_t v)
 }
 
 static void
-log_delivery(struct queue *q, const struct rcpt *r, const struct result *res,
+log_delivery(struct queue *q, struct rcpt *r, const struct result *res,
     const char *prefix)
 {
 	static const char *const words[JOB_STATUS_COUNT] = {
@@ -81,6 +84,10 @@ log_delivery(struct queue *q, const struct rcpt *r, const struct result *res,
 	char d[5][16];
 	struct log_line l;
 
+	if (qlog_on(q)) {
+		qlog_ended(q, r, res, prefix);
+		return;
+	}
 	status_delay(d[0], sizeof(d[0]), total);
 	status_delay(d[1], sizeof(d[1]), total - active);
 	status_delay(d[2], sizeof(d[2]), mono_sub(started, m->active_since));

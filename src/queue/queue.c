@@ -537,6 +537,8 @@ void
 queue_drain(struct queue *q, unsigned grace_ms)
 {
 	q->draining = true;
+	if (qlog_on(q))
+		status_write(q);
 	control_stop(q);
 	ev_timer_set(&q->drain_timer, grace_ms > 0 ? grace_ms : 1);
 	queue_check_drained(q);
@@ -591,6 +593,7 @@ queue_close(struct queue *q)
 	if (e != OK)
 		log_error("the message log was not closed clean: %s",
 		    err_text(e));
+	status_exiting(q);
 	sched_fini(&q->sched);
 	result_fini(q);
 	mem_free(&q->chan_acct, q->scratch);

@@ -241,7 +241,7 @@ result_on_durable(struct queue *q)
 
 		if (!store_durable(q->store, m->ticket))
 			return;
-		log_message(m->store.id, "removed");
+		qlog_over(q, m->store.id);
 		msg_free(q, m);
 	}
 }

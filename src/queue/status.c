@@ -30,9 +30,10 @@ status_counts(struct queue *q, const struct store_counts *c)
 static void
 status_line(struct queue *q)
 {
-	log_info("status: local %u/%u remote %u/%u",
+	log_qmail("status: local %u/%u remote %u/%u%s",
 	    q->gates[SCHED_LOCAL].in_use, q->gates[SCHED_LOCAL].limit,
-	    q->gates[SCHED_REMOTE].in_use, q->gates[SCHED_REMOTE].limit);
+	    q->gates[SCHED_REMOTE].in_use, q->gates[SCHED_REMOTE].limit,
+	    q->draining && qlog_on(q) ? " exitasap" : "");
 }
 
 /* Has a figure of the line changed since the last one? */
@@ -56,14 +57,33 @@ differs(struct queue *q)
 }
 
 void
+status_write(struct queue *q)
+{
+	q->status_owed = false;
+	(void)differs(q);
+	status_line(q);
+}
+
+void
+status_exiting(const struct queue *q)
+{
+	if (qlog_on(q))
+		log_qmail("status: exiting");
+}
+
+void
 status_changed(struct queue *q)
 {
 	struct mono now = queue_mono(q);
 
 	if (!q->running)
 		return;
-	if (q->conf->log_format != LOG_QMAIL && q->status_said &&
-	    mono_sub(now, q->status_next) < 0) {
+	if (qlog_on(q)) {
+		if (differs(q) || q->status_owed)
+			status_write(q);
+		return;
+	}
+	if (q->status_said && mono_sub(now, q->status_next) < 0) {
 		q->status_owed = true; /* status_tick */
 		return;
 	}

@@ -189,8 +189,11 @@ txn_durable(struct queue *q, struct txn *t)
 	if (r != NULL) {
 		t->report = NULL;
 		r->txn = NULL;
+		if (r->kind == REPORT_FAILED || r->kind == REPORT_DOUBLE)
+			qlog_bounced(q, r->msg, m);
 		report_done(q, r);
 	}
+	qlog_new(q, m);
 	if (txn_activate(q, t)) {
 		txn_free(q, t);
 		msg_begin(q, m);

@@ -251,5 +251,5 @@ clients_each_second(struct server *sv)
 		return;
 	sv->shown = f.sessions + 1;
 	limit_set_in_use(sv->gate_row, f.sessions);
-	log_info("smtpd: status: %u/%u", f.sessions, f.session_max);
+	log_qmail("smtpd: status: %u/%u", f.sessions, f.session_max);
 }

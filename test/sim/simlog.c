@@ -24,6 +24,12 @@ log_info(const char *fmt, ...)
 }
 
 void
+log_qmail(const char *fmt, ...)
+{
+	SAY("", fmt);
+}
+
+void
 log_warning(const char *fmt, ...)
 {
 	SAY("warning: ", fmt);

@@ -153,10 +153,17 @@ test_qmail(void **state)
 {
 	(void)state;
 	start_pipe(LOG_QMAIL);
-	log_info("status: local 0/10 remote 0/20");
+	log_qmail("status: local 0/10 remote 0/20");
 	expect_text(false, "status: local 0/10 remote 0/20\n");
 	log_warning("w");
 	expect_text(false, "warning: w\n");
+	log_error("e");
+	expect_text(false, "alert: e\n");
+	/* What is not one of qmail's lines does not begin like one. */
+	log_info("new msg 1");
+	expect_text(false, "test: new msg 1\n");
+	log_message(7, "removed");
+	expect_text(false, "test: 7: removed\n");
 }
 
 /* Lines near and past the limit: cut, marked, and never two lines. */
@@ -239,7 +246,7 @@ test_slow_reader(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	for (int i = 0; i < 2000; i++)
-		log_info("%s", text);
+		log_qmail("%s", text);
 	log_flush();
 	lost = log_lost_count() - lost_before;
 	assert_true(lost > 0);
@@ -261,7 +268,7 @@ test_slow_reader(void **state)
 	}
 	assert_non_null(strstr(got, want));
 	assert_int_equal(whole_count + lost, 2000);
-	log_info("again");
+	log_qmail("again");
 	log_flush();
 	take();
 	assert_string_equal(got, "again\n");
@@ -273,7 +280,7 @@ test_flags_untouched(void **state)
 {
 	(void)state;
 	start_pipe(LOG_POSTFIX);
-	log_info("x");
+	log_qmail("x");
 	log_flush();
 	assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
 }
@@ -287,18 +294,18 @@ test_reader_gone(void **state)
 	start_pipe(LOG_POSTFIX);
 	close(reader);
 	reader = 0;
-	log_info("x");
+	log_qmail("x");
 	log_flush();
 	assert_int_equal(log_lost_count(), lost + 1);
 	log_flush();
 	assert_int_equal(log_lost_count(), lost + 1);
-	log_info("y"); /* a probe; the report waits until one gets through */
+	log_qmail("y"); /* a probe; the report waits until one gets through */
 	log_flush();
 	assert_int_equal(log_lost_count(), lost + 2);
 	log_close(1000); /* nothing to wait for */
 
 	start_pipe(LOG_QMAIL);
-	log_info("z");
+	log_qmail("z");
 	expect_text(false,
 	    "warning: log: 2 lines were lost: the log could not be "
 	    "written\nz\n");
@@ -317,11 +324,11 @@ test_file(void **state)
 	assert_int_equal(write(fd, "before\n", 7), 7);
 	stderr_is(fd);
 	start("stderr", LOG_QMAIL);
-	log_info("a");
+	log_qmail("a");
 	log_flush();
 	/* The place in the file is shared with other writers. */
 	assert_int_equal(write(STDERR_FILENO, "between\n", 8), 8);
-	log_info("b");
+	log_qmail("b");
 	log_flush();
 	take();
 	assert_string_equal(got, "before\na\nbetween\nb\n");
@@ -339,14 +346,14 @@ test_stream_socket(void **state)
 	stderr_is(s[1]);
 	start("stderr", LOG_QMAIL);
 	for (int i = 0; i < 20000; i++)
-		log_info("0123456789012345678901234567890123456789");
+		log_qmail("0123456789012345678901234567890123456789");
 	log_flush();
 	assert_int_equal(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK, 0);
 	while (take() > 0)
 		log_flush();
 	/* All is out, the report of what was lost too. */
 	assert_int_equal(got[0], '\0');
-	log_info("x");
+	log_qmail("x");
 	expect_text(false, "x\n");
 }
 

@@ -240,13 +240,16 @@ test_qmail(void **state)
 	start(REPORT_FAILED, COMPOSE_QMAIL);
 	compose(&failed);
 	clean();
-	has("\r\nFrom: <MAILER-DAEMON@from.example>\r\n");
+	has("\r\nFrom: MAILER-DAEMON@from.example\r\nTo: a@b.example\r\n");
 	has("\r\nSubject: failure notice\r\n");
 	has("\r\n\r\nHi. This is the qmail-send program at mx.example.\r\n"
 	    "I'm afraid I wasn't able to deliver your message to the following"
 	    " addresses.\r\n"
 	    "This is a permanent error; I've given up. Sorry it didn't work"
-	    " out.\r\n\r\n<c@other>:\r\nhost mx.other");
+	    " out.\r\n\r\n<c@other>:\r\n192.0.2.1 does not like recipient.\r\n"
+	    "Remote host said: 550 5.1.1 no such user\r\n"
+	    "Giving up on 192.0.2.1.\r\n\r\n"
+	    "--- Below this line is a copy of the message.\r\n");
 	has("\r\n\r\n--- Below this line is a copy of the message.\r\n\r\n"
 	    "Return-Path: <a@b.example>\r\nSubject: original\r\n");
 	has_not("MIME");

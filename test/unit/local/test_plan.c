@@ -805,8 +805,7 @@ in_qmails_words(void **state)
 	    "command ok\n" END);
 	send_job_for(t, "nobody", "nobody@x.test", "a@b.test", 0);
 	run();
-	check_result("did", JOB_SENT,
-	    "did 1+2+1/delivered, ran, forwarded as 701");
+	check_result("did", JOB_SENT, "did 1+2+1/qp 701");
 }
 
 /* ---- aliases ---- */

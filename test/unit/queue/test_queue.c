@@ -37,6 +37,53 @@ test_relay(void **state)
 	world_close();
 }
 
+/* In the lines of qmail-send: all of them, in their order. */
+static void
+test_qmail_lines(void **state)
+{
+	struct errtext et;
+
+	(void)state;
+	world_open(""); /* standard error is a file from now on */
+	world_close();
+	assert_int_equal(log_open("weir", "queue", "stderr", LOG_QMAIL, &et),
+	    OK);
+	world_open("log_format = qmail\n");
+	(void)submit(1, "a@b", "c@d.example");
+	until(fake_count() == 0 && logged("end msg 1\n"));
+	until(logged("status: local 0/10 remote 0/20\n"
+		     "new msg 1\n"
+		     "info msg 1: bytes 100 from <a@b> qp 1 uid "));
+	assert_true(
+	    logged("\nstarting delivery 1: msg 1 to remote c@d.example\n"
+		   "status: local 0/10 remote 1/20\n"
+		   "delivery 1: success: 192.0.2.1_accepted_message./"
+		   "Remote_host_said:_250_ok/\n"
+		   "status: local 0/10 remote 0/20\n"
+		   "end msg 1\n"));
+	/* Two recipients of one transaction; one of them is refused. */
+	world_bounce();
+	(void)submit(2, "a@b", "e@d.example,fail@d.example");
+	until(fake_count() == 0 && logged("end msg 2\n"));
+	assert_true(
+	    logged("\nstarting delivery 2: msg 2 to remote e@d.example\n"
+		   "status: local 0/10 remote 1/20\n"
+		   "starting delivery 3: msg 2 to remote fail@d.example\n"
+		   "status: local 0/10 remote 1/20\n"
+		   "delivery 2: success: 192.0.2.1_accepted_message./"
+		   "Remote_host_said:_250_ok/\n"
+		   "status: local 0/10 remote 1/20\n"
+		   "delivery 3: failure: "));
+	until(
+	    logged("\nbounce msg 2 qp 3\nnew msg 3\ninfo msg 3: bytes 10 from "
+		   "<> qp 3 uid "));
+	until(logged("\nend msg 3\n"));
+	assert_false(logged("removed"));
+	assert_false(logged("to=<"));
+	world_close();
+	until(logged("\nstatus: exiting\n"));
+}
+
 static void
 test_local(void **state)
 {
@@ -983,15 +1030,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_local),
-		cmocka_unit_test(test_verp),
-		cmocka_unit_test(test_alias),
+		cmocka_unit_test(test_relay), cmocka_unit_test(test_local),
+		cmocka_unit_test(test_verp), cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_durable_first),
-		cmocka_unit_test(test_crash),
-		cmocka_unit_test(test_verdicts),
-		cmocka_unit_test(test_retry),
-		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_crash), cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_retry), cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_soft_bounce),
 		cmocka_unit_test(test_bounce),
 		cmocka_unit_test(test_bounce_after_crash),
@@ -1008,12 +1051,10 @@ main(void)
 		cmocka_unit_test(test_lookup_is_slow),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_batch_full),
-		cmocka_unit_test(test_credit),
-		cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_credit), cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_poisoned),
 		cmocka_unit_test(test_smtpd_goes),
-		cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_malformed), cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_new_beside_deferred),
 		cmocka_unit_test(test_part_room),
@@ -1022,9 +1063,9 @@ main(void)
 		cmocka_unit_test(test_load_in_turn),
 		cmocka_unit_test(test_load_large),
 		cmocka_unit_test(test_load_spoilt),
-		cmocka_unit_test(test_log_full),
-		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_log_full), cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_defer_transports),
+		cmocka_unit_test(test_qmail_lines), /* the last: log_open */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "world.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,10 @@ bool
 logged(const char *text)
 {
 	static char buf[1 << 18];
-	ssize_t len = pread(log_fd, buf, sizeof(buf) - 1, 0);
+	ssize_t len;
+
+	log_flush();
+	len = pread(log_fd, buf, sizeof(buf) - 1, 0);
 
 	buf[len < 0 ? 0 : len] = '\0';
 	return strstr(buf, text) != NULL;
@@ -42,6 +46,7 @@ world_fail(const char *cond, const char *func, int line)
 	char buf[4096];
 	ssize_t len, at = 0;
 
+	log_flush();
 	print_message("%s:%d: in vain: %s\n", func, line, cond);
 	while ((len = pread(log_fd, buf, sizeof(buf), at)) > 0) {
 		print_message("%.*s", (int)len, buf);
