@@ -32,6 +32,7 @@ struct batch {
 	struct group groups[2];
 	struct group *fill;   /* takes deliveries */
 	struct group *flight; /* becomes durable; NULL: none */
+	uint64_t serial;      /* of fill */
 	struct sink sink;
 	struct loop_scan scan;
 	unsigned char results[RESULTS_BYTES_MAX];
@@ -45,6 +46,7 @@ batch_init(const struct worker_io *io)
 	the_batch.io = io;
 	the_batch.fill = &the_batch.groups[0];
 	the_batch.flight = NULL;
+	the_batch.serial = 1;
 	group_clear(&the_batch.groups[0]);
 	group_clear(&the_batch.groups[1]);
 	return &the_batch;
@@ -54,6 +56,12 @@ unsigned
 batch_count(const struct batch *b)
 {
 	return b->fill->slot_count;
+}
+
+uint64_t
+batch_serial(const struct batch *b)
+{
+	return b->serial;
 }
 
 bool
@@ -293,6 +301,7 @@ batch_commit(struct batch *b)
 {
 	if (b->flight != NULL || b->fill->slot_count == 0)
 		return;
+	b->serial++;
 	b->flight = b->fill;
 	b->fill = b->fill == &b->groups[0] ? &b->groups[1] : &b->groups[0];
 	group_begin(b->flight);

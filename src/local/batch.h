@@ -22,6 +22,8 @@ struct batch;
 struct batch *batch_init(const struct worker_io *io);
 /* Deliveries that wait for a commit. */
 unsigned batch_count(const struct batch *b);
+/* Of the deliveries that wait; each commit begins another, from 1. */
+uint64_t batch_serial(const struct batch *b);
 /* No room for another before a commit. */
 bool batch_full(const struct batch *b);
 /* A commit is under way: batch_step when syncer_fd is readable. */

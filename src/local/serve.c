@@ -3,6 +3,7 @@
  */
 #include "local/serve.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -109,13 +110,45 @@ plan(struct server *s, const struct request *q, struct packet *p,
 	return true;
 }
 
+/* What decides which dot files are looked for. */
+static struct slice
+known_key(const struct request *q, unsigned char *buf, size_t size)
+{
+	struct wr w = wr_of(buf, size);
+
+	wr_str(&w, q->base, PATH_BYTES_MAX);
+	wr_str(&w, q->dash, DASH_BYTES_MAX);
+	wr_str(&w, q->extension, EXTENSION_BYTES_MAX);
+	wr_str(&w, q->address, ADDRESS_BYTES_MAX);
+	ASSERT(!w.full);
+	return wr_done(&w);
+}
+
+static bool
+is_default(struct server *s, const struct request *q)
+{
+	struct dot_known *k = &s->known;
+	unsigned char buf[sizeof(k->bytes)];
+	struct slice key = known_key(q, buf, sizeof(buf));
+
+	if (batch_count(s->batch) > 0 && k->serial == batch_serial(s->batch) &&
+	    slice_eq(key, slice_of(k->bytes, k->len)))
+		return true;
+	if (!dotfile_is_default(q))
+		return false;
+	k->serial = batch_serial(s->batch);
+	k->len = key.len;
+	memcpy(k->bytes, key.data, key.len);
+	return true;
+}
+
 /* The usual case, in one request: there is no dot file. */
 static bool
-delivers_at_once(const struct request *q)
+delivers_at_once(struct server *s, const struct request *q)
 {
 	return q->verb == REQUEST_DELIVER ||
 	       (q->verb == REQUEST_PLAN && (q->flags & REQUEST_OR_DELIVER) &&
-		   dotfile_is_default(q));
+		   is_default(s, q));
 }
 
 static bool
@@ -144,7 +177,7 @@ serve_request(struct server *s, const struct request *q,
 	int i;
 
 	/* No descriptor comes with these. */
-	if (delivers_at_once(q))
+	if (delivers_at_once(s, q))
 		return batch_deliver(s->batch, q);
 	packet_begin(&p, s->io, q->tag);
 	switch (q->verb) {

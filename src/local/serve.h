@@ -8,10 +8,20 @@
 #include "local/batch.h"
 #include "local/command.h"
 
+/* A recipient without a dot file: the deliveries of one batch happen at once,
+ * so one look at the home serves them all. */
+struct dot_known {
+	uint64_t serial; /* of the batch; 0: nobody */
+	size_t len;
+	unsigned char bytes[PATH_BYTES_MAX + DASH_BYTES_MAX +
+			    EXTENSION_BYTES_MAX + ADDRESS_BYTES_MAX + 32];
+};
+
 struct server {
 	struct batch *batch;
 	const struct worker_io *io;
 	struct command_world world;
+	struct dot_known known;
 };
 
 /*

@@ -253,6 +253,35 @@ deliveries_come_first(void **state)
 	assert_int_equal(tmpdir_count(t, "Maildir/new", NULL, 0), 1);
 }
 
+/* Deliveries that happen together see the home as the first of them did. */
+static void
+one_look_for_a_batch(void **state)
+{
+	struct tmpdir *t = *state;
+	struct request q = request(t, REQUEST_PLAN);
+
+	q.flags |= REQUEST_OR_DELIVER;
+	assert_true(ask_plain(&q, plain));
+	assert_int_equal(batch_count(server.batch), 1);
+	tmpdir_write(t, ".qmail", "|x\n");
+	tmpdir_write(t, ".qmail-ext", "|x\n");
+	assert_true(ask_plain(&q, plain));
+	assert_int_equal(batch_count(server.batch), 2);
+	/* Another address is another question. */
+	q.dash = SLICE_LIT("-");
+	q.extension = SLICE_LIT("ext");
+	assert_true(ask_plain(&q, plain));
+	assert_int_equal(fake.last_action, ACTION_COMMAND);
+	assert_int_equal(batch_count(server.batch), 2);
+	/* The next batch looks again. */
+	q.dash = q.extension = SLICE_NONE;
+	batch_finish(server.batch);
+	assert_true(ask_plain(&q, plain));
+	assert_int_equal(batch_count(server.batch), 0);
+	assert_int_equal(fake.last_action, ACTION_COMMAND);
+	assert_int_equal(tmpdir_count(t, "Maildir/new", NULL, 0), 2);
+}
+
 static void
 bodies_that_break_off(void **state)
 {
@@ -281,6 +310,7 @@ main(void)
 		T(checks),
 		T(commands),
 		T(deliveries_come_first),
+		T(one_look_for_a_batch),
 		T(bodies_that_break_off),
 	};
 	syncer_start();
