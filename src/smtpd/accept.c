@@ -61,9 +61,12 @@ on_connection(void *arg, struct ev_io *io, unsigned ready)
 {
 	struct listener *l = arg;
 	struct server *sv = l->server;
+	int refused = 0;
 
 	(void)ready;
-	for (int i = 0; i < ACCEPTS_PER_TURN && sv->listening; i++) {
+	for (int i = 0; i < ACCEPTS_PER_TURN && sv->listening &&
+			refused < REFUSALS_PER_TURN;
+	     i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
 		int fd;
@@ -75,7 +78,8 @@ on_connection(void *arg, struct ev_io *io, unsigned ready)
 		fd = accept4(io->fd, (struct sockaddr *)&peer, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			session_new(sv, l->kind, fd, (struct sockaddr *)&peer);
+			refused += !session_new(sv, l->kind, fd,
+			    (struct sockaddr *)&peer);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||

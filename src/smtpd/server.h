@@ -46,6 +46,7 @@ enum server_row {
 enum {
 	LISTENERS_MAX = 64,
 	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
+	REFUSALS_PER_TURN = 4, /* who is inside does not wait for a crowd */
 	READ_BYTES_MIN = 4096,
 	READ_BYTES_FIRST = 16384, /* first window of a body: one read and one
 				     frame for most mail */

@@ -373,15 +373,15 @@ session_run_ready(struct server *sv)
 
 /* ---- life ---- */
 
-/* A line for a client for which there is no session. */
-static void
-turn_away(int fd)
+/* A line for a client for which there is no session.  Crowds come back again
+ * and again for it: line and end of the connection go in one packet. */
+static bool
+turn_away(int fd, struct slice line)
 {
-	static const char line[] =
-	    "421 4.3.2 Service busy, try again later\r\n";
-
-	(void)!send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!send(fd, line.data, line.len,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
 	close(fd);
+	return false;
 }
 
 static void
@@ -449,17 +449,16 @@ greet(struct session *s)
 	session_set_timer(s);
 }
 
-void
+bool
 session_new(struct server *sv, enum listen_kind kind, int fd,
     const struct sockaddr *peer)
 {
 	struct session *s = pool_get(&sv->sessions);
 	enum smtps_reply refusal;
 
-	if (s == NULL) {
-		turn_away(fd);
-		return;
-	}
+	if (s == NULL)
+		return turn_away(fd,
+		    SLICE_LIT("421 4.3.2 Service busy, try again later\r\n"));
 	s->server = sv;
 	s->fd = fd;
 	s->kind = (uint8_t)kind;
@@ -473,11 +472,8 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 	if (refusal != SMTPS_REPLY_NONE) {
 		sv->io.out_len = 0;
 		smtps_hangup(&s->m, &sv->io, refusal);
-		(void)!send(fd, sv->io.out, sv->io.out_len,
-		    MSG_NOSIGNAL | MSG_DONTWAIT);
-		close(fd);
 		pool_put(&sv->sessions, s);
-		return;
+		return turn_away(fd, slice_of(sv->io.out, sv->io.out_len));
 	}
 	s->acct = client_page_is_unproven(&sv->page, s->slot) ? &sv->unproven
 							      : sv->acct;
@@ -487,6 +483,7 @@ session_new(struct server *sv, enum listen_kind kind, int fd,
 	ev_io_init(&s->io, sv->loop, fd, on_io, s);
 	ev_timer_init(&s->timer, sv->loop, on_timer, s);
 	greet(s);
+	return true;
 }
 
 /* With unread input a close would reset the connection, and the client might

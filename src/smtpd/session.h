@@ -94,8 +94,9 @@ struct session {
 /* ---- session.c ---- */
 
 /* A new session on a connected socket; owns fd.  peer: its address, NULL or
- * AF_UNIX for a local one.  Writes the greeting, or refuses and closes. */
-void session_new(struct server *sv, enum listen_kind kind, int fd,
+ * AF_UNIX for a local one.  Writes the greeting, or refuses and closes: false.
+ */
+bool session_new(struct server *sv, enum listen_kind kind, int fd,
     const struct sockaddr *peer);
 /* Close it, whatever it does. */
 void session_free(struct session *s);
