@@ -8,7 +8,8 @@
  * are TERMED; half of COMMAND_GRACE_MS later they are KILLED; whoever does
  * not end even then (a dead network disk) is left, and the mail is deferred.
  * When the first process exits in time, others that it has left are not
- * touched.  A hang-up of the channel kills them all at once.
+ * touched.  A hang-up of the channel kills them all at once.  Whoever writes
+ * without end is read slowly, so that he takes no processor from others.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,10 @@ enum {
 	 * distance. */
 	KILL_ROUNDS_MAX = 200,
 	KILL_ROUND_MS = 5,
+	/* Of output that is not kept, so much in such a time: 32 MiB/s. */
+	DROP_BYTES = 64 * 1024,
+	DROP_PAUSE_MS = 2,
+	DROP_READ_BYTES = 16 * 1024,
 	EXEC_NOT_FOUND = 127,
 	EXEC_DENIED = 126,
 	EXEC_TEMPFAIL = 75,
@@ -49,6 +54,7 @@ struct run {
 	enum run_phase phase;
 	struct mono phase_end;
 	size_t output_len;
+	size_t dropped; /* since the last pause */
 	char output[COMMAND_OUTPUT_BYTES_MAX];
 };
 
@@ -273,7 +279,7 @@ next_phase(struct run *r)
 static void
 read_output(struct run *r)
 {
-	char dropped[4096];
+	static char dropped[DROP_READ_BYTES];
 	size_t room = sizeof(r->output) - r->output_len;
 	ssize_t n;
 
@@ -283,6 +289,8 @@ read_output(struct run *r)
 		n = read(r->output_fd, dropped, sizeof(dropped));
 	if (n > 0 && room > 0)
 		r->output_len += (size_t)n;
+	else if (n > 0)
+		r->dropped += (size_t)n;
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		close(r->output_fd);
 		r->output_fd = -1;
@@ -311,11 +319,13 @@ wait_for(struct run *r)
 	int64_t left;
 
 	for (;;) {
+		bool pause = r->dropped >= DROP_BYTES;
 		struct pollfd p[3] = {
 			{ .fd = r->pid_fd, .events = POLLIN },
-			{ .fd = r->output_fd, .events = POLLIN },
+			{ .fd = pause ? -1 : r->output_fd, .events = POLLIN },
 			{ .fd = r->channel_fd, .events = POLLRDHUP },
 		};
+		int most = pause ? DROP_PAUSE_MS : 60000;
 
 		left = mono_sub(r->phase_end, clock_system.mono(&clock_system));
 		if (left <= 0) {
@@ -323,8 +333,10 @@ wait_for(struct run *r)
 				return WAIT_HANGS;
 			continue;
 		}
-		if (poll(p, ARRAY_LEN(p), left > 60000 ? 60000 : (int)left) < 0)
+		if (poll(p, ARRAY_LEN(p), left > most ? most : (int)left) < 0)
 			continue;
+		if (pause)
+			r->dropped = 0;
 		if (p[2].revents & (POLLHUP | POLLRDHUP | POLLERR))
 			return WAIT_HUNG_UP;
 		if (p[0].revents != 0)
@@ -368,7 +380,7 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 		goto close_output;
 	}
 	r->output_fd = ends[0];
-	r->output_len = 0;
+	r->output_len = r->dropped = 0;
 	r->channel_fd = w->channel_fd;
 	(void)fcntl(r->output_fd, F_SETFL, O_NONBLOCK);
 	enter(r, RUNNING, q->time_limit_ms);

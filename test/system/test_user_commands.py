@@ -225,6 +225,19 @@ def test_row_27_output_without_end(system_user):
         assert status == "bounced" and text.startswith("y/y/y/") and len(text) < 1000
 
 
+def test_output_without_end_takes_no_processor(system_user):
+    """The worker drops it, and takes its time for that."""
+    dot(system_user, ".qmail", "|exec yes\n")
+    with Weir({"command_time_limit": "2s"}) as w:
+        def used():
+            """CPU seconds of all workers."""
+            stats = [pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split() for p in w.role_pids("deliver")]
+            return sum(int(s[11]) + int(s[12]) for s in stats) / os.sysconf("SC_CLK_TCK")
+        id = w.send(f"{system_user.pw_name}@localhost")
+        w.wait_log(rf"{id}: .*status=deferred \(Command time limit exceeded")
+        assert used() < 0.4
+
+
 def procs_of(uid):
     """Names of the user's processes; they come and go while we look."""
     names = []
