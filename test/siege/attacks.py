@@ -17,6 +17,13 @@ from harness import BUILD
 TOOLS = BUILD / "test/siege"
 
 
+def aside():
+    """For a child that attacks: it has what the server leaves of the
+    processors, as strangers' own processors would cost the server nothing."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
+
+
 class Raid:
     """Strangers who speak SMTP."""
 
@@ -27,7 +34,7 @@ class Raid:
     def start(self, field):
         self.process = subprocess.Popen([TOOLS / "raid", *map(str, self.options), str(field.weir.port)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        preexec_fn=lambda: os.setpriority(os.PRIO_PROCESS, 0, 19))
+                                        preexec_fn=aside)
         line = self.process.stderr.readline()
         assert line == "raid: ready\n", line
 
@@ -53,6 +60,66 @@ class StalledHop:
 
     def stop(self, field):
         return dict(self.mail.stop(field), kind=self.name, stalled=field.stall.connections)
+
+
+class Commands:
+    """Strangers write to addresses whose |command hangs, with a child that
+    does not hear TERM, or writes without end."""
+
+    name = "commands"
+    limit_s = 4  # command_time_limit
+
+    def __init__(self):
+        self.mail = Raid("commands", 50, addresses=50, bytes_per_s=100_000)
+
+    @staticmethod
+    def aliases(first_words):
+        return (f'hang: "|{first_words}(trap \'\' TERM; sleep 1000)& sleep 1000"\n'
+                f'fill: "|{first_words}exec yes"\n')
+
+    def start(self, field):
+        self.mail.start(field)
+
+    def stop(self, field):
+        figures = self.mail.stop(field)
+        field.weir.weir("queue", "delete", "--domain=command.example", "--yes", check=False)
+        return dict(figures, kind=self.name)
+
+
+class Pids(Commands):
+    """The same while hardly a process more may be."""
+
+    name = "pids limited"
+    more = 3
+
+    def start(self, field):
+        field.pids_wall.limit(self.more)
+        super().start(field)
+
+    def stop(self, field):
+        figures = super().stop(field)
+        field.pids_wall.limit(None)
+        return dict(figures, kind=self.name, forks_refused=field.pids_wall.refused())
+
+
+class Descriptors:
+    """Each process may have 256 descriptors: the server was started so, and
+    10,000 come."""
+
+    name = "descriptors 256"
+    most = 256
+
+    def __init__(self, clients):
+        self.crowd = Raid("slow", clients)
+
+    def start(self, field):
+        field.restart(nofile=self.most)
+        self.crowd.start(field)
+
+    def stop(self, field):
+        figures = self.crowd.stop(field)
+        field.restart(nofile=None)
+        return dict(figures, kind=self.name)
 
 
 class Disk:
@@ -150,6 +217,9 @@ def single(clients):
         Raid("flood", few),
         Raid("half-open", clients, wait_ms=3000),
         StalledHop(),
+        Commands(),
+        Pids(),
+        Descriptors(clients),
     ]
 
 
@@ -161,4 +231,4 @@ def at_once(clients):
         Raid("idle", clients // 2), Raid("slow", clients // 4), Raid("half-open", clients // 4, wait_ms=3000),
         *(Raid(kind, few, bytes_per_s=line) for kind in
           ("line", "command", "headers", "fields", "recipients", "bdat", "bdat-huge", "flood")),
-        StalledHop()])
+        StalledHop(), Commands()])

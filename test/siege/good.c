@@ -1,13 +1,14 @@
 /*
  * good: an honest client that keeps book.
  *
- * good [-s SECONDS] [-r PER_S] [-f FIRST] [-b BYTES] PORT
+ * good [-s SECONDS] [-g SECONDS] [-r PER_S] [-f FIRST] [-b BYTES] PORT
  *
  * One message after another from 127.0.0.1, with a connection for each, so
  * that it must be let in anew every time; with -r at most so many in a
  * second.  Message n goes to nN@good.example.  What is refused for now, cut
  * off or not answered is tried again until it is taken, and the time of a
- * message runs from its first attempt to its 250.  Prints one object of
+ * message runs from its first attempt to its 250; after -g seconds without it
+ * this is over, with exit code 1.  Prints one object of
  * figures: all numbers from FIRST to next - 1 were acknowledged.
  */
 #include <arpa/inet.h>
@@ -163,15 +164,18 @@ compare(const void *a, const void *b)
 static void
 report(unsigned first, unsigned count, int64_t spent_us)
 {
+	uint32_t first_us = latency_us[0];
+
 	qsort(latency_us, count, sizeof(*latency_us), compare);
 	printf("{\"messages\": %u, \"next\": %u, \"seconds\": %.3f, "
 	       "\"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
-	       "\"worst_ms\": %.2f, \"refused\": %llu, \"lost\": %llu}\n",
+	       "\"worst_ms\": %.2f, \"first_ms\": %.2f, \"refused\": %llu, "
+	       "\"lost\": %llu}\n",
 	    count, first + count, (double)spent_us / 1e6,
 	    spent_us > 0 ? count * 1e6 / (double)spent_us : 0,
 	    count > 0 ? latency_us[count / 2] / 1e3 : 0,
 	    count > 0 ? latency_us[(uint64_t)count * 99 / 100] / 1e3 : 0,
-	    count > 0 ? latency_us[count - 1] / 1e3 : 0,
+	    count > 0 ? latency_us[count - 1] / 1e3 : 0, first_us / 1e3,
 	    (unsigned long long)refused, (unsigned long long)lost);
 }
 
@@ -198,13 +202,15 @@ make_body(void)
 int
 main(int argc, char **argv)
 {
-	unsigned seconds = 10, first = 0, per_s = 0, n = 0;
+	double seconds = 10, give_up_s = GIVE_UP_S;
+	unsigned first = 0, per_s = 0, n = 0;
 	int64_t began, end;
 	int c;
 
-	while ((c = getopt(argc, argv, "s:r:f:b:")) != -1) {
+	while ((c = getopt(argc, argv, "s:g:r:f:b:")) != -1) {
 		switch (c) {
-		case 's': seconds = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 's': seconds = strtod(optarg, NULL); break;
+		case 'g': give_up_s = strtod(optarg, NULL); break;
 		case 'r': per_s = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'f': first = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'b': body_bytes = strtoul(optarg, NULL, 10); break;
@@ -219,12 +225,12 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	make_body();
 	began = now_us();
-	end = began + (int64_t)seconds * 1000000;
+	end = began + (int64_t)(seconds * 1e6);
 	while (n < MESSAGES_MAX && now_us() < end) {
 		int64_t start = now_us();
 
 		while (!attempt(first + n)) {
-			if (now_us() - start > (int64_t)GIVE_UP_S * 1000000) {
+			if (now_us() - start > (int64_t)(give_up_s * 1e6)) {
 				fprintf(stderr, "good: not taken\n");
 				report(first, n, now_us() - began);
 				return 1;

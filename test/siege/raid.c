@@ -113,6 +113,13 @@ static const struct kind kinds[] = {
 	    .unit = MAIL "RCPT TO:<x@stall.example>\r\n"
 			 "BDAT 23 LAST\r\nSubject: raid\r\n\r\nraid\r\n",
 	    .bytes_max = MEGA },
+	{ .name = "commands",
+	    .opening = HELLO,
+	    .until = "250 ",
+	    .unit = MAIL "RCPT TO:<hang@command.example>\r\n"
+			 "RCPT TO:<fill@command.example>\r\n"
+			 "BDAT 23 LAST\r\nSubject: raid\r\n\r\nraid\r\n",
+	    .bytes_max = MEGA },
 };
 
 enum step { AWAY, CONNECTING, BANNER, OPENING, BLOCKS, SITTING };

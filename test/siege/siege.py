@@ -30,16 +30,16 @@ from harness import FAST_RETRY, Image, Weir, wait_for  # noqa: E402
 from servers import pss_kib  # noqa: E402
 
 MIB = 1 << 20
+COMMANDS_BYTES = 64 * MIB  # command_memory_limit
 RATE_GOAL, P99_GOAL_MS = 0.70, 2000
-ROLE_NAMES = ("master", "smtpd", "queue", "smtp", "lookup", "dns", "local")
+LOAD = os.getloadavg()[0]  # before it begins
 
 
 class Besieged(Weir):
     """A server behind a wall."""
 
-    def __init__(self, *args, wall=None, nofile=None, **kw):
-        self.wall = wall
-        self.nofile = nofile
+    def __init__(self, *args, **kw):
+        self.wall = self.pids_wall = self.nofile = None
         super().__init__(*args, **kw)
 
     def _identity(self):
@@ -48,6 +48,7 @@ class Besieged(Weir):
         def enter():
             import resource
             self.wall.enter()
+            self.pids_wall.enter()
             if self.nofile:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
             if drop:
@@ -121,6 +122,7 @@ class Field:
         self.rows = []
         self.faults = []
         self.disk = self.weir = self.wall = None
+        self.pids_wall = wall.PidsWall()
         self.stall = attacks.Stall()
         self.sink = tools.Sink(options=["-u"])
 
@@ -143,7 +145,8 @@ class Field:
                     smtp_processes=None, queue_segment_size="16M", smtp_helo_timeout="10s",
                     smtpd_client_connection_rate_limit=None, smtpd_client_message_rate_limit=None,
                     smtpd_client_recipient_rate_limit=None, smtpd_client_connection_count_limit=None,
-                    smtpd_timeout="20s")
+                    smtpd_timeout="20s", mydestination="$myhostname, localhost, command.example",
+                    command_time_limit=f"{attacks.Commands.limit_s}s")
         data = None
         if self.disk:
             os.chown(self.disk.path, 65534, 65534)
@@ -152,8 +155,12 @@ class Field:
         self.weir = Besieged(conf, start=False, data=data)
         plan = json.loads(self.weir.weir("limits", "--plan", "--json").out)
         self.sessions = plan["concurrency_incoming"]
-        self.wall, self.wall_note = wall.build(self.budget, plan)
-        self.weir.wall = self.wall
+        self.wall, self.wall_note = wall.build(self.budget, plan, COMMANDS_BYTES)
+        self.weir.wall, self.weir.pids_wall = self.wall, self.pids_wall
+        aliases = self.weir.dir / "aliases"
+        aliases.write_text(attacks.Commands.aliases(self.wall.first_words))
+        aliases.chmod(0o644)
+        self.weir.write_conf(alias_maps=f"hash:{aliases}", command_memory_limit=COMMANDS_BYTES)
         if self.deferred:
             # The spool as a server leaves it, then the long queue in it.
             self.weir.start()
@@ -165,6 +172,13 @@ class Field:
         self.sampler = Sampler(self.weir)
         self.pids = self.weir.pids()
 
+    def restart(self, nofile):
+        """Down and up again, with so many descriptors for each process."""
+        assert self.weir.stop(timeout=90) == 0, "exit of the server"
+        self.weir.nofile = nofile
+        self.weir.start()
+        self.pids = self.weir.pids()
+
     def close(self):
         with contextlib.suppress(AttributeError):
             self.sampler.stop()
@@ -172,22 +186,40 @@ class Field:
             self.weir.close()
         if self.wall:
             self.wall.close()
+        self.pids_wall.close()
         if self.disk:
             self.disk.close()
         self.stall.close()
         self.sink.drop()
 
     # ---- the good client ----
-    def good(self, seconds, port=None):
-        r = subprocess.run([attacks.TOOLS / "good", "-s", str(max(1, round(seconds))), "-f", str(self.next),
+    def good(self, seconds, give_up_s=60, must=True):
+        r = subprocess.run([attacks.TOOLS / "good", "-s", str(seconds), "-g", str(give_up_s), "-f", str(self.next),
                             str(self.weir.port)], capture_output=True, text=True)
         if not r.stdout:
             raise AssertionError(f"good: {r.stderr}")
         g = json.loads(r.stdout)
         self.next = g["next"]
-        if r.returncode != 0:
+        if r.returncode != 0 and must:
             self.fault(f"the good client was not served for a minute: {r.stderr.strip()}")
         return g
+
+    def cpu(self):
+        """pid -> seconds of a processor."""
+        used = {}
+        for pid in self.weir.pids():
+            with contextlib.suppress(OSError):
+                f = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                used[pid] = (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
+        return used
+
+    def during(self, seconds, must):
+        """The good client, and what the server's processes need meanwhile."""
+        before, began = self.cpu(), time.monotonic()
+        row = self.good(seconds) if must else self.good(seconds, seconds, False)
+        used = sum(s - before.get(pid, 0) for pid, s in self.cpu().items())
+        row["cpu_percent"] = round(100 * used / (time.monotonic() - began), 1)
+        return row
 
     def phase(self, attack, seconds):
         """The good client's figures during one attack, None: undisturbed."""
@@ -197,17 +229,15 @@ class Field:
         if attack:
             attack.start(self)
         try:
-            if attack and not row["counts"]:
-                time.sleep(seconds)
-            else:
-                row.update(self.good(seconds))
+            row.update(self.during(seconds, row["counts"]))
         finally:
             row["attack"] = attack.stop(self) if attack else None
-        if attack and not row["counts"]:
-            # What counts is that service comes back by itself.
-            began = time.monotonic()
-            row.update(self.good(1))
-            row["back_s"] = round(time.monotonic() - began, 2)
+        if not row["counts"]:
+            # It counts that everybody was told, and that service comes back
+            # by itself.
+            if row["lost"]:
+                self.fault(f"{name}: {row['lost']} attempts of the good client found no answer")
+            row["back_s"] = self.good(1)["first_ms"] / 1000
         row["kernel_kills"] = self.wall.kills()
         row["pss_peak_kib"] = self.sampler.peak_kib
         if self.sampler.failed:
@@ -215,7 +245,7 @@ class Field:
         if row["kernel_kills"]:
             self.fault(f"{name}: the kernel killed {row['kernel_kills']} processes at the limit")
         gone = {p: n for p, n in self.pids.items() if p not in self.weir.pids()}
-        gone = {p: n for p, n in gone.items() if not re.search(r"bounce|pickup|local$", n)}
+        gone = {p: n for p, n in gone.items() if not re.search(r"bounce|pickup|deliver", n)}
         if gone:
             self.fault(f"{name}: died: {', '.join(sorted(gone.values()))}")
             self.pids = self.weir.pids()
@@ -316,24 +346,30 @@ def run_phases(f, only):
     ways = attacks.single(f.clients)
     if f.disk:
         ways += [attacks.Disk("disk"), attacks.Disk("inodes")]
+    if f.pids_wall.why_not:
+        f.progress(f"no attack with pids limited: {f.pids_wall.why_not}")
+        ways = [w for w in ways if not isinstance(w, attacks.Pids)]
     if only:
         ways = [w for w in ways if w.name in only]
-    # Undisturbed before and after, all at once for as long as three.
-    unit = f.seconds / (len(ways) + 6)
-    f.good(max(1, unit / 2))  # warm
-    before = f.snapshot()
-    base = [f.phase(None, unit)]
-    for w in ways:
-        f.settle()
-        f.phase(w, unit)
-    f.settle()
     together = attacks.at_once(f.clients)
     if not only or together.name in only:
-        f.phase(together, 3 * unit)
+        ways.append(together)
+    # Undisturbed between the attacks, for the machine may do other things
+    # too; all at once for as long as three.
+    unit = f.seconds / (1.5 * len(ways) + 3)
+    f.good(unit / 2)  # warm
+    before = f.snapshot()
+    free = [f.phase(None, unit / 2)["per_second"]]
+    disturbed = []
+    for w in ways:
+        disturbed.append(f.phase(w, 3 * unit if w is together else unit))
+        if w is not ways[-1]:
+            f.settle()
+            free.append(f.phase(None, unit / 2)["per_second"])
     began = time.monotonic()
     f.calm()
     calm_s = time.monotonic() - began
-    base.append(f.phase(None, unit))
+    free.append(f.phase(None, unit / 2)["per_second"])
     f.calm()
     # Cached connections, what waits to be given back and deliveries to the
     # hop that stalls end in their own time.
@@ -347,13 +383,14 @@ def run_phases(f, only):
     peak = f.sampler.peak_kib
     if peak * 1024 >= f.budget:
         f.fault(f"{peak} KiB resident in a budget of {f.budget_mib}M")
-    free = sum(b["per_second"] for b in base) / len(base)
-    for row in f.rows:
-        row["share"] = round(row["per_second"] / free, 3) if free else 0
+    for i, row in enumerate(disturbed):
+        row["undisturbed_per_second"] = round((free[i] + free[i + 1]) / 2, 1)
+        row["share"] = round(row["per_second"] / max(row["undisturbed_per_second"], 0.1), 3)
     return {
         "budget_mib": f.budget_mib, "enforced": f.wall.enforced, "enforced_note": f.wall_note,
-        "no_disk": f.no_disk, "sessions": f.sessions, "undisturbed_per_second": round(free, 1),
-        "undisturbed_p99_ms": max(b["p99_ms"] for b in base), "phases": f.rows,
+        "no_disk": f.no_disk, "sessions": f.sessions, "processors": os.cpu_count(), "load": LOAD,
+        "undisturbed_per_second": round(sum(free) / len(free), 1),
+        "undisturbed_p99_ms": max(r["p99_ms"] for r in f.rows if not r["attack"]), "phases": f.rows,
         "pss_peak_kib": peak, "pss_peak_by_role_kib": f.sampler.roles, "wall": f.wall.figures(),
         "calm_s": round(calm_s, 1), "not_back": kept, **f.bookkeeping(),
     }
@@ -362,20 +399,25 @@ def run_phases(f, only):
 def table(results):
     lines = []
     for r in results:
-        disturbed = [p for p in r["phases"] if p["attack"] and p["counts"]]
+        disturbed = [p for p in r["phases"] if p["attack"]]
         lines += [
             f"memory_budget {r['budget_mib']}M, enforced: {r['enforced']}"
             + (f" ({r['enforced_note']})" if r["enforced_note"] else ""),
-            f"  {'attack':<18}{'opened':>9}{'refused':>9}{'MB sent':>9}{'good/s':>9}{'share':>8}{'p99 ms':>9}",
+            f"  {r['processors']} processors for all, load {r['load']:.1f} before; strangers at nice 19, "
+            f"each kind sends at most 100 Mbit/s",
+            f"  undisturbed: {r['undisturbed_per_second']}/s, p99 {r['undisturbed_p99_ms']} ms",
+            f"  {'attack':<18}{'opened':>9}{'refused':>9}{'MB sent':>9}{'good/s':>9}{'of':>9}{'share':>8}{'p99 ms':>9}"
+            f"{'server CPU':>12}",
         ]
-        for p in r["phases"]:
-            a = p["attack"] or {}
-            parts = a.get("parts", [a])
+        for p in disturbed:
+            parts = p["attack"].get("parts", [p["attack"]])
             total = {k: sum(x.get(k, 0) for x in parts) for k in ("opened", "refused", "bytes")}
             lines.append(f"  {p['phase']:<18}{total['opened'] or '':>9}{total['refused'] or '':>9}"
-                         f"{round(total['bytes'] / 1e6) or '':>9}{p['per_second']:>9}"
-                         f"{100 * p['share']:>7.0f}%{p['p99_ms']:>9}"
-                         + (f"   service back in {p['back_s']} s" if "back_s" in p else ""))
+                         f"{round(total['bytes'] / 1e6) or '':>9}"
+                         + (f"{p['per_second']:>9}{p['undisturbed_per_second']:>9}{100 * p['share']:>7.0f}%{p['p99_ms']:>9}"
+                            f"{p['cpu_percent']:>11.0f}%" if p["counts"] else
+                            f"   {p['messages']} taken, {p['refused']} refused for now; back {p['back_s']:.2f} s after"))
+        disturbed = [p for p in disturbed if p["counts"]]
         worst = min((p["share"] for p in disturbed), default=0)
         p99 = max((p["p99_ms"] for p in disturbed), default=0)
         lines += [

@@ -42,21 +42,22 @@ def _enable(parent, controller):
 
 
 class Group:
-    """A control group with one controller; why_not says why there is none."""
+    """A control group; .dir is None where there can be none, and why_not says
+    why."""
 
-    def __init__(self, controller):
-        self.controller = controller
+    def __init__(self, controller, name=None, within=None):
         self.dir = None
         self.why_not = f"no {controller} controller"
-        for parent in _candidates(controller):
+        limits = {"memory": ("memory.max", "memory.limit_in_bytes"), "pids": ("pids.max",)}[controller]
+        for parent in [within] if within else _candidates(controller):
             try:
                 _enable(parent, controller)
-                path = parent / f"weir-siege-{os.getpid()}-{controller}"
+                path = parent / (name or f"weir-siege-{os.getpid()}-{controller}")
                 path.mkdir()
             except OSError as e:
                 self.why_not = str(e)
                 continue
-            if any((path / f).exists() for f in ("memory.max", "memory.limit_in_bytes", "pids.max")):
+            if any((path / f).exists() for f in limits):
                 self.dir = path
                 return
             path.rmdir()
@@ -68,9 +69,22 @@ class Group:
     def file(self, v2, v1):
         return self.dir / (v2 if self.version == 2 else v1)
 
+    def limit_memory(self, most):
+        self.file("memory.max", "memory.limit_in_bytes").write_text(str(most))
+        with contextlib.suppress(OSError):
+            self.file("memory.swap.max", "memory.memsw.limit_in_bytes").write_text(
+                "0" if self.version == 2 else str(most))
+
     def enter(self):
         """For a child, between fork and exec."""
         (self.dir / "cgroup.procs").write_text("0")
+
+    def open_to_all(self):
+        """Any process may enter of itself; version 2 asks for the right to
+        write where both groups meet, too."""
+        (self.dir / "cgroup.procs").chmod(0o666)
+        if self.version == 2:
+            (self.dir.parent / "cgroup.procs").chmod(0o666)
 
     def close(self):
         end = time.monotonic() + 10
@@ -85,15 +99,20 @@ class Group:
 
 
 class CgroupWall:
-    def __init__(self, budget):
-        self.group = Group("memory")
-        if self.group.dir is None:
-            raise OSError(self.group.why_not)
+    """Two groups side by side: the server's, and one that users' commands
+    enter before they do anything."""
+
+    def __init__(self, budget, commands_bytes):
+        self.top = Group("memory")
+        if self.top.dir is None:
+            raise OSError(self.top.why_not)
+        self.group = Group("memory", "server", self.top.dir)
+        self.commands = Group("memory", "commands", self.top.dir)
+        self.group.limit_memory(budget)
+        self.commands.limit_memory(commands_bytes)
+        self.commands.open_to_all()
         self.enforced = f"cgroup v{self.group.version}"
-        self.group.file("memory.max", "memory.limit_in_bytes").write_text(str(budget))
-        with contextlib.suppress(OSError):
-            self.group.file("memory.swap.max", "memory.memsw.limit_in_bytes").write_text(
-                "0" if self.group.version == 2 else str(budget))
+        self.first_words = f"echo 0 >{self.commands.dir}/cgroup.procs; "
 
     def enter(self):
         self.group.enter()
@@ -119,6 +138,34 @@ class CgroupWall:
         }
 
     def close(self):
+        for g in (self.group, self.commands, self.top):
+            g.close()
+
+
+class PidsWall:
+    """How many processes and threads the server and the commands may be."""
+
+    def __init__(self):
+        self.group = Group("pids")
+        self.why_not = None if self.group.dir else self.group.why_not
+        # In version 2 it would have to be the memory's own group.
+        if self.group.dir and self.group.version == 2:
+            self.why_not = "one group holds memory and pids here"
+
+    def enter(self):
+        if self.why_not is None:
+            self.group.enter()
+
+    def limit(self, more):
+        """So many more than there are; None: no limit."""
+        now = int((self.group.dir / "pids.current").read_text())
+        (self.group.dir / "pids.max").write_text("max" if more is None else str(now + more))
+
+    def refused(self):
+        """How often a fork was refused."""
+        return int((self.group.dir / "pids.events").read_text().split()[1])
+
+    def close(self):
         self.group.close()
 
 
@@ -126,6 +173,7 @@ class RlimitWall:
     """Each role may have what the plan gives it, as data of its process."""
 
     enforced = "rlimit"
+    first_words = ""  # of a command: the server has given it its own limit
 
     def __init__(self, plan):
         self.bytes = {r["role"]: r["floor_bytes"] + r["fixed_bytes"] + r["shared_bytes"] for r in plan["roles"]}
@@ -169,11 +217,11 @@ class RlimitWall:
         pass
 
 
-def build(budget, plan):
+def build(budget, plan, commands_bytes):
     """The hardest wall that this machine allows, and why not a harder one."""
     if os.environ.get("WEIR_SIEGE_WALL") != "rlimit":
         try:
-            return CgroupWall(budget), None
+            return CgroupWall(budget, commands_bytes), None
         except OSError as e:
             return RlimitWall(plan), f"no memory cgroup: {e}"
     return RlimitWall(plan), "WEIR_SIEGE_WALL=rlimit"
