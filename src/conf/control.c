@@ -14,14 +14,6 @@
 
 enum { CONTROL_PATH_BYTES = 1200 };
 
-/* Files that qmail knows and that mean nothing here. */
-static const char *const ignored[] = {
-	"localiphost",
-	"morercpthosts",
-	"percenthack",
-	"qmqpservers",
-};
-
 static struct slice
 name_of(const struct conf_control *k)
 {
@@ -142,6 +134,24 @@ define_list(struct loader *l, const struct conf_control *k, struct slice text,
 	buf_fini(&b);
 }
 
+/* The file is there; what is used is the cdb that was made of it. */
+static void
+define_made(struct loader *l, const struct conf_control *k,
+    struct conf_place at)
+{
+	char value[CONTROL_PATH_BYTES + 5], made[CONTROL_PATH_BYTES + 5];
+
+	(void)snprintf(value, sizeof(value), "cdb:%s", at.file);
+	(void)snprintf(made, sizeof(made), "%s.cdb", at.file);
+	if (access(made, F_OK) == 0)
+		define_literal(l, k, slice_str(value), SLICE_NONE, at);
+	else
+		conf_report_add(l->report, false, at, name_of(k), SLICE_NONE,
+		    "there is no %s.cdb, so it has no effect; make it with "
+		    "qmail-newmrh",
+		    k->file);
+}
+
 static void
 define_file(struct loader *l, const struct conf_control *k, struct slice text,
     struct conf_place at)
@@ -157,6 +167,7 @@ define_file(struct loader *l, const struct conf_control *k, struct slice text,
 		define_number(l, k, first_line(text), at);
 		break;
 	case CONF_CONTROL_LIST: define_list(l, k, text, at); break;
+	case CONF_CONTROL_MADE: define_made(l, k, at); break;
 	}
 }
 
@@ -190,11 +201,50 @@ read_one(struct loader *l, const struct conf_control *k, const char *directory)
 	mem_free(&l->all->acct, (void *)(uintptr_t)text.data);
 }
 
-void
-conf_control_read(struct loader *l, const char *directory)
+static bool
+is_there(const char *directory, const char *file,
+    char path[static CONTROL_PATH_BYTES])
+{
+	(void)snprintf(path, CONTROL_PATH_BYTES, "%s/%s", directory, file);
+	return access(path, F_OK) == 0;
+}
+
+/* qmail relays for everybody when there is no rcpthosts, and asks nothing else
+ * when there is. */
+static void
+settle_rcpthosts(struct loader *l, const char *directory)
+{
+	const struct conf_value *v = &l->all->values[CONF_ID_relay_domains];
+	char path[CONTROL_PATH_BYTES];
+
+	if (v->origin == CONF_ORIGIN_CONTROL)
+		conf_define(l, CONF_ID_rcpthosts_decide, SLICE_LIT("yes"),
+		    CONF_ORIGIN_QMAIL, (struct conf_place){ v->file, v->line });
+	else if (v->origin < CONF_ORIGIN_CONTROL &&
+		 !is_there(directory, "rcpthosts", path))
+		conf_report_add(l->report, true, (struct conf_place){ path, 1 },
+		    SLICE_LIT("rcpthosts"), SLICE_NONE,
+		    "missing, with which qmail relays for everybody; write "
+		    "the domains that mail is accepted for into it, one a "
+		    "line: those in locals and virtualdomains");
+}
+
+/* A setting for qmail-qmqpc, which sends all mail away. */
+static void
+refuse_qmqp(struct loader *l, const char *directory)
 {
 	char path[CONTROL_PATH_BYTES];
 
+	if (is_there(directory, "qmqpservers", path))
+		conf_report_add(l->report, true, (struct conf_place){ path, 1 },
+		    SLICE_LIT("qmqpservers"), SLICE_NONE, "%s",
+		    CONF_NO_QMQP "; remove the file, and write that server "
+				 "into smtproutes or relayhost");
+}
+
+void
+conf_control_read(struct loader *l, const char *directory)
+{
 	if (access(directory, R_OK | X_OK) != 0) {
 		const struct conf_value *v =
 		    &l->all->values[CONF_ID_control_directory];
@@ -210,15 +260,6 @@ conf_control_read(struct loader *l, const char *directory)
 		read_one(l, &conf_controls[i], directory);
 	conf_define(l, CONF_ID_recipient_delimiter, SLICE_LIT("-"),
 	    CONF_ORIGIN_QMAIL, (struct conf_place){ "qmail", 0 });
-	for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", directory,
-		    ignored[i]);
-		if (access(path, F_OK) != 0)
-			continue;
-		conf_report_add(l->report, false,
-		    (struct conf_place){ path, 1 }, slice_str(ignored[i]),
-		    SLICE_NONE,
-		    "a control file that this version does not use; what it "
-		    "says has no effect");
-	}
+	settle_rcpthosts(l, directory);
+	refuse_qmqp(l, directory);
 }

@@ -57,7 +57,10 @@ conf_define_unknown(struct loader *l, struct slice name, struct slice raw,
 {
 	const char *near = conf_param_nearest(name);
 
-	if (near != NULL)
+	if (slice_eq(name, SLICE_LIT("qmqpservers")))
+		conf_report_add(l->report, true, at, name, raw,
+		    CONF_NO_QMQP "; write relayhost");
+	else if (near != NULL)
 		conf_report_add(l->report, true, at, name, raw,
 		    "unknown parameter; did you mean %s?", near);
 	else

@@ -106,6 +106,9 @@ MUST_CHECK enum err conf_file_read(struct acct *a, const char *path,
 /* Take the next line from *text, without its end.  False at the end. */
 bool conf_file_line(struct slice *text, struct slice *line_out);
 
+/* What is said of qmqpservers, wherever it stands. */
+#define CONF_NO_QMQP "QMQP is not served here"
+
 /* ---- define.c ---- */
 
 /* Definitions of a text in the syntax of weir.conf. */

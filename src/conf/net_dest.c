@@ -195,7 +195,7 @@ net_route_parse(struct slice s, struct net_route *out, struct errtext *et)
 	if (s.len >= 2 && s.data[0] == '[' && s.data[s.len - 1] == ']')
 		out->host = slice_sub(s, 1, s.len - 1);
 	if (s.len > 0 && !net_host_valid(out->host) &&
-	    !net_addr_parse(out->host, &addr))
+	    !net_addr_parse(s, &addr))
 		return err_set(et, ERR_SYNTAX,
 		    "not a host after the colon; write HOST, [ADDRESS] or "
 		    "nothing there");

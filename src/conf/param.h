@@ -131,6 +131,7 @@ enum conf_control_kind {
 	CONF_CONTROL_LINE,     /* first line */
 	CONF_CONTROL_NUMBER,   /* first line, a number in qmail's unit */
 	CONF_CONTROL_LIST,     /* a line each, # comments */
+	CONF_CONTROL_MADE,     /* FILE.cdb, made of it by a command */
 	CONF_CONTROL_GREETING, /* first line, " ESMTP" is appended */
 };
 

@@ -42,6 +42,7 @@ resolve_set_address(struct resolver *r, struct slice text)
 	if (len > given_len)
 		resolve_say_param(r, "myorigin", "added: %.*s",
 		    SLICE_ARGS(r->address.text));
+	resolve_rewrite(r);
 	if (r->address.literal ? !address_literal_valid(r->address.domain)
 			       : !domain_valid(r->address.domain, true))
 		return false;
@@ -63,6 +64,55 @@ resolve_domain_in(struct resolver *r, const char *parameter,
 	e = tables_lookup(ts, domain, &a, et);
 	if (e == OK)
 		resolve_say_table(r, parameter, &a);
+	return e;
+}
+
+/* The domain, or a suffix of it, as a key of morercpthosts. */
+static enum err
+more_domains_have(struct resolver *r, struct errtext *et)
+{
+	struct slice key = r->address.domain;
+	struct table_answer a;
+	enum err e;
+
+	e = tables_lookup(&r->more_domains, key, &a, et);
+	while (e == ERR_NOTFOUND && key.len > 0) {
+		key = slice_sub(key, 1, key.len);
+		key = slice_sub(key, slice_find(key, '.'), key.len);
+		e = tables_lookup(&r->more_domains, key, &a, et);
+	}
+	if (e == OK)
+		resolve_say_table(r, "morercpthosts", &a);
+	return e;
+}
+
+/* relay_domains and morercpthosts. */
+static enum err
+is_relayed(struct resolver *r, struct errtext *et)
+{
+	enum err e = resolve_domain_in(r, "relay_domains",
+	    &r->conf->relay_domains, &r->relay_domains, et);
+
+	return e == ERR_NOTFOUND ? more_domains_have(r, et) : e;
+}
+
+enum err
+resolve_may_anybody(struct resolver *r, enum resolve_class class,
+    struct errtext *et)
+{
+	bool ours = class < CLASS_RELAY;
+	enum err e;
+
+	if (class == CLASS_RELAY ||
+	    (ours && (r->bare || !r->conf->rcpthosts_decide)))
+		return OK;
+	/* An exception in virtualdomains may stand in relay_domains. */
+	e = is_relayed(r, et);
+	if (e == ERR_NOTFOUND && ours)
+		resolve_say_param(r, "rcpthosts_decide",
+		    "strangers may not send to %.*s: it is not in "
+		    "relay_domains",
+		    SLICE_ARGS(r->address.domain));
 	return e;
 }
 
@@ -107,8 +157,7 @@ resolve_class_of(struct resolver *r, enum resolve_class *out,
 	if (e != ERR_NOTFOUND)
 		return e;
 	*out = CLASS_RELAY;
-	e = resolve_domain_in(r, "relay_domains", &c->relay_domains,
-	    &r->relay_domains, et);
+	e = is_relayed(r, et);
 	if (e != ERR_NOTFOUND)
 		return e;
 	*out = CLASS_REMOTE;

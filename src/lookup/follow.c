@@ -77,8 +77,12 @@ know_given(struct resolver *r, struct fr_resolved *out, struct errtext *et)
 	if (r->step_count > 1)
 		return OK;
 	e = resolve_class_of(r, &class, et);
-	if (e == OK && class == CLASS_REMOTE)
+	if (e == OK)
+		e = resolve_may_anybody(r, class, et);
+	if (e == ERR_NOTFOUND) {
 		out->verdict = RESOLVE_REMOTE;
+		e = OK;
+	}
 	/* virtualdomains may have rewritten it. */
 	if (e == OK && !resolve_set_address(r, resolve_given(r)))
 		e = ERR_SYNTAX;

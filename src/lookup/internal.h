@@ -43,7 +43,8 @@ struct slice resolve_given(const struct resolver *r);
  * False: it is empty, too long or holds control characters. */
 bool resolve_complete(const struct conf *c, struct slice text,
     char buf[static ADDRESS_BYTES_MAX], size_t *len_out);
-/* The same into r->address, with its keys.  False: it is no address. */
+/* The same into r->address, rewritten, with its keys.  False: it is no address.
+ */
 bool resolve_set_address(struct resolver *r, struct slice text);
 /* The class of r->address, which virtualdomains may rewrite.  OK, ERR_LOOKUP;
  * ERR_SYNTAX: rewritten it is too long. */
@@ -53,6 +54,20 @@ MUST_CHECK enum err resolve_class_of(struct resolver *r,
  * a step.  OK, ERR_NOTFOUND, ERR_LOOKUP. */
 MUST_CHECK enum err resolve_domain_in(struct resolver *r, const char *parameter,
     const struct conf_list *list, struct tables *ts, struct errtext *et);
+
+/*
+ * resolve_may_anybody(r, class, et):
+ * May a stranger send to r->address, which is of that class?  Told as a step.
+ * OK; ERR_NOTFOUND: only clients that may relay; ERR_LOOKUP.
+ */
+MUST_CHECK enum err resolve_may_anybody(struct resolver *r,
+    enum resolve_class class, struct errtext *et);
+
+/* ---- rewrite.c ---- */
+
+/* localiphost and percenthack: r->address, which lies in r->text, as it has
+ * to be taken.  It may no longer be valid. */
+void resolve_rewrite(struct resolver *r);
 
 /* ---- alias.c: what r->address stands for ---- */
 

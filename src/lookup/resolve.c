@@ -108,7 +108,8 @@ is_of_domain(const struct resolver *r, enum resolve_class class)
 	       !slice_eq_nocase(r->address.domain,
 		   slice_str(r->conf->srs_domain)) &&
 	       r->local_domains.count == 0 && r->virtual_domains.count == 0 &&
-	       r->relay_domains.count == 0 && r->alias_domains.count == 0 &&
+	       r->relay_domains.count == 0 && r->more_domains.count == 0 &&
+	       r->conf->percenthack.count == 0 && r->alias_domains.count == 0 &&
 	       r->aliases.count == 0 && r->transports.count == 0;
 }
 
@@ -143,8 +144,13 @@ take_step(struct resolver *r, bool bare_postmaster, struct fr_resolved *out)
 	}
 	if (e != OK)
 		return resolve_fail_now(r, out, &et);
-	if (r->step_count == 0 && class == CLASS_REMOTE)
-		out->verdict = RESOLVE_REMOTE;
+	if (r->step_count == 0) {
+		e = resolve_may_anybody(r, class, &et);
+		if (e == ERR_NOTFOUND)
+			out->verdict = RESOLVE_REMOTE;
+		else if (e != OK)
+			return resolve_fail_now(r, out, &et);
+	}
 	if (class == CLASS_ALIAS && !is_postmaster(r)) {
 		resolve_refuse(r, out, 550, "5.1.1",
 		    "User unknown in virtual alias table");
@@ -169,6 +175,7 @@ resolve_address(struct resolver *r, enum resolve_purpose purpose,
 	r->purpose = purpose;
 	r->step_count = 0;
 	r->looped = r->pending = false;
+	r->bare = slice_find(text, '@') == text.len;
 	if (!resolve_set_address(r, text)) {
 		refuse_syntax(r, out);
 		return;
@@ -230,6 +237,7 @@ resolver_close(struct resolver *r)
 	tables_close(&r->local_domains);
 	tables_close(&r->virtual_domains);
 	tables_close(&r->relay_domains);
+	tables_close(&r->more_domains);
 	tables_close(&r->alias_domains);
 	tables_close(&r->aliases);
 	tables_close(&r->locals);
@@ -251,6 +259,7 @@ resolver_open(struct resolver *r, struct acct *a, const struct conf *c,
 		{ &r->local_domains, &c->mydestination },
 		{ &r->virtual_domains, &c->virtual_mailbox_domains },
 		{ &r->relay_domains, &c->relay_domains },
+		{ &r->more_domains, &c->morercpthosts },
 		{ &r->alias_domains, &c->virtual_alias_domains },
 		{ &r->aliases, &c->virtual_alias_maps },
 		{ &r->mailboxes, &c->virtual_mailbox_maps },

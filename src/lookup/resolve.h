@@ -10,6 +10,9 @@
  *   relay     relay_domains: another server's, for anybody
  *   remote    anything else: another server's, for those who may relay
  *
+ * With rcpthosts_decide a stranger may send to relay_domains alone, whatever
+ * the class.
+ *
  *   alias     virtual_alias_domains: nothing but entries of
  *             virtual_alias_maps
  *
@@ -19,7 +22,8 @@
  *
  * The class says whether the recipient exists; transport_maps may say
  * otherwise how its mail travels.  What only looks like routing (percent
- * signs, exclamation marks, source routes) means nothing.
+ * signs, exclamation marks, source routes) means nothing, but for domains in
+ * percenthack.
  */
 #pragma once
 
@@ -71,6 +75,7 @@ struct resolver {
 	struct tables local_domains;   /* tables in mydestination */
 	struct tables virtual_domains; /* in virtual_mailbox_domains */
 	struct tables relay_domains;
+	struct tables more_domains;  /* morercpthosts */
 	struct tables alias_domains; /* in virtual_alias_domains */
 	struct tables aliases;	     /* virtual_alias_maps */
 	struct tables locals;	     /* alias_maps */
@@ -86,6 +91,7 @@ struct resolver {
 	struct address address; /* in text */
 	struct table_address keys;
 	enum resolve_purpose purpose;
+	bool bare;    /* it was given without a domain */
 	bool looped;  /* an alias led back to itself */
 	bool pending; /* a check was asked for, see resolve() */
 	unsigned step_count;

@@ -78,20 +78,29 @@ take_messages(struct qmail *q, const struct conf_report *report)
 	}
 }
 
+static bool
+has_rcpthosts(const struct qmail *q)
+{
+	char path[IMPORT_PATH_BYTES + 40];
+
+	(void)snprintf(path, sizeof(path), "%s/rcpthosts", q->control);
+	return access(path, F_OK) == 0;
+}
+
 static int
 take_control(struct qmail *q)
 {
 	struct conf_report *report = conf_report_new(&q->im->cli->acct);
 	const struct conf *conf;
 	struct errtext et = { "" };
-	char line[IMPORT_PATH_BYTES + 40];
+	char line[IMPORT_PATH_BYTES + 80];
 	struct buf out;
 	enum err e;
 
 	if (report == NULL)
 		return EX_TEMPFAIL;
-	(void)snprintf(line, sizeof(line), "control_directory = %s\n",
-	    q->control);
+	(void)snprintf(line, sizeof(line), "control_directory = %s\n%s",
+	    q->control, has_rcpthosts(q) ? "" : "relay_domains =\n");
 	e = import_load(q->im, slice_str(line), report, &conf);
 	if (e != OK) {
 		for (unsigned i = 0; i < report->count; i++)
@@ -121,9 +130,8 @@ look_at_control(struct qmail *q)
 	char path[IMPORT_PATH_BYTES + 40], text[256];
 	size_t digits;
 
-	(void)snprintf(path, sizeof(path), "%s/rcpthosts", q->control);
-	if (access(path, F_OK) != 0)
-		import_remark(q->im, path, 0,
+	if (!has_rcpthosts(q))
+		import_remark(q->im, "rcpthosts", 0,
 		    "missing: qmail relays for everybody then; here mail is "
 		    "taken for mydestination and virtualdomains only, more "
 		    "domains go into relay_domains");

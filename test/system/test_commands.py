@@ -89,6 +89,7 @@ def test_control_directory(tmp_path):
     (control / "databytes").write_text("5000\n")
     (control / "me").write_text("old.example\n")
     (control / "locals").write_text("# mine\nold.example\nmore.example\n\n")
+    (control / "rcpthosts").write_text("old.example\n")
     (control / "queuelifetime").write_text("1000\n")
     (control / "smtproutes").write_text("a.example:b.example:26\n:relay.example\n")
     f = tmp_path / "weir.conf"

@@ -58,9 +58,9 @@ def test_a_qmail_installation(tmp_path):
     assert v["mynetworks"] == "127.0.0.0/8 192.168.1.0/24 10.9.8.7"
     assert v["home_mailbox"] == "Maildir/" and v["recipient_delimiter"] == "-"
     assert v["users_assign"] == f"{home}/users/cdb"
-    assert "control_directory" not in v
+    assert "control_directory" not in v and v["rcpthosts_decide"] == "yes"
     assert any(f"{rules}:4" in r and "10.1.2.3:deny" in r for r in remarks)
-    assert v["plusdomain"] == "x.example" and v["defaulthost"] == "$myhostname"
+    assert v["plusdomain"] == "x.example" and v["defaultdomain"] == "$myhostname"
     loads(tmp_path, out)
 
 

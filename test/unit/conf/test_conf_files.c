@@ -219,9 +219,11 @@ test_tables_must_exist(void **state)
 static void
 test_control_defaults(void **state)
 {
-	const struct conf *c = load_control("myhostname = h.example\n");
+	const struct conf *c;
 
 	(void)state;
+	write_file("control/rcpthosts", "");
+	c = load_control("myhostname = h.example\n");
 	assert_non_null(c);
 	assert_int_equal(c->maximal_queue_lifetime_ms, 604800000);
 	assert_int_equal(c->bounce_queue_lifetime_ms, 604800000);
@@ -239,7 +241,11 @@ test_control_defaults(void **state)
 	assert_string_equal(c->plusdomain, "h.example");
 	assert_string_equal(c->idhost, "h.example");
 	assert_int_equal(c->mydestination.count, 1);
-	assert_int_equal(c->relay_domains.count, 0); /* never an open relay */
+	assert_int_equal(c->relay_domains.count, 0);
+	assert_true(c->rcpthosts_decide);
+	assert_int_equal(c->morercpthosts.count, 0);
+	assert_int_equal(c->percenthack.count, 0);
+	assert_string_equal(c->localiphost, "h.example");
 	assert_string_equal(source(c, "smtpd_timeout"), "qmail default");
 	assert_int_equal(test_report.count, 0);
 	test_end(c);
@@ -320,9 +326,10 @@ test_control_warnings(void **state)
 		{ "text behind it", "timeoutsmtpd", "60 seconds\n",
 		    "smtpd_timeout: value \"60 seconds\": text after the "
 		    "number; write the number alone" },
-		{ "not honoured", "qmqpservers", "127.0.0.1\n",
-		    "qmqpservers: value \"\": a control file that this version "
-		    "does not use; what it says has no effect" },
+		{ "not made", "morercpthosts", "a.example\n",
+		    "morercpthosts: value \"\": there is no "
+		    "morercpthosts.cdb, so it has no effect; make it with "
+		    "qmail-newmrh" },
 	};
 
 	(void)state;
@@ -388,6 +395,71 @@ test_control_errors(void **state)
 	    "weir.conf:1: control_directory: value \"/nosuch\": cannot read "
 	    "it; write the path of a directory that exists"));
 	assert_int_equal(test_acct.used_bytes, 0);
+}
+
+/* qmail relays for everybody without rcpthosts. */
+static void
+test_control_rcpthosts(void **state)
+{
+	const struct conf *c;
+	char want[512];
+
+	(void)state;
+	(void)unlink(path("control/rcpthosts"));
+	assert_null(load_control("mydestination = own.example\n"));
+	(void)snprintf(want, sizeof(want),
+	    "%s/control/rcpthosts:1: rcpthosts: value \"\": missing, with "
+	    "which "
+	    "qmail relays for everybody; write the domains that mail is "
+	    "accepted for into it, one a line: those in locals and "
+	    "virtualdomains",
+	    dir);
+	assert_string_equal(test_report.messages[0].text, want);
+	assert_int_equal(test_report.count, 1);
+
+	/* Whoever says it in weir.conf says it in the manner of weir.conf. */
+	c = load_control("relay_domains =\n");
+	assert_non_null(c);
+	assert_false(c->rcpthosts_decide);
+	test_end(c);
+	write_file("control/rcpthosts", "a.example\n");
+	c = load_control("rcpthosts = b.example\n");
+	assert_non_null(c);
+	assert_false(c->rcpthosts_decide);
+	assert_true(conf_list_has(&c->relay_domains, SLICE_LIT("b.example")));
+	test_end(c);
+	c = load_control("rcpthosts_decide = no\n");
+	assert_non_null(c);
+	assert_false(c->rcpthosts_decide);
+	test_end(c);
+
+	write_file("control/morercpthosts", "# many\n");
+	write_file("control/morercpthosts.cdb", "");
+	c = load_control("");
+	assert_non_null(c);
+	(void)snprintf(want, sizeof(want), "cdb:%s/control/morercpthosts", dir);
+	assert_true(conf_list_has(&c->morercpthosts, slice_str(want)));
+	assert_int_equal(test_report.count, 0);
+	test_end(c);
+	assert_int_equal(unlink(path("control/morercpthosts")), 0);
+	assert_int_equal(unlink(path("control/morercpthosts.cdb")), 0);
+}
+
+static void
+test_no_qmqp(void **state)
+{
+	(void)state;
+	write_file("control/qmqpservers", "192.0.2.1\n");
+	assert_null(load_control(""));
+	assert_non_null(strstr(test_report.messages[0].text,
+	    "/control/qmqpservers:1: qmqpservers: value \"\": QMQP is not "
+	    "served here; remove the file, and write that server into "
+	    "smtproutes or relayhost"));
+	assert_int_equal(unlink(path("control/qmqpservers")), 0);
+	assert_null(load_control("qmqpservers = 192.0.2.1\n"));
+	assert_non_null(strstr(test_report.messages[0].text,
+	    "qmqpservers: value \"192.0.2.1\": QMQP is not served here; "
+	    "write relayhost"));
 }
 
 /* ---- rendering ---- */
@@ -552,6 +624,8 @@ main(void)
 		cmocka_unit_test(test_control_defaults),
 		cmocka_unit_test(test_control_warnings),
 		cmocka_unit_test(test_control_errors),
+		cmocka_unit_test(test_control_rcpthosts),
+		cmocka_unit_test(test_no_qmqp),
 		cmocka_unit_test(test_control_files),
 		cmocka_unit_test(test_render_forms),
 		cmocka_unit_test(test_render_unknown),

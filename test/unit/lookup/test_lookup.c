@@ -561,6 +561,14 @@ test_smtproutes(void **state)
 		    "[192.0.2.9]:27", "" },
 		{ "no host: the domain's MX", "x@mx.test", REMOTE, "smtp",
 		    "mx.test", "" },
+		{ "an IPv6 address", "x@six.test", REMOTE, "smtp",
+		    "[2001:db8::1]", "" },
+		{ "in brackets, with a port", "x@six-port.test", REMOTE, "smtp",
+		    "[2001:db8::2]:26", "" },
+		{ "as an address literal", "x@six-lit.test", REMOTE, "smtp",
+		    "[ipv6:2001:db8::3]", "" },
+		{ "a host in brackets", "x@br.test", REMOTE, "smtp", "[gw.br]",
+		    "" },
 		{ "relay domains too", "x@relay.test", OKAY, "relay",
 		    "[gw.all]", "" },
 		{ "all others, before relayhost", "x@else.test", REMOTE, "smtp",
@@ -573,7 +581,9 @@ test_smtproutes(void **state)
 	const struct conf *c = open_with(
 	    "relayhost = unused.test\n"
 	    "smtproutes = a.test:gw.a b.test:gw.b:26 .a.test:gw.sub "
-	    ".deep.a.test:[192.0.2.9]:27 mx.test: :gw.all a.test:second\n"
+	    ".deep.a.test:[192.0.2.9]:27 mx.test: :gw.all a.test:second "
+	    "six.test:2001:db8::1 six-port.test:[2001:db8::2]:26 "
+	    "six-lit.test:[IPv6:2001:db8::3] br.test:[gw.br]\n"
 	    "transport_maps = inline:{ own.test = smtp: }\n");
 
 	(void)state;
@@ -1118,6 +1128,115 @@ test_virtualdomains(void **state)
 	close_all(c);
 }
 
+/* As qmail-smtpd lets in what rcpthosts and morercpthosts name. */
+static void
+test_rcpthosts_decide(void **state)
+{
+	static const struct row rows[] = {
+		{ "a local domain that is not named", "alice@example.org",
+		    REMOTE, "local", "example.org", "alice" },
+		{ "one that is", "alice@sub.example.org", OKAY, "local",
+		    "sub.example.org", "alice" },
+		{ "a virtual domain", "joe@virt.test", REMOTE, "local",
+		    "virt.test", "alice" },
+		{ "all domains to one user", "x@any.test", REMOTE, "local",
+		    "any.test", "alice" },
+		{ "one of these is named", "x@relay.test", OKAY, "local",
+		    "relay.test", "alice" },
+		{ "and one in a table", "x@More.test", OKAY, "local",
+		    "more.test", "alice" },
+		{ "below a suffix in a table", "x@a.b.deep.test", OKAY, "local",
+		    "a.b.deep.test", "alice" },
+		{ "not the suffix itself", "x@deep.test", REMOTE, "local",
+		    "deep.test", "alice" },
+		{ "an exception that is named", "x@exc.test", OKAY, "smtp",
+		    "exc.test", "" },
+		{ "an exception that is not", "x@exc2.test", REMOTE, "smtp",
+		    "exc2.test", "" },
+		{ "without a domain", "alice", OKAY, "local",
+		    "mail.example.org", "alice" },
+		{ "postmaster, too", "postmaster", OKAY, "local",
+		    "mail.example.org", "postmaster" },
+		{ "an alias of a domain that is not named", "v@example.org",
+		    REMOTE, "local", "sub.example.org", "alice" },
+		{ "an alias of one that is", "v@sub.example.org", OKAY, "local",
+		    "example.org", "alice" },
+	};
+	static const struct row more[] = {
+		{ "more relay domains", "x@more.test", OKAY, "relay",
+		    "more.test", "" },
+		{ "and no others", "x@moremore.test", REMOTE, "smtp",
+		    "moremore.test", "" },
+	};
+	static const char tables[] =
+	    "morercpthosts = inline:{ more.test = x, .deep.test = x }\n";
+	const struct conf *c;
+	char text[1024];
+
+	(void)state;
+	(void)snprintf(text, sizeof(text),
+	    "%srcpthosts_decide = yes\nvirtualdomains = :alice exc.test: "
+	    "exc2.test:\n"
+	    "relay_domains = exc.test relay.test sub.example.org "
+	    "mail.example.org\n"
+	    "mydestination = example.org, sub.example.org, mail.example.org\n"
+	    "virtual_alias_maps = inline:{ v@example.org = "
+	    "alice@sub.example.org, v@sub.example.org = alice@example.org }\n"
+	    "virtual_alias_domains =\n",
+	    tables);
+	c = open_with(text);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+	c = open_with(tables);
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		check_row(&more[i]);
+	close_all(c);
+}
+
+/* localiphost and percenthack. */
+static void
+test_rewritten(void **state)
+{
+	static const struct row rows[] = {
+		{ "an address of this machine", "joe@[192.0.2.1]", OKAY,
+		    "virtual", "virt.test", "virt/joe/" },
+		{ "not one of another", "joe@[192.0.2.2]", REMOTE, "smtp",
+		    "[192.0.2.2]", "" },
+		{ "a percent sign", "joe%virt.test@hack.test", OKAY, "virtual",
+		    "virt.test", "virt/joe/" },
+		{ "twice", "joe%virt.test%hack.test@HACK.test", OKAY, "virtual",
+		    "virt.test", "virt/joe/" },
+		{ "the last one only, where that is not listed",
+		    "a%b%relay.test@hack.test", OKAY, "relay", "relay.test",
+		    "" },
+		{ "no open relay", "x%far.test@hack.test", REMOTE, "smtp",
+		    "far.test", "" },
+		{ "none in it", "x@hack.test", OKAY, "relay", "hack.test", "" },
+		{ "with nothing before it", "%far.test@hack.test", OKAY,
+		    "relay", "hack.test", "" },
+		{ "a domain that is not listed", "x%far.test@relay.test", OKAY,
+		    "relay", "relay.test", "" },
+		{ "what comes of it is no address", "x%a..b@hack.test", NO(501),
+		    "5.1.3", "Bad recipient address syntax" },
+		{ "nothing behind it", "x%@hack.test", NO(501), "5.1.3",
+		    "Bad recipient address syntax" },
+		{ "a quoted one is a letter", "\"x%far.test\"@hack.test", OKAY,
+		    "relay", "hack.test", "" },
+		{ "a literal behind it", "alice%[192.0.2.1]@hack.test", OKAY,
+		    "local", "[192.0.2.1]", "alice" },
+	};
+	const struct conf *c =
+	    open_with("localiphost = virt.test\n"
+		      "percenthack = hack.test other.test\n"
+		      "relay_domains = relay.test hack.test\n");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_row(&rows[i]);
+	close_all(c);
+}
+
 /* With a control directory the delimiter is a dash: the longest user wins,
  * and a flood of dashes costs a bounded number of questions. */
 static void
@@ -1450,6 +1569,8 @@ main(void)
 		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_users_assign),
 		cmocka_unit_test(test_virtualdomains),
+		cmocka_unit_test(test_rcpthosts_decide),
+		cmocka_unit_test(test_rewritten),
 		cmocka_unit_test(test_dash),
 		cmocka_unit_test(test_no_delimiter),
 		cmocka_unit_test(test_owner),
