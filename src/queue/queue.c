@@ -17,6 +17,10 @@ enum {
 	POLLS_PER_TURN = 64, /* of a store without threads */
 	TXN_HASH_BUCKETS = 1024,
 	JOB_HASH_BUCKETS = 256,
+	/* When all that is deferred is made due. */
+	DUE_AT_ONCE = 50,
+	DUE_EACH_MS = 20,
+	DUE_SPREAD_MS_MAX = 60000,
 };
 
 struct wall
@@ -222,11 +226,18 @@ turn_end(void *arg, struct ev_task *t)
 		ev_timer_set(&q->store_timer, again_ms);
 }
 
-/* Everything deferred is due: also when the clock went back. */
+/* Everything deferred is due: also when the clock went back.  A herd of them
+ * takes some seconds, so that servers that were away are not run over. */
 static void
 all_due(struct queue *q)
 {
-	if (store_due_all(q->store, queue_wall(q)) != OK) {
+	int64_t spread_ms = (int64_t)q->counts.deferred_count * DUE_EACH_MS;
+
+	if (q->counts.deferred_count <= DUE_AT_ONCE)
+		spread_ms = 0;
+	if (spread_ms > DUE_SPREAD_MS_MAX)
+		spread_ms = DUE_SPREAD_MS_MAX;
+	if (store_due_all(q->store, queue_wall(q), spread_ms) != OK) {
 		q->flush_owed = true; /* the next second */
 		return;
 	}

@@ -138,4 +138,8 @@ MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,
 MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
 /* Give back what SQLite keeps only to be faster. */
 void index_shrink(struct index *ix);
-MUST_CHECK enum err index_due_all(struct index *ix, int64_t due_ms);
+/* Which part of spread_ms message id gets: consecutive ones are far apart.  The
+ * same arithmetic is in SQL_DUE_ALL. */
+int64_t index_due_part(uint64_t id, int64_t spread_ms);
+MUST_CHECK enum err index_due_all(struct index *ix, int64_t due_ms,
+    int64_t spread_ms);

@@ -76,7 +76,9 @@ static const char *const texts[SQL_COUNT] = {
 	    "(SELECT count(*) FROM message WHERE state=0 AND flags&2=0),"
 	    "(SELECT min(due) FROM message WHERE state=0),"
 	    "(SELECT max(due) FROM message WHERE state=0)",
-	[SQL_DUE_ALL] = "UPDATE message SET due=?1 WHERE state=0 AND due>?1",
+	[SQL_DUE_ALL] =
+	    "UPDATE message SET due=min(due,?1+(id*40503&65535)*?2/65536)"
+	    " WHERE state=0 AND due>?1",
 	[SQL_RELEASE] = "UPDATE message SET state=CASE WHEN flags&1 THEN 2"
 			" ELSE 0 END WHERE state<>0 AND state=1",
 	[SQL_SUM] = "SELECT count(*),coalesce(sum(bytes),0) FROM message",

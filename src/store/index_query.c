@@ -75,11 +75,13 @@ index_counts(struct index *ix, struct store_counts *c)
 }
 
 enum err
-index_due_all(struct index *ix, int64_t due_ms)
+index_due_all(struct index *ix, int64_t due_ms, int64_t spread_ms)
 {
+	const int64_t values[] = { due_ms, spread_ms };
+
 	if (ix->db == NULL || ix->broken)
 		return ERR_AGAIN;
-	return index_run(ix, SQL_DUE_ALL, &due_ms, 1);
+	return index_run(ix, SQL_DUE_ALL, values, 2);
 }
 
 enum err

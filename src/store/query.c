@@ -124,7 +124,7 @@ run_query(struct job *j)
 	else if (q->kind == QUERY_COUNTS)
 		q->err = OK;
 	else
-		q->err = index_due_all(ix, q->value);
+		q->err = index_due_all(ix, q->value, q->spread_ms);
 }
 
 /* The least of due_ms and what waits in a list that the index does not know
@@ -326,8 +326,14 @@ store_count(struct store *s, store_counts_fn *fn, void *arg)
 	return OK;
 }
 
+int64_t
+index_due_part(uint64_t id, int64_t spread_ms)
+{
+	return (int64_t)(id * 40503 & 65535) * spread_ms / 65536;
+}
+
 enum err
-store_due_all(struct store *s, struct wall now)
+store_due_all(struct store *s, struct wall now, int64_t spread_ms)
 {
 	struct query *q = query_new(s, QUERY_DUE_ALL);
 
@@ -338,11 +344,13 @@ store_due_all(struct store *s, struct wall now)
 	for (struct list_node *n = list_first(&s->track.changes); n != NULL;
 	     n = list_next(&s->track.changes, n)) {
 		struct change *c = CONTAINER(n, struct change, link);
+		int64_t due_ms = now.ms + index_due_part(c->row.id, spread_ms);
 
-		if (c->row.due_ms > now.ms && !c->row.held)
-			c->row.due_ms = now.ms;
+		if (c->row.due_ms > due_ms && !c->row.held)
+			c->row.due_ms = due_ms;
 	}
 	q->value = now.ms;
+	q->spread_ms = spread_ms;
 	q->job.run = run_query;
 	q->job.done = on_query_done;
 	work_post(s->work, LANE_INDEX, &q->job);

@@ -24,7 +24,7 @@ struct query {
 	enum query_kind kind;
 	bool silent;
 	enum index_sql sql;
-	int64_t value;
+	int64_t value, spread_ms;
 	unsigned limit;
 	struct store_row *rows;
 	unsigned row_count;

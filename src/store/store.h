@@ -508,9 +508,11 @@ typedef void store_counts_fn(void *arg, enum err e,
 MUST_CHECK enum err store_count(struct store *s, store_counts_fn *fn,
     void *arg);
 
-/* Everything not active is due at now (ALRM), or one message is.  Kept in
- * the index only.  Errors: ERR_AGAIN. */
-MUST_CHECK enum err store_due_all(struct store *s, struct wall now);
+/* Everything not active is due within spread_ms from now (ALRM), evenly and in
+ * no order, or one message is due then.  Kept in the index only.  Errors:
+ * ERR_AGAIN. */
+MUST_CHECK enum err store_due_all(struct store *s, struct wall now,
+    int64_t spread_ms);
 MUST_CHECK enum err store_due_set(struct store *s, uint64_t id,
     struct wall due);
 

@@ -371,7 +371,8 @@ act_index(struct sim *m)
 			m->image_len = len;
 		break;
 	case 3:
-		if (store_due_all(m->store, (struct wall){ m->now_ms }) != OK)
+		if (store_due_all(m->store, (struct wall){ m->now_ms },
+			m->now_ms % 2 * 5000) != OK)
 			sim_say("due_all refused");
 		break;
 	case 4:

@@ -274,16 +274,19 @@ index_counts(struct index *ix, struct store_counts *c)
 }
 
 enum err
-index_due_all(struct index *ix, int64_t due_ms)
+index_due_all(struct index *ix, int64_t due_ms, int64_t spread_ms)
 {
 	struct sim_index *d = rows_of(ix);
+	int64_t part_ms;
 
 	if (d == NULL || ix->broken)
 		return ERR_AGAIN;
-	for (unsigned i = 0; i < d->count; i++)
+	for (unsigned i = 0; i < d->count; i++) {
+		part_ms = index_due_part(d->rows[i].row.id, spread_ms);
 		if (d->rows[i].state == STATE_WAITS &&
-		    d->rows[i].row.due_ms > due_ms)
-			d->rows[i].row.due_ms = due_ms;
+		    d->rows[i].row.due_ms > due_ms + part_ms)
+			d->rows[i].row.due_ms = due_ms + part_ms;
+	}
 	return OK;
 }
 

@@ -732,8 +732,9 @@ store_count(struct store *s, store_counts_fn *fn, void *arg)
 }
 
 enum err
-store_due_all(struct store *s, struct wall now)
+store_due_all(struct store *s, struct wall now, int64_t spread_ms)
 {
+	fake.spread_ms = spread_ms;
 	for (uint64_t id = 1; id < MESSAGES; id++)
 		if (find(id) != NULL && s->held[id] == NULL &&
 		    live[id].due_ms > now.ms)

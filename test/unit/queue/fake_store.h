@@ -23,6 +23,7 @@ extern struct fake_store {
 	unsigned page_max; /* rows of an answer; 0: as asked */
 	/* Questions for mail never tried, none for all that is due between. */
 	unsigned fresh_row, fresh_row_max;
+	int64_t spread_ms;	   /* of the last store_due_all */
 	unsigned runs;		   /* questions for the next due time */
 	unsigned syncs;		   /* so far */
 	unsigned commits, results; /* records so far */

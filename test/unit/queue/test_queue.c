@@ -249,6 +249,26 @@ test_retry(void **state)
 	world_close();
 }
 
+/* ALRM: a few at once, a herd within so many seconds, and not for hours. */
+static void
+test_flush_spread(void **state)
+{
+	static const struct {
+		uint64_t deferred_count;
+		int64_t spread_ms;
+	} rows[] = { { 0, 0 }, { 50, 0 }, { 51, 1020 }, { 3000, 60000 },
+		{ 3001, 60000 }, { 10000000, 60000 } };
+
+	(void)state;
+	world_open("");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		w.q->counts.deferred_count = rows[i].deferred_count;
+		queue_flush(w.q);
+		assert_int_equal(fake.spread_ms, rows[i].spread_ms);
+	}
+	world_close();
+}
+
 static void
 test_expired(void **state)
 {
@@ -1035,6 +1055,7 @@ main(void)
 		cmocka_unit_test(test_durable_first),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_retry), cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_flush_spread),
 		cmocka_unit_test(test_soft_bounce),
 		cmocka_unit_test(test_bounce),
 		cmocka_unit_test(test_bounce_after_crash),

@@ -577,13 +577,15 @@ test_counts(void **state)
 	struct store_msg m, held;
 	struct store_update u = { .due_ms = 5000, .flags = STORE_TRIED };
 	struct clock clock = { clock_mono, clock_wall };
-	uint64_t id;
+	uint64_t id, first;
+	int64_t due_ms;
 
 	now_ms = 1;
 	spool_init(&sp, *state != NULL);
 	sp.conf.clock = &clock;
 	spool_open(&sp);
 	(void)spool_add(&sp, &m, 1, 10, 9000);
+	first = m.id;
 	assert_int_equal(store_result_append(sp.store, &m, &u, NULL), OK);
 	store_msg_close(sp.store, &m);
 	(void)spool_add(&sp, &m, 1, 10, 7000);
@@ -609,9 +611,20 @@ test_counts(void **state)
 	assert_int_equal(sp.counts.waiting_count, 0);
 	assert_int_equal(sp.counts.hold_count, 1);
 	assert_int_equal(sp.counts.held_count, 0);
-	assert_int_equal(store_due_all(sp.store, (struct wall){ 3000 }), OK);
+	assert_int_equal(store_due_all(sp.store, (struct wall){ 3000 }, 0), OK);
 	count_later(&sp);
 	assert_int_equal(sp.counts.next_due_ms, 3000);
+	/* Within a time after, never later than it was. */
+	due_ms = 2500 + index_due_part(first, 500);
+	assert_in_range(due_ms, 2501, 2999);
+	assert_int_equal(store_due_all(sp.store, (struct wall){ 2500 }, 500),
+	    OK);
+	count_later(&sp);
+	assert_int_equal(sp.counts.next_due_ms, due_ms);
+	assert_int_equal(store_due_all(sp.store, (struct wall){ 2900 }, 500),
+	    OK);
+	count_later(&sp);
+	assert_int_equal(sp.counts.next_due_ms, due_ms);
 	/* What the index does not know yet is due all the same, and what is
 	 * held, on hold or over is not. */
 	u.over = false;
@@ -627,7 +640,7 @@ test_counts(void **state)
 	assert_int_equal(store_hold_append(sp.store, id, true, NULL), OK);
 	assert_int_equal(store_count(sp.store, spool_on_counts, &sp), OK);
 	spool_answer(&sp);
-	assert_int_equal(sp.counts.next_due_ms, 3000);
+	assert_int_equal(sp.counts.next_due_ms, due_ms);
 	store_msg_close(sp.store, &held);
 	spool_fini(&sp);
 }
