@@ -596,6 +596,10 @@ void qlog_discarded(const struct msg *m);
 /* The message is no more; "removed" in the other formats. */
 void qlog_over(const struct queue *q, uint64_t id);
 
+/* ---- gates.c ---- */
+void gates_init(struct queue *q);
+void gates_reload(struct queue *q);
+
 /* ---- status.c ---- */
 void status_init(struct queue *q);
 void status_changed(struct queue *q);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "queue/queue.h"
+#include "role/plan.h"
 #include "role/role.h"
 #include "store/disk.h"
 
@@ -110,9 +111,15 @@ open_queue(struct role_self *self, struct errtext *et)
 		.drained = drained,
 	};
 	enum err e = disk_posix_open(&disk, ".", et);
+	int64_t nofile = plan_nofile_max();
+	struct plan plan;
 
+	if (e == OK)
+		e = plan_make(self->conf, plan_cpu_count(), nofile, &plan, et);
 	if (e != OK)
 		return e;
+	env.local_max = plan_fit(&plan, ROLE_LOCAL, nofile);
+	env.remote_max = plan_fit(&plan, ROLE_SMTP, nofile);
 	env.owner = spool_owner();
 	return queue_open(&env, &queue, et);
 }

@@ -347,18 +347,6 @@ init_accounts(struct queue *q)
 	acct_init(&q->chan_acct, q->env.acct, "channels", 0, true, "");
 }
 
-static void
-init_gates(struct queue *q)
-{
-	const unsigned local = (unsigned)q->conf->concurrency_local;
-	const unsigned remote = (unsigned)q->conf->concurrency_remote;
-
-	gate_init(&q->gates[SCHED_LOCAL], "local", "concurrency_local", local,
-	    sched_reserved(local));
-	gate_init(&q->gates[SCHED_REMOTE], "remote", "concurrency_remote",
-	    remote, sched_reserved(remote));
-}
-
 static enum err
 init_tables(struct queue *q)
 {
@@ -447,7 +435,7 @@ queue_open(const struct queue_env *env, struct queue **out, struct errtext *et)
 		return e;
 	}
 	init_accounts(q);
-	init_gates(q);
+	gates_init(q);
 	e = init_tables(q);
 	if (e != OK) /* the process ends: nothing to undo */
 		return err_set(et, e, "memory for the tables of the queue");
@@ -496,13 +484,7 @@ queue_reload(struct queue *q, const struct conf *conf)
 	set_conf(q, conf);
 	domain_cache_clear(q->domains);
 	q->sched.dead_ms = q->retry.min_ms;
-	for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++) {
-		unsigned limit =
-		    (unsigned)(c == SCHED_LOCAL ? conf->concurrency_local
-						: conf->concurrency_remote);
-
-		gate_set_limit(&q->gates[c], limit, sched_reserved(limit));
-	}
+	gates_reload(q);
 	set_transports(q);
 	store_limits(conf, &q->store_conf);
 	store_reconf(q->store, &q->store_conf);

@@ -32,6 +32,8 @@ struct queue_env {
 	uid_t owner;		 /* of the spool: may change the queue */
 	const uid_t *users;	 /* authorized_queue_users: may change it too */
 	unsigned user_count;
+	/* What the descriptors of the agents carry; 0: anything. */
+	unsigned local_max, remote_max;
 	void *arg;
 	/* Start an on-demand role. */
 	void (*want)(void *arg, enum role wanted);

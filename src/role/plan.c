@@ -16,6 +16,8 @@ enum {
 	KIB = 1024,
 	MIB = 1024 * 1024,
 	NOFILE_SPARE = 64,     /* of an smtpd, besides its sessions */
+	AGENT_SPARE = 96,      /* of smtp and local: segments, channels */
+	LOCAL_NOFILE = 4,      /* of local: each worker, and its copy */
 	SESSIONS_MAX = 100000, /* as concurrency_incoming */
 };
 
@@ -295,6 +297,17 @@ plan_print_json(const struct plan *p, plan_line_fn *fn, void *arg)
 	}
 	snprintf(text + n, sizeof(text) - n, "]}");
 	fn(arg, text);
+}
+
+unsigned
+plan_fit(const struct plan *p, enum role role, int64_t nofile_max)
+{
+	int64_t fit = nofile_max - AGENT_SPARE;
+
+	if (role == ROLE_LOCAL)
+		fit /= LOCAL_NOFILE;
+	fit *= p->parts[role].count;
+	return fit < 1 ? 1 : fit > INT32_MAX ? INT32_MAX : (unsigned)fit;
 }
 
 unsigned

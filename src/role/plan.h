@@ -18,11 +18,13 @@ struct conf;
 
 /* What one object costs; the pools of the roles are held to them. */
 enum {
-	PLAN_SESSION_BYTES = 2048,	  /* idle, in smtpd */
-	PLAN_SOCKET_BYTES = 2048,	  /* in the kernel */
-	PLAN_ACTIVE_MESSAGE_BYTES = 192,  /* in queue */
-	PLAN_ACTIVE_RCPT_BYTES = 128,	  /* in queue */
-	PLAN_REMOTE_JOB_BYTES = 64 << 10, /* in smtp: job, buffers, socket */
+	PLAN_SESSION_BYTES = 2048,	 /* idle, in smtpd */
+	PLAN_SOCKET_BYTES = 2048,	 /* in the kernel */
+	PLAN_ACTIVE_MESSAGE_BYTES = 192, /* in queue */
+	PLAN_ACTIVE_RCPT_BYTES = 128,	 /* in queue */
+	/* In smtp: a job of 5 KiB, a session in use and an idle one of
+	 * 6 KiB each, what sockets did not take, and the sockets. */
+	PLAN_REMOTE_JOB_BYTES = 32 << 10,
 	PLAN_LOCAL_JOB_BYTES = 256 << 10, /* a worker of local */
 	PLAN_DNS_QUERY_BYTES = 33 << 10,  /* outstanding, in libunbound */
 	PLAN_DNS_QUERY_RESERVE = 48,	  /* so many cost nothing more */
@@ -69,6 +71,13 @@ typedef void plan_line_fn(void *arg, const char *line);
 void plan_print(const struct plan *p, plan_line_fn *fn, void *arg);
 /* The same for programs: one object in one line, sizes in bytes. */
 void plan_print_json(const struct plan *p, plan_line_fn *fn, void *arg);
+
+/*
+ * plan_fit(plan, role, nofile_max):
+ * How many deliveries the processes of role (ROLE_LOCAL or ROLE_SMTP) carry
+ * at once, with nofile_max descriptors each; at least 1.
+ */
+unsigned plan_fit(const struct plan *p, enum role role, int64_t nofile_max);
 
 /* Processors this process may use, at least 1. */
 unsigned plan_cpu_count(void);

@@ -99,6 +99,32 @@ test_default_budget_carries_thousands(void **state)
 	    20000 * (PLAN_ACTIVE_MESSAGE_BYTES + PLAN_ACTIVE_RCPT_BYTES));
 }
 
+/* No ceiling but memory and descriptors: qmail's were 120, 255 and 509. */
+static void
+test_deliveries(void **state)
+{
+	static const struct {
+		int64_t nofile;
+		unsigned local, remote;
+	} rows[] = { { 64, 1, 1 }, { 1024, 232, 1856 },
+		{ 20000, 4976, 39808 } };
+	struct conf c = *defaults;
+	struct errtext et = { "" };
+	struct plan p;
+
+	(void)state;
+	c.concurrency_remote = 2000;
+	if (plan_make(&c, 2, 1 << 20, &p, &et) != OK)
+		fail_msg("%s", et.text);
+	assert_int_equal(p.parts[ROLE_SMTP].count, 2);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(plan_fit(&p, ROLE_LOCAL, rows[i].nofile),
+		    rows[i].local);
+		assert_int_equal(plan_fit(&p, ROLE_SMTP, rows[i].nofile),
+		    rows[i].remote);
+	}
+}
+
 /* What cannot fit is an error that names the parameter to lower. */
 static void
 test_errors(void **state)
@@ -214,6 +240,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults_fit),
 		cmocka_unit_test(test_default_budget_carries_thousands),
+		cmocka_unit_test(test_deliveries),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_descriptors),
