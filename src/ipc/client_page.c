@@ -1,19 +1,14 @@
 /*
- * client_page: lock, gate and table.
+ * client_page: gate and table.
  *
- * Happy path: lock, find or make the client's entry, check its limits, take a
- * slot, unlock.  Failure modes: a process dies with the lock (the master
- * breaks it and counts anew); a process is stopped with the lock, for so long
- * that it was taken from it (when it goes on it counts anew).  A corrupt page
- * costs accounting, never memory safety.
+ * Happy path: lock, find or make the entries of the client and, while it is
+ * unproven, of its network, check their limits, take a slot, unlock.  Failure
+ * modes: client_page_lock.c.  A corrupt page costs accounting, never memory
+ * safety.
  */
 #include "ipc/client_page.h"
 
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/time.h"
@@ -21,132 +16,7 @@
 
 enum {
 	NO_ENTRY = 0xffffffff,
-	LOCK_SPINS = 50,
-	/* A holder that does nothing for so long is stopped: it needs some
-	 * hundred nanoseconds, on a crowded machine some time slices. */
-	LOCK_STUCK_MS = 1000,
-	/* The lock is taken from others after so many turns in any case. */
-	LOCK_TURNS_MAX = 1000,
 };
-
-/* The lock's word: who holds it (process + 1; 0: nobody), whether somebody
- * sleeps until it is free, and how often it was taken. */
-enum {
-	LOCK_HOLDER = 0xff,
-	LOCK_SLEEPERS = 0x100,
-	LOCK_TAKEN_ONE = 0x200,
-	LOCK_MASTER = 255, /* the master as holder */
-	LOCK_NOBODY_KNOWN = 254,
-};
-
-/* ---- the lock ---- */
-
-static void recount(struct client_page *p);
-
-static void
-sleep_while(struct client_page *p, uint32_t word, int64_t ms)
-{
-	struct timespec limit = {
-		.tv_sec = ms / 1000,
-		.tv_nsec = ms % 1000 * 1000000,
-	};
-
-	/* Why it came back does not matter: the word is read again. */
-	(void)syscall(SYS_futex, &p->shared->lock, FUTEX_WAIT, word, &limit,
-	    NULL, 0);
-}
-
-/* Take it if the word still is what was read of it. */
-static bool
-take(struct client_page *p, uint32_t word, uint32_t who, bool sleepers)
-{
-	uint32_t mine = ((word & ~(uint32_t)(LOCK_HOLDER | LOCK_SLEEPERS)) |
-			    (sleepers ? (uint32_t)LOCK_SLEEPERS : 0) | who) +
-			LOCK_TAKEN_ONE;
-
-	if (!atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
-		mine, memory_order_acquire, memory_order_relaxed))
-		return false;
-	p->lock_word = mine & ~(uint32_t)LOCK_SLEEPERS;
-	return true;
-}
-
-/* dead: a holder that is known to have died; 0: none.  False: the lock was
- * taken from somebody, who may have been in the middle of a change. */
-static bool
-lock_from(struct client_page *p, uint32_t who, uint32_t dead)
-{
-	int64_t since_ns = 0;
-	uint32_t seen = 0;
-
-	for (unsigned turn = 0;; turn++) {
-		uint32_t word = atomic_load_explicit(&p->shared->lock,
-		    memory_order_relaxed);
-		uint32_t holder = word & LOCK_HOLDER;
-		bool sleepers = turn >= LOCK_SPINS || (word & LOCK_SLEEPERS);
-		int64_t left_ms = LOCK_STUCK_MS;
-
-		if (holder == 0 || holder == dead || turn >= LOCK_TURNS_MAX) {
-			if (take(p, word, who, sleepers))
-				return holder == 0;
-			continue;
-		}
-		if (turn < LOCK_SPINS)
-			continue;
-		if (since_ns == 0 || (word | LOCK_SLEEPERS) != seen) {
-			since_ns = clock_ns();
-			seen = word | LOCK_SLEEPERS;
-		} else {
-			left_ms -= (clock_ns() - since_ns) / 1000000;
-		}
-		if (left_ms <= 0 && take(p, word, who, true))
-			return false;
-		if (left_ms > 0 &&
-		    ((word & LOCK_SLEEPERS) ||
-			atomic_compare_exchange_strong_explicit(
-			    &p->shared->lock, &word, word | LOCK_SLEEPERS,
-			    memory_order_relaxed, memory_order_relaxed)))
-			sleep_while(p, word | LOCK_SLEEPERS, left_ms);
-	}
-}
-
-static void
-lock(struct client_page *p, uint32_t who)
-{
-	(void)lock_from(p, who, 0);
-}
-
-/* False: it had been taken from this process meanwhile. */
-static bool
-let_go(struct client_page *p)
-{
-	uint32_t word = p->lock_word;
-	uint32_t free_word = word & ~(uint32_t)LOCK_HOLDER;
-
-	if (atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
-		free_word, memory_order_release, memory_order_relaxed))
-		return true;
-	if (word != (p->lock_word | LOCK_SLEEPERS) ||
-	    !atomic_compare_exchange_strong_explicit(&p->shared->lock, &word,
-		free_word, memory_order_release, memory_order_relaxed))
-		return false;
-	(void)syscall(SYS_futex, &p->shared->lock, FUTEX_WAKE, 1, NULL, NULL,
-	    0);
-	return true;
-}
-
-static void
-unlock(struct client_page *p)
-{
-	uint32_t who = p->lock_word & LOCK_HOLDER;
-
-	if (let_go(p))
-		return;
-	/* Two changed the page at once: what they made of it is counted. */
-	lock(p, who);
-	recount(p);
-	(void)let_go(p);
-}
 
 /* Who asks for what concerns a slot: its owner, as far as the page says. */
 static uint32_t
@@ -234,8 +104,10 @@ find(struct client_page *p, const struct client_key *key, int64_t now_ms)
 	for (uint32_t i = first; i < first + CLIENT_WAYS; i++) {
 		struct entry *e = &p->entries[i];
 
-		if (e->seen_ms != 0 && !memcmp(&e->key, key, sizeof(*key)))
+		if (e->seen_ms != 0 && !memcmp(&e->key, key, sizeof(*key))) {
+			e->seen_ms = now_ms;
 			return i;
+		}
 		if (e->sessions == 0 &&
 		    (victim == NULL || worth_less(e, victim, now_ms)))
 			victim = e;
@@ -249,54 +121,111 @@ find(struct client_page *p, const struct client_key *key, int64_t now_ms)
 	return (uint32_t)(victim - p->entries);
 }
 
-/* The entry that a slot names; NULL: none, or nonsense. */
+/* NULL: NO_ENTRY, or nonsense. */
+static struct entry *
+entry_at(struct client_page *p, uint32_t i)
+{
+	return i < p->entry_count ? &p->entries[i] : NULL;
+}
+
+/* The entry of a slot's client. */
 static struct entry *
 entry_of(struct client_page *p, uint32_t slot)
 {
-	uint32_t i;
+	return slot < p->slot_count ? entry_at(p, p->shared->slots[slot].entry)
+				    : NULL;
+}
 
-	if (slot >= p->slot_count)
-		return NULL;
-	i = p->shared->slots[slot].entry;
-	return i < p->entry_count ? &p->entries[i] : NULL;
+/* And of its network, while it is unproven. */
+static struct entry *
+network_of(struct client_page *p, uint32_t slot)
+{
+	return slot < p->slot_count && p->shared->slots[slot].unproven
+		   ? entry_at(p, p->shared->slots[slot].network)
+		   : NULL;
+}
+
+/* False: local clients have none.  No address begins as the key of a network
+ * does: these are of groups. */
+static bool
+network_key(const struct client_key *key, struct client_key *out)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	static const uint8_t nothing[8];
+
+	*out = (struct client_key){ { 0xff } };
+	if (memcmp(key->octets, mapped, sizeof(mapped)) == 0)
+		memcpy(out->octets + 12, key->octets + 12, 3);
+	else if (memcmp(key->octets, nothing, sizeof(nothing)) != 0)
+		memcpy(out->octets + 2, key->octets, 6);
+	else
+		return false;
+	return true;
 }
 
 /* ---- rates ---- */
 
 static const int64_t minute_us = 60 * 1000000LL;
 
-static bool
-rate_take(struct entry *e, enum client_rate rate, unsigned events,
-    unsigned per_minute, int64_t now_ms)
+/* When all will have been paid for, with these events; not to be before it was
+ * with none. */
+static int64_t
+rate_with(const struct entry *e, enum client_rate rate, unsigned events,
+    unsigned per_minute, int64_t now_us)
 {
-	int64_t now_us = now_ms * 1000, tat = e->tat_us[rate], cost;
+	int64_t tat = e->tat_us[rate] > now_us ? e->tat_us[rate] : now_us;
 
-	if (per_minute == 0)
-		return true;
-	if (tat < now_us)
-		tat = now_us;
-	cost = minute_us / per_minute;
-	if (tat + cost * (events > 0 ? events : 1) > now_us + minute_us)
-		return false;
-	if (events > 0)
-		e->tat_us[rate] = tat + cost * events;
-	return true;
+	return tat + minute_us / per_minute * events;
 }
 
-bool
-client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
-    unsigned events, unsigned per_minute, struct mono now)
+/* e NULL, or per_minute 0: no limit. */
+static bool
+rate_passes(const struct entry *e, enum client_rate rate, unsigned events,
+    unsigned per_minute, int64_t now_us)
 {
-	struct entry *e = entry_of(p, slot);
-	bool passed;
+	return e == NULL || per_minute == 0 ||
+	       rate_with(e, rate, events > 0 ? events : 1, per_minute,
+		   now_us) <= now_us + minute_us;
+}
+
+static void
+rate_count(struct entry *e, enum client_rate rate, unsigned events,
+    unsigned per_minute, int64_t now_us)
+{
+	if (e != NULL && per_minute != 0 && events > 0)
+		e->tat_us[rate] =
+		    rate_with(e, rate, events, per_minute, now_us);
+}
+
+static enum client_over
+rate_take(struct entry *e, struct entry *network, enum client_rate rate,
+    unsigned events, struct client_limits limits, int64_t now_ms)
+{
+	int64_t us = now_ms * 1000;
+
+	if (!rate_passes(e, rate, events, limits.client, us))
+		return CLIENT_OVER_OWN;
+	if (!rate_passes(network, rate, events, limits.network, us))
+		return CLIENT_OVER_NETWORK;
+	rate_count(e, rate, events, limits.client, us);
+	rate_count(network, rate, events, limits.network, us);
+	return CLIENT_PASSED;
+}
+
+enum client_over
+client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
+    unsigned events, struct client_limits limits, struct mono now)
+{
+	enum client_over over;
 
 	ASSERT(rate < CLIENT_RATE_COUNT);
-	if (e == NULL || per_minute == 0)
-		return true;
-	lock(p, owner_of(p, slot));
-	passed = rate_take(e, rate, events, per_minute, now.ms);
-	unlock(p);
-	return passed;
+	if (slot >= p->slot_count || (limits.client | limits.network) == 0)
+		return CLIENT_PASSED;
+	client_page_lock(p, owner_of(p, slot));
+	over = rate_take(entry_of(p, slot), network_of(p, slot), rate, events,
+	    limits, now.ms);
+	client_page_unlock(p);
+	return over;
 }
 
 /* ---- sessions ---- */
@@ -316,22 +245,48 @@ free_slot(struct client_page *p)
 	return CLIENT_NO_SLOT;
 }
 
+/* Its network must not take the place that the client has just got. */
+static uint32_t
+find_network(struct client_page *p, const struct client_key *client,
+    struct entry *e, int64_t now_ms)
+{
+	struct client_key key;
+	uint32_t i;
+
+	if (!network_key(client, &key))
+		return NO_ENTRY;
+	if (e != NULL)
+		e->sessions++;
+	i = find(p, &key, now_ms);
+	if (e != NULL)
+		e->sessions--;
+	return i;
+}
+
 static enum client_verdict
 enter(struct client_page *p, unsigned owner, const struct client_key *key,
     const struct client_rules *rules, int64_t now_ms, uint32_t *slot_out)
 {
-	uint32_t i = find(p, key, now_ms), at;
-	struct entry *e = i == NO_ENTRY ? NULL : &p->entries[i];
+	const struct client_limits rates = { rules->rate_max,
+		rules->network_rate_max };
+	uint32_t i = find(p, key, now_ms), ni = NO_ENTRY, at;
+	struct entry *e = entry_at(p, i), *network;
 	bool unproven = !rules->trusted && !(e && is_proven(e, now_ms));
+	enum client_over over;
 
-	if (e != NULL) {
-		e->seen_ms = now_ms;
-		if (!rate_take(e, CLIENT_RATE_CONNECTION, 1, rules->rate_max,
-			now_ms))
-			return CLIENT_OVER_RATE;
-		if (rules->count_max != 0 && e->sessions >= rules->count_max)
-			return CLIENT_OVER_COUNT;
-	}
+	if (unproven)
+		ni = find_network(p, key, e, now_ms);
+	network = entry_at(p, ni);
+	over = rate_take(e, network, CLIENT_RATE_CONNECTION, 1, rates, now_ms);
+	if (over != CLIENT_PASSED)
+		return over == CLIENT_OVER_OWN ? CLIENT_OVER_RATE
+					       : CLIENT_NETWORK_RATE;
+	if (e != NULL && rules->count_max != 0 &&
+	    e->sessions >= rules->count_max)
+		return CLIENT_OVER_COUNT;
+	if (network != NULL && rules->network_count_max != 0 &&
+	    network->sessions >= rules->network_count_max)
+		return CLIENT_NETWORK_COUNT;
 	if (unproven && (rules->known_only ||
 			    get(&p->shared->unproven) >= rules->unproven_max))
 		return CLIENT_SHARE_FULL;
@@ -348,9 +303,12 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 		.owner = (uint8_t)(owner + 1),
 		.unproven = unproven,
 		.entry = i,
+		.network = ni,
 	};
 	if (e != NULL)
 		e->sessions++;
+	if (network != NULL)
+		network->sessions++;
 	add(&p->shared->sessions, 1);
 	add(&p->shared->unproven, unproven);
 	changed(p);
@@ -359,13 +317,19 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 }
 
 static void
+drop_session(struct entry *e)
+{
+	if (e != NULL && e->sessions > 0)
+		e->sessions--;
+}
+
+static void
 vacate(struct client_page *p, uint32_t at)
 {
 	struct slot *slot = &p->shared->slots[at];
-	struct entry *e = entry_of(p, at);
 
-	if (e != NULL && e->sessions > 0)
-		e->sessions--;
+	drop_session(entry_of(p, at));
+	drop_session(network_of(p, at));
 	add(&p->shared->sessions, -1);
 	add(&p->shared->unproven, -(slot->unproven != 0));
 	*slot = (struct slot){ 0 };
@@ -380,10 +344,10 @@ client_page_enter(struct client_page *p, unsigned owner,
 	enum client_verdict v;
 
 	ASSERT(owner < CLIENT_PROCESSES_MAX);
-	lock(p, owner + 1);
+	client_page_lock(p, owner + 1);
 	/* seen_ms 0 means free: time begins at 1. */
 	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
-	unlock(p);
+	client_page_unlock(p);
 	return v;
 }
 
@@ -392,10 +356,10 @@ client_page_leave(struct client_page *p, unsigned owner, uint32_t slot)
 {
 	if (slot >= p->slot_count)
 		return;
-	lock(p, owner + 1);
+	client_page_lock(p, owner + 1);
 	if (p->shared->slots[slot].owner == owner + 1)
 		vacate(p, slot);
-	unlock(p);
+	client_page_unlock(p);
 }
 
 /* Make room among the proven: the one not seen for longest is no more. */
@@ -426,7 +390,7 @@ client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
 
 	if (slot >= p->slot_count)
 		return;
-	lock(p, owner_of(p, slot));
+	client_page_lock(p, owner_of(p, slot));
 	s = &p->shared->slots[slot];
 	if (e != NULL) {
 		if (e->proven_until_ms == 0) {
@@ -436,11 +400,12 @@ client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
 		}
 		e->proven_until_ms = now.ms + ttl_ms;
 		if (s->unproven) {
+			drop_session(network_of(p, slot));
 			s->unproven = 0;
 			add(&p->shared->unproven, -1);
 		}
 	}
-	unlock(p);
+	client_page_unlock(p);
 }
 
 bool
@@ -491,9 +456,8 @@ client_page_held(struct client_page *p, unsigned owner)
 	return held;
 }
 
-/* Every figure and count made anew from the slots and entries. */
-static void
-recount(struct client_page *p)
+void
+client_page_recount(struct client_page *p)
 {
 	uint32_t sessions = 0, unproven = 0, clients = 0, proven = 0;
 
@@ -504,7 +468,7 @@ recount(struct client_page *p)
 	}
 	for (uint32_t i = 0; i < p->slot_count; i++) {
 		struct slot *slot = &p->shared->slots[i];
-		struct entry *e = entry_of(p, i);
+		struct entry *e = entry_of(p, i), *network = network_of(p, i);
 
 		if (slot->owner == 0)
 			continue;
@@ -512,6 +476,8 @@ recount(struct client_page *p)
 		unproven += slot->unproven != 0;
 		if (e != NULL)
 			e->sessions++;
+		if (network != NULL)
+			network->sessions++;
 	}
 	atomic_store(&p->shared->sessions, sessions);
 	atomic_store(&p->shared->unproven, unproven);
@@ -527,7 +493,7 @@ client_page_release(struct client_page *p, unsigned owner)
 
 	ASSERT(owner < CLIENT_PROCESSES_MAX);
 	/* The lock may be the dead one's. */
-	whole = lock_from(p, LOCK_MASTER, owner + 1);
+	whole = client_page_lock_from(p, LOCK_MASTER, owner + 1);
 	for (uint32_t i = 0; i < p->slot_count; i++) {
 		struct slot *slot = &p->shared->slots[i];
 
@@ -539,8 +505,8 @@ client_page_release(struct client_page *p, unsigned owner)
 	/* At the start there is nothing to repair, and counting would touch
 	 * each page of a table that may never be used. */
 	if (freed > 0 || !whole)
-		recount(p);
+		client_page_recount(p);
 	changed(p);
-	unlock(p);
+	client_page_unlock(p);
 	return freed;
 }

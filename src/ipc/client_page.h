@@ -14,7 +14,12 @@
  * counts everything anew.  What stands in the block is never trusted: indices
  * are checked, there are no pointers.
  *
- * The table is in sets of CLIENT_WAYS entries.  A new client takes the place
+ * A client that is not proven is also held to what its network may take: its
+ * sessions and rates are counted for the network, too.  Who is proven is not
+ * refused for its neighbours' sake.
+ *
+ * The table is in sets of CLIENT_WAYS entries, one for each client and each
+ * network.  A new client takes the place
  * of the entry of its set that is worth least: never one with open sessions;
  * unproven before proven, then the one not seen for longest.  A client for
  * which there is no place is let in uncounted (the hash is keyed, so nobody
@@ -53,7 +58,8 @@ struct client_page {
 };
 
 /* A client: its IPv4 address as v4-mapped, or the /64 of its IPv6 address (one
- * subscriber has at least that many addresses), zero after it. */
+ * subscriber has at least that many addresses), zero after it.  Its network,
+ * which the page finds for itself: the /24, or the /48. */
 struct client_key {
 	uint8_t octets[16];
 };
@@ -67,23 +73,27 @@ enum client_rate {
 };
 
 enum client_verdict {
-	CLIENT_IN,	   /* a slot is held */
-	CLIENT_OVER_COUNT, /* the client has its share open: 421 4.7.0 */
-	CLIENT_OVER_RATE,  /* of connections: 421 4.7.0 */
+	CLIENT_IN,	      /* a slot is held */
+	CLIENT_OVER_COUNT,    /* the client has its share open: 421 4.7.0 */
+	CLIENT_OVER_RATE,     /* of connections: 421 4.7.0 */
+	CLIENT_NETWORK_COUNT, /* the same two of its network */
+	CLIENT_NETWORK_RATE,
 	CLIENT_SHARE_FULL, /* the unproven share is full: 421 4.3.2 */
 	CLIENT_FULL,	   /* everything is full */
 };
 
-/* Rules for one new session; 0 means no limit for the first two. */
+/* Rules for one new session; 0 means no limit for the first four. */
 struct client_rules {
-	unsigned count_max;    /* sessions of one client */
-	unsigned rate_max;     /* connections of one client a minute */
-	unsigned unproven_max; /* sessions of all unproven clients */
-	unsigned earned_max;   /* sessions in all, beyond which only trusted
-				  clients get in; 0: no limit */
-	bool trusted;	       /* as good as proven (mynetworks) */
-	bool local;	       /* may have the places kept for it */
-	bool known_only;       /* unproven clients are refused (overload) */
+	unsigned count_max;	    /* sessions of one client */
+	unsigned rate_max;	    /* connections of one client a minute */
+	unsigned network_count_max; /* unproven sessions of one network */
+	unsigned network_rate_max;  /* their connections a minute */
+	unsigned unproven_max;	    /* sessions of all unproven clients */
+	unsigned earned_max; /* sessions in all, beyond which only trusted
+				clients get in; 0: no limit */
+	bool trusted;	     /* as good as proven (mynetworks) */
+	bool local;	     /* may have the places kept for it */
+	bool known_only;     /* unproven clients are refused (overload) */
 };
 
 /* Bytes of a page, for the plan. */
@@ -122,13 +132,20 @@ enum client_verdict client_page_enter(struct client_page *p, unsigned owner,
 void client_page_leave(struct client_page *p, unsigned owner, uint32_t slot);
 
 /*
- * client_page_rate(p, slot, rate, events, per_minute, now):
- * Count events against a client's rate.  False, with nothing counted, when
- * they exceed it; a full minute's worth may come at once.  per_minute 0: no
- * limit.  events 0 only asks whether one more would pass.
+ * client_page_rate(p, slot, rate, events, limits, now):
+ * Count events against a client's rate and, while it is unproven, against that
+ * of its network.  With nothing counted when they exceed one of them; a full
+ * minute's worth may come at once.  events 0 only asks whether one more would
+ * pass.
  */
-bool client_page_rate(struct client_page *p, uint32_t slot,
-    enum client_rate rate, unsigned events, unsigned per_minute,
+struct client_limits {
+	unsigned client, network; /* events a minute; 0: no limit */
+};
+
+enum client_over { CLIENT_PASSED, CLIENT_OVER_OWN, CLIENT_OVER_NETWORK };
+
+enum client_over client_page_rate(struct client_page *p, uint32_t slot,
+    enum client_rate rate, unsigned events, struct client_limits limits,
     struct mono now);
 
 /* The client delivered good mail: it counts as proven for ttl_ms. */
@@ -141,7 +158,7 @@ struct client_figures {
 	unsigned session_max;
 	unsigned sessions; /* open in all processes */
 	unsigned unproven; /* of these */
-	unsigned clients;  /* entries in use */
+	unsigned clients;  /* entries in use, networks among them */
 	unsigned proven;   /* of these */
 	uint64_t changes;  /* grows with every enter and leave */
 };

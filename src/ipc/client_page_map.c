@@ -17,14 +17,15 @@
 
 enum {
 	PAGE_MAGIC = 0x77636c69,
-	PAGE_VERSION = 1,
+	PAGE_VERSION = 2,
 	ENTRY_COUNT_MIN = 1024,
 };
 
 static uint32_t
 entry_count_for(unsigned session_max, unsigned proven_max)
 {
-	uint64_t want = (uint64_t)session_max * 2 + proven_max;
+	/* Of each session its client and its network, and some air. */
+	uint64_t want = (uint64_t)session_max * 3 + proven_max;
 	uint32_t count = ENTRY_COUNT_MIN;
 
 	while (count < want)

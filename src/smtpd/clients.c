@@ -66,6 +66,44 @@ refused(struct server *sv, struct session *s, struct log_limit_site *site,
 	return r;
 }
 
+/* What the strangers of a network may take together; 0: no limit. */
+static unsigned
+network_max(const struct server *sv, int64_t one)
+{
+	int64_t all = one * sv->conf->smtpd_client_network_factor;
+
+	return all < UINT32_MAX ? (unsigned)all : UINT32_MAX;
+}
+
+/* name: the limit of one client, which the network has exceeded so many times
+ * over. */
+static void
+log_network(struct server *sv, struct session *s, const char *name,
+    const char *done)
+{
+	char what[120], address[NET_ADDR_TEXT_BYTES], who[60];
+	struct net_addr net = s->addr;
+	unsigned octets = net.family == 4 ? 3 : 6;
+
+	memset(net.octets + octets, 0, sizeof(net.octets) - octets);
+	net_addr_text(&net, address);
+	snprintf(who, sizeof(who), "network %s/%u", address, octets * 8);
+	snprintf(what, sizeof(what), "%s: %s", name, done);
+	log_limit(&sv->network_site, ev_now(sv->loop),
+	    "smtpd_client_network_factor",
+	    sv->conf->smtpd_client_network_factor, slice_str(who), what);
+}
+
+static enum smtps_reply
+network_refused(struct server *sv, struct session *s, const char *name,
+    enum smtps_reply r)
+{
+	log_network(sv, s, name, "refused with 421");
+	if (sv->gate_row != NULL)
+		limit_refused(sv->gate_row);
+	return r;
+}
+
 enum smtps_reply
 clients_enter(struct server *sv, struct session *s)
 {
@@ -84,6 +122,8 @@ clients_enter(struct server *sv, struct session *s)
 		    (unsigned)c->smtpd_client_connection_count_limit;
 		rules.rate_max =
 		    (unsigned)c->smtpd_client_connection_rate_limit;
+		rules.network_count_max = network_max(sv, rules.count_max);
+		rules.network_rate_max = network_max(sv, rules.rate_max);
 	}
 	switch (client_page_enter(&sv->page, sv->index, &key, &rules,
 	    ev_now(sv->loop), &s->slot)) {
@@ -95,6 +135,14 @@ clients_enter(struct server *sv, struct session *s)
 	case CLIENT_OVER_RATE:
 		return refused(sv, s, &sv->rate_site,
 		    "smtpd_client_connection_rate_limit", rules.rate_max,
+		    SMTPS_REPLY_RATE_CONN);
+	case CLIENT_NETWORK_COUNT:
+		return network_refused(sv, s,
+		    "smtpd_client_connection_count_limit",
+		    SMTPS_REPLY_CONNECTIONS);
+	case CLIENT_NETWORK_RATE:
+		return network_refused(sv, s,
+		    "smtpd_client_connection_rate_limit",
 		    SMTPS_REPLY_RATE_CONN);
 	case CLIENT_SHARE_FULL:
 		return refused(sv, s, &sv->share_site, "unproven_share",
@@ -131,11 +179,21 @@ clients_rate(struct server *sv, struct session *s, enum client_rate rate,
 		c->smtpd_client_recipient_rate_limit,
 		c->smtpd_client_error_rate_limit,
 	};
+	const struct client_limits max = { (unsigned)limits[rate],
+		network_max(sv, limits[rate]) };
 	char who[CLIENT_TEXT_BYTES];
+	enum client_over over;
 
-	if (s->exempt || client_page_rate(&sv->page, s->slot, rate, events,
-			     (unsigned)limits[rate], ev_now(sv->loop)))
+	if (s->exempt)
 		return true;
+	over = client_page_rate(&sv->page, s->slot, rate, events, max,
+	    ev_now(sv->loop));
+	if (over == CLIENT_PASSED)
+		return true;
+	if (over == CLIENT_OVER_NETWORK) {
+		log_network(sv, s, names[rate], "refused for now");
+		return false;
+	}
 	report_client(s, who);
 	log_limit(&sv->rate_site, ev_now(sv->loop), names[rate], limits[rate],
 	    slice_str(who), "refused for now");

@@ -120,7 +120,7 @@ struct server {
 	bool draining;
 
 	struct log_limit_site full_site, share_site, count_site, rate_site,
-	    memory_site, hit_sites[SERVER_ROWS];
+	    network_site, memory_site, hit_sites[SERVER_ROWS];
 
 	/* One call's worth of bytes; what is left over goes to the session. */
 	struct smtps_io io;

@@ -145,6 +145,8 @@ class Field:
                     smtp_processes=None, queue_segment_size="16M", smtp_helo_timeout="10s",
                     smtpd_client_connection_rate_limit=None, smtpd_client_message_rate_limit=None,
                     smtpd_client_recipient_rate_limit=None, smtpd_client_connection_count_limit=None,
+                    # The strangers' addresses stand for as many networks.
+                    smtpd_client_network_factor="0",
                     smtpd_timeout="20s", mydestination="$myhostname, localhost, command.example",
                     command_time_limit=f"{attacks.Commands.limit_s}s")
         data = None

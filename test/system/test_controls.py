@@ -97,6 +97,68 @@ def test_rlimit_nofile(by):
         w.__exit__(None, None, None)
 
 
+def connects(w, sources):
+    for s in sources:
+        with w.client(source=s) as c:
+            yield c.greeting
+
+
+def messages(w, sources):
+    for s in sources:
+        with opened(w, source=s) as c:
+            yield c.cmd("MAIL FROM:<a@client.example>")
+
+
+def recipients(w, sources):
+    for s in sources:
+        with opened(w, source=s) as c:
+            c.ok("MAIL FROM:<a@client.example>")
+            yield c.cmd("RCPT TO:<joe@example.test>")
+
+
+def errors(w, sources):
+    """One error, then what it does to MAIL."""
+    for s in sources:
+        with opened(w, source=s) as c:
+            reply = c.cmd("MAIL FROM:<a@client.example>")
+            c.cmd("XYZZY")
+            yield reply
+
+
+def sessions(w, sources):
+    held = []
+    try:
+        for s in sources:
+            held.append(w.client(source=s))
+            yield held[-1].greeting
+    finally:
+        for c in held:
+            c.close()
+
+
+@pytest.mark.parametrize("take, control, refusal", [
+    (sessions, "smtpd_client_connection_count_limit", (421, "4.7.0")),
+    (connects, "smtpd_client_connection_rate_limit", (421, "4.7.0")),
+    (messages, "smtpd_client_message_rate_limit", (450, "4.7.1")),
+    (recipients, "smtpd_client_recipient_rate_limit", (450, "4.7.1")),
+    (errors, "smtpd_client_error_rate_limit", (450, "4.7.1")),
+], ids=lambda v: v if isinstance(v, str) else "")
+def test_smtpd_client_limits(take, control, refusal):
+    """So many of a client, twice as many of its network, any number of an
+    exception; another client of a network that is full is refused."""
+    def replies(*sources):
+        return [(r[0], r[1][:5]) if r[0] >= 400 else r[0] for r in take(w, sources)]
+    well = 220 if refusal[0] == 421 else 250
+    with Weir({control: "5", "smtpd_client_network_factor": "2", "mynetworks": "127.0.0.1/32",
+               "smtpd_client_event_limit_exceptions": "127.9.0.0/16", "smtpd_hard_error_limit": "1000"}) as w:
+        assert replies(*["127.1.0.1"] * 6) == [well] * 5 + [refusal]
+        w.wait_log(rf"limit {control} \(5\) reached by \S+\[127.1.0.1\]: refused")
+        assert replies(*[f"127.1.1.{i}" for i in (1,) * 5 + (2,) * 5 + (3, 1)]) == [well] * 10 + [refusal] * 2
+        w.wait_log(r"limit smtpd_client_network_factor \(2\) reached by network 127.1.1.0/24: "
+                   rf"{control}: refused")
+        assert replies(*["127.9.0.1"] * 12) == [well] * 12
+
+
 @pytest.mark.parametrize("by", AROUND)
 def test_line_length_limit(by):
     with Weir({"line_length_limit": "512"}) as w, opened(w) as c:

@@ -284,38 +284,6 @@ def test_row_17_mail_parameters(params):
         c.ok("NOOP")
 
 
-def test_connections_of_one_client():
-    with Weir({"smtpd_client_connection_count_limit": "3",
-               "smtpd_client_event_limit_exceptions": ""}) as w:
-        held = [w.client() for _ in range(3)]
-        c = w.client()
-        assert c.greeting[0] == 421 and c.greeting[1].startswith("4.7.0"), c.greeting
-        assert c.closed()
-        held.pop().close()
-        wait_for(lambda: w.client().greeting[0] == 220, "a place after one has left")
-        for h in held:
-            h.close()
-
-
-def test_rates_of_one_client():
-    with Weir({"smtpd_client_message_rate_limit": "2", "smtpd_client_recipient_rate_limit": "5",
-               "smtpd_client_event_limit_exceptions": ""}) as w, opened(w) as c:
-        for i in range(2):
-            assert c.transaction("a@client.example", "joe@example.test", message(f"r{i}"))[0] == 250
-        code, text = c.cmd("MAIL FROM:<a@client.example>")
-        assert (code, text[:5]) == (450, "4.7.1")
-
-
-def test_connection_rate_of_one_client():
-    with Weir({"smtpd_client_connection_rate_limit": "3",
-               "smtpd_client_event_limit_exceptions": ""}) as w:
-        codes = []
-        for _ in range(5):
-            with w.client() as c:
-                codes.append(c.greeting[0])
-        assert codes == [220, 220, 220, 421, 421], codes
-
-
 def test_incoming_gate_lets_exactly_the_limit_in():
     """With a limit of 20 the 20th client gets in, whichever socket it hashed to."""
     with Weir({"concurrency_incoming": "20", "unproven_share": "100%",

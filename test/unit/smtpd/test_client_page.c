@@ -73,7 +73,7 @@ test_gate(void **state)
 	client_page_figures(&p, &f);
 	assert_int_equal(f.sessions, 5);
 	assert_int_equal(f.unproven, 4);
-	assert_int_equal(f.clients, 2);
+	assert_int_equal(f.clients, 3); /* with a network */
 
 	/* Nobody gives back what another process holds. */
 	client_page_leave(&p, 1, slot[0]);
@@ -132,6 +132,16 @@ test_client_limits(void **state)
 	page_close(&p, fd);
 }
 
+static bool
+rate(struct client_page *p, uint32_t slot, unsigned events, unsigned per_minute,
+    struct mono now)
+{
+	struct client_limits limits = { per_minute, 0 };
+
+	return client_page_rate(p, slot, CLIENT_RATE_RCPT, events, limits,
+		   now) == CLIENT_PASSED;
+}
+
 static void
 test_rates(void **state)
 {
@@ -150,22 +160,133 @@ test_rates(void **state)
 		unsigned n = limits[i];
 
 		print_message("  %u per minute\n", n);
-		assert_true(
-		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, n - 1, n, t));
-		assert_true(
-		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 0, n, t));
-		assert_true(
-		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 1, n, t));
-		assert_false(
-		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 0, n, t));
-		assert_false(
-		    client_page_rate(&p, slot, CLIENT_RATE_RCPT, 1, n, t));
-		assert_true(client_page_rate(&p, slot, CLIENT_RATE_RCPT, n, n,
-		    mono_add(t, 60000)));
+		assert_true(rate(&p, slot, n - 1, n, t));
+		assert_true(rate(&p, slot, 0, n, t));
+		assert_true(rate(&p, slot, 1, n, t));
+		assert_false(rate(&p, slot, 0, n, t));
+		assert_false(rate(&p, slot, 1, n, t));
+		assert_true(rate(&p, slot, n, n, mono_add(t, 60000)));
 	}
-	assert_true(client_page_rate(&p, slot, CLIENT_RATE_RCPT, 9, 0, t0));
-	assert_true(
-	    client_page_rate(&p, CLIENT_NO_SLOT, CLIENT_RATE_RCPT, 9, 1, t0));
+	assert_true(rate(&p, slot, 9, 0, t0));
+	assert_true(rate(&p, CLIENT_NO_SLOT, 9, 1, t0));
+	page_close(&p, fd);
+}
+
+/* IPv4 and IPv6: what is one network, what is another. */
+static const struct {
+	const char *why;
+	uint8_t one[16], other[16];
+	bool same;
+} networks[] = {
+	{ "a /24", { [10] = 255, 255, 192, 0, 2, 1 },
+	    { [10] = 255, 255, 192, 0, 2, 255 }, true },
+	{ "two of them", { [10] = 255, 255, 192, 0, 2, 1 },
+	    { [10] = 255, 255, 192, 0, 3, 1 }, false },
+	{ "a /48", { 0x20, 1, 0xd, 0xb8, 0, 1, 0, 1 },
+	    { 0x20, 1, 0xd, 0xb8, 0, 1, 0xff, 0xff }, true },
+	{ "two of them", { 0x20, 1, 0xd, 0xb8, 0, 1, 0, 1 },
+	    { 0x20, 1, 0xd, 0xb8, 0, 2, 0, 1 }, false },
+	{ "local clients are in none", { [15] = 1 }, { [15] = 1 }, false },
+};
+
+static void
+test_networks(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(networks); i++) {
+		struct client_rules rules = { .unproven_max = 100,
+			.network_count_max = 2 };
+		struct client_key one, other;
+		struct client_page p;
+		uint32_t slot, held;
+		int fd = page_open(&p, 100, 10);
+
+		print_message("  %s\n", networks[i].why);
+		memcpy(one.octets, networks[i].one, 16);
+		memcpy(other.octets, networks[i].other, 16);
+		assert_int_equal(
+		    client_page_enter(&p, 0, &one, &rules, t0, &held),
+		    CLIENT_IN);
+		assert_int_equal(
+		    client_page_enter(&p, 1, &other, &rules, t0, &slot),
+		    CLIENT_IN);
+		assert_int_equal(
+		    client_page_enter(&p, 1, &other, &rules, t0, &slot),
+		    networks[i].same ? CLIENT_NETWORK_COUNT : CLIENT_IN);
+		client_page_leave(&p, 0, held);
+		assert_int_equal(
+		    client_page_enter(&p, 1, &other, &rules, t0, &slot),
+		    networks[i].why[0] == 't' ? CLIENT_NETWORK_COUNT
+					      : CLIENT_IN);
+		page_close(&p, fd);
+	}
+}
+
+/* Rates of a network; who is proven neither spends them nor is held to them. */
+static void
+test_network_rates(void **state)
+{
+	struct client_rules rules = { .unproven_max = 100,
+		.rate_max = 2,
+		.network_rate_max = 3,
+		.network_count_max = 3 };
+	const struct client_limits limits = { 2, 3 };
+	struct client_key a = key_of(1), b = key_of(2), c = key_of(3);
+	struct client_page p;
+	uint32_t slot[4], more;
+	int fd = page_open(&p, 100, 10);
+
+	(void)state;
+	assert_int_equal(client_page_enter(&p, 0, &a, &rules, t0, &slot[0]),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 0, &a, &rules, t0, &slot[1]),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 0, &b, &rules, t0, &slot[2]),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 0, &b, &rules, t0, &more),
+	    CLIENT_NETWORK_RATE);
+	/* What was refused was not counted for the client. */
+	rules.network_rate_max = 0;
+	assert_int_equal(client_page_enter(&p, 0, &b, &rules, t0, &more),
+	    CLIENT_NETWORK_COUNT);
+
+	assert_int_equal(
+	    client_page_rate(&p, slot[0], CLIENT_RATE_ERROR, 2, limits, t0),
+	    CLIENT_PASSED);
+	assert_int_equal(
+	    client_page_rate(&p, slot[1], CLIENT_RATE_ERROR, 1, limits, t0),
+	    CLIENT_OVER_OWN);
+	assert_int_equal(
+	    client_page_rate(&p, slot[2], CLIENT_RATE_ERROR, 2, limits, t0),
+	    CLIENT_OVER_NETWORK);
+	assert_int_equal(
+	    client_page_rate(&p, slot[2], CLIENT_RATE_ERROR, 1, limits, t0),
+	    CLIENT_PASSED);
+	assert_int_equal(
+	    client_page_rate(&p, slot[2], CLIENT_RATE_ERROR, 0, limits, t0),
+	    CLIENT_OVER_NETWORK);
+
+	/* Proven: a place of the network is free, its rate is not asked. */
+	client_page_prove(&p, slot[2], 1000, t0);
+	assert_int_equal(
+	    client_page_rate(&p, slot[2], CLIENT_RATE_ERROR, 1, limits, t0),
+	    CLIENT_PASSED);
+	assert_int_equal(client_page_enter(&p, 0, &c, &rules, t0, &slot[3]),
+	    CLIENT_IN);
+	assert_int_equal(client_page_enter(&p, 0, &c, &rules, t0, &more),
+	    CLIENT_NETWORK_COUNT);
+	/* And stays so when all is counted anew. */
+	rules.rate_max = 0;
+	assert_int_equal(client_page_release(&p, 1), 0);
+	client_page_leave(&p, 0, slot[2]);
+	assert_int_equal(client_page_enter(&p, 1, &b, &rules, t0, &more),
+	    CLIENT_IN); /* proven */
+	assert_int_equal(client_page_release(&p, 1), 1);
+	assert_int_equal(client_page_enter(&p, 0, &c, &rules, t0, &more),
+	    CLIENT_NETWORK_COUNT);
+	client_page_leave(&p, 0, slot[3]);
+	assert_int_equal(client_page_enter(&p, 0, &c, &rules, t0, &more),
+	    CLIENT_IN);
 	page_close(&p, fd);
 }
 
@@ -436,7 +557,8 @@ test_nonsense(void **state)
 	client_page_release(&p, 4);
 	client_page_enter(&p, 0, &k, &rules, t0, &slot);
 	for (uint32_t i = 0; i < 100; i++) {
-		client_page_rate(&p, i, CLIENT_RATE_ERROR, 1, 5, t0);
+		(void)client_page_rate(&p, i, CLIENT_RATE_ERROR, 1,
+		    (struct client_limits){ 5, 9 }, t0);
 		client_page_prove(&p, i, 5, t0);
 		client_page_leave(&p, 254 - 1, i);
 	}
@@ -450,6 +572,8 @@ main(void)
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_client_limits),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_network_rates),
 		cmocka_unit_test(test_eviction),
 		cmocka_unit_test(test_a_slow_holder),
 		cmocka_unit_test(test_a_holder_that_never_goes_on),
