@@ -24,6 +24,7 @@ int cmd_explain(struct cli *cli);
 int cmd_fsck(struct cli *cli);
 int cmd_qmail_qstat(struct cli *cli);
 int cmd_qmail_qread(struct cli *cli);
+int cmd_qmail_showctl(struct cli *cli);
 int cmd_import_qmail(struct cli *cli);
 int cmd_import_postfix(struct cli *cli);
 int cmd_help(struct cli *cli);

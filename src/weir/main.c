@@ -144,6 +144,10 @@ const struct command commands[] = {
 	{ "qmail-qread", "", NULL,
 	    "  The messages with their recipients, as qmail prints them.\n",
 	    cmd_qmail_qread },
+	{ "qmail-showctl", "", NULL,
+	    "  The control files and the values in force, as qmail prints "
+	    "them.\n",
+	    cmd_qmail_showctl },
 	{ .name = NULL },
 };
 

@@ -132,3 +132,54 @@ def test_start_without_rcpthosts_is_refused(tmp_path):
     (tmp_path / "qmqpservers").write_text("192.0.2.1\n")
     r = subprocess.run([WEIR, "check", "-c", tmp_path / "weir.conf"], capture_output=True, text=True, timeout=20)
     assert r.returncode == 78 and "QMQP is not served" in r.stdout + r.stderr
+
+
+SHOWN = """\
+me: My name is me.example.
+badmailfrom: (Default.) Any MAIL FROM is allowed.
+bouncehost: (Default.) Bounce host name is me.example.
+concurrencylocal: Local concurrency is 8.
+concurrencyremote: (CONF:2.) Remote concurrency is 300.
+databytes: (Default.) SMTP DATA limit is 0 bytes.
+doublebounceto: (Default.) 2B recipient user: postmaster.
+locals: (Default.) Messages for me.example are delivered locally.
+percenthack: (Default.) The percent hack is not allowed.
+plusdomain: Plus domain name is plus.example.
+qmqpservers: (Default.) No QMQP servers.
+queuelifetime: Message lifetime in the queue is 432000 seconds.
+SMTP clients may send messages to recipients at a.example.
+SMTP clients may send messages to recipients at .more.example.
+morercpthosts.cdb: Oops! morercpthosts exists but morercpthosts.cdb doesn't.
+smtpgreeting: SMTP greeting: 220 me.example hello.
+timeoutsmtpd: (Default.) SMTP server data timeout is 1200 seconds.
+virtualdomains: (Default.) No virtual domains.
+strange: I have no idea what this file does.
+memory_budget = 256M
+"""
+
+
+def test_showctl(tmp_path):
+    for name, text in {"me": "me.example", "concurrencylocal": "8", "concurrencyremote": "7",
+                       "plusdomain": "plus.example", "queuelifetime": "432000", "rcpthosts": "a.example",
+                       "morercpthosts": "# x\n.more.example", "smtpgreeting": "me.example hello", "strange": ""}.items():
+        (tmp_path / name).write_text(text + "\n")
+    conf = tmp_path / ".conf"
+    conf.write_text(f"control_directory = {tmp_path}\nconcurrencyremote = 300\nmemory_budget = 256M\n")
+
+    def show():
+        r = subprocess.run([WEIR, "qmail-showctl"], env=dict(os.environ, WEIR_CONF=str(conf)), capture_output=True,
+                           text=True, timeout=20)
+        return r.returncode, r.stdout, r.stderr
+
+    code, out, _ = show()
+    assert code == 0
+    for line in SHOWN.replace("CONF", str(conf)).splitlines():
+        assert line in out.splitlines(), (line, out)
+    assert "concurrencyremote = " not in out
+    (tmp_path / "morercpthosts.cdb").write_text("")
+    os.utime(tmp_path / "morercpthosts.cdb", (1, 1))
+    assert "morercpthosts.cdb: Oops! morercpthosts.cdb is older than morercpthosts.\n" in show()[1]
+    os.utime(tmp_path / "morercpthosts.cdb")
+    assert "morercpthosts.cdb: Modified recently enough; hopefully up to date.\n" in show()[1]
+    (tmp_path / "rcpthosts").unlink()
+    assert show()[0] == 111 and "rcpthosts" in show()[2]
