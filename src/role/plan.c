@@ -19,6 +19,9 @@ enum {
 	AGENT_SPARE = 96,      /* of smtp and local: segments, channels */
 	LOCAL_NOFILE = 4,      /* of local: each worker, and its copy */
 	SESSIONS_MAX = 100000, /* as concurrency_incoming */
+	/* Of smtpd's share, for what sessions draw on in stages: at least half
+	 * of it or so much, whatever the number of sessions. */
+	STAGES_BYTES = 8 * MIB,
 };
 
 /* What does not depend on parameters, per process, in KiB.  The floor is
@@ -177,7 +180,14 @@ set_sessions(const struct conf *c, int64_t count, struct plan *p,
 	    d[DEMAND_PROVEN].bytes;
 }
 
-/* Sessions: as many as asked for, or as half of smtpd's share carries. */
+/* What sessions get of smtpd's share before they do anything. */
+static int64_t
+part_of_sessions(int64_t share)
+{
+	return share - (share / 2 < STAGES_BYTES ? share / 2 : STAGES_BYTES);
+}
+
+/* Sessions: as many as asked for, or as their part of smtpd's share carries. */
 static enum err
 plan_sessions(const struct conf *c, int64_t nofile_max, struct plan *p,
     struct demand *d, struct errtext *et)
@@ -188,7 +198,8 @@ plan_sessions(const struct conf *c, int64_t nofile_max, struct plan *p,
 	int64_t fit = nofile_max - NOFILE_SPARE;
 
 	if (count == 0)
-		count = rest * needs[ROLE_SMTPD].share / 100 / 2 / each;
+		count = part_of_sessions(rest * needs[ROLE_SMTPD].share / 100) /
+			each;
 	if (count < PLAN_SESSIONS_MIN && c->concurrency_incoming == 0)
 		return too_small(p, d,
 		    total_bytes(p) + PLAN_SESSIONS_MIN * each * 2 * 100 /
