@@ -3,12 +3,16 @@
 A test is named after its control and goes to one below the limit, to the
 limit, one above and a hundred times as far.
 """
+import os
+import pwd
 import re
 import resource
+import signal
 import subprocess
 
 import pytest
 
+from dots import dot
 from harness import FAST_RETRY, WEIR, FakeMX, Weir, message, relay_conf, wait_for
 
 #: What to add to or multiply a limit with.
@@ -330,6 +334,26 @@ def test_queue_message_limit(by):
             named(w, "queue_message_limit")
 
 
+def test_queue_size_limit():
+    """Messages of a fifth of it: four fit with what lies around them, and
+    when one has gone there is room again."""
+    with Weir({"queue_size_limit": "100000", "concurrency_remote": "0"}) as w:
+        body = "s: x\r\n\r\n" + ("z" * 78 + "\r\n") * 249
+
+        def more():
+            return say_message(w, body, "x@far.example", size=len(body))
+        assert [more()[0] for _ in range(4)] == [250] * 4
+        for _ in range(2):
+            code, text = more()
+            assert (code, text[:5]) == (452, "4.3.1"), text
+        named(w, "queue_size_limit")
+        assert refused(w, "queue_size_limit") > 0
+        code, text = say_message(w, body, "x@far.example", size=100 * 100000)
+        assert (code, text[:5]) == (452, "4.3.1"), text
+        w.weir("queue", "delete", "--yes", str(w.queue()[0]["queue_id"]))
+        wait_for(lambda: more()[0] == 250, lambda: w.log()[-2000:])
+
+
 @pytest.mark.parametrize("by", AROUND)
 def test_queue_minfree(by):
     """Less than is free: mail is taken; much more: 452 at MAIL, and said."""
@@ -340,10 +364,73 @@ def test_queue_minfree(by):
             named(w, "queue_minfree")
 
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: deliveries change identity")
+
+
+@needs_root
+@pytest.mark.parametrize("by", AROUND)
+def test_duplicate_filter_limit(by, system_user):
+    """Whom it remembers gets one message however often he is named; the others
+    may get more, and that is said."""
+    count = around(5, by)
+    dot(system_user, ".qmail", "".join(f"&u{i}@far.example\n" for i in range(count)) * 2)
+    with Weir({"duplicate_filter_limit": "5", "transport_maps": "inline:{ far.example = discard: }"}) as w:
+        id = w.send(f"{system_user.pw_name}@localhost")
+        new = w.wait_log(rf"{id}: .*status=sent \(forwarded as (\d+)\)").group(1)
+        w.wait_log(rf"{new}: removed")
+        to = re.findall(rf"{new}: to=<u(\d+)@far.example>, .*status=sent", w.log())
+        assert sorted(map(int, to)) == sorted([*range(count), *range(5, count)])
+        said = w.count_log(r"duplicate_filter_limit \(5\) is reached by what .*: further addresses may get it twice")
+        assert said == (not within(by))
+
+
+@pytest.mark.parametrize("control", ["command_time_limit", "TRANSPORT_time_limit"])
+def test_command_time_limit(control):
+    """Below it: well. Above: ended with all that it started, and deferred."""
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    own = control != "command_time_limit"
+    with Weir({"command_time_limit": "1h" if own else "1s", "transport_maps": "inline:{ far.example = t: }"},
+              start=False) as w:
+        script = w.dir / "script"
+        script.write_text("#!/bin/sh\ncase $1 in\nlong*) sleep 1000 & echo pid $!; sleep 1000;;\nesac\n")
+        script.chmod(0o755)
+        w.lines = [f"transport t = pipe user={user} argv={script} ${{recipient}}"] + ["t_time_limit = 1s"] * own
+        w.write_conf()
+        w.start()
+        long, short = w.send("long@far.example"), w.send("short@far.example")
+        w.wait_log(rf"{short}: .*status=sent")
+        pid = w.wait_log(rf"{long}: .*dsn=4\.3\.0, status=deferred \(Command time limit exceeded: .*output: pid (\d+)").group(1)
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "its child is gone")
+        took = re.search(rf"{long}: .*delays=\S+/([\d.]+), ", w.log()).group(1)
+        assert float(took) >= 1
+
+
+def test_fork_attempts_fork_delay_and_service_throttle_time():
+    """A role that cannot start is tried so often, at this pace, then at that
+    one, until it can; the others live meanwhile."""
+    conf = dict(FAST_RETRY, fork_attempts="2", fork_delay="50ms", service_throttle_time="1s")
+    with Weir(conf) as w:
+        log, aside = w.data / "queue/log", w.data / "queue/aside"
+        log.rename(aside)
+        log.write_text("not a directory\n")
+        others = {r: w.role_pids(r) for r in ("smtpd", "lookup", "local")}
+        for pid in w.role_pids("queue"):
+            os.kill(pid, signal.SIGKILL)
+        w.wait_log(r"queue 0: .*; starting it again in 1000 ms \(service_throttle_time\)", count=2)
+        waits = [int(ms) for ms in re.findall(r"queue 0: .*; starting it again in (\d+) ms", w.log())]
+        # One that had lived for a second was started again at once.
+        assert (waits if waits[0] else waits[1:])[:4] == [50, 50, 1000, 1000], waits
+        with opened(w) as c:
+            assert c.cmd("MAIL FROM:<a@client.example>")[0] in (250, 451, 452)
+        log.unlink()
+        aside.rename(log)
+        wait_for(lambda: say_message(w, "s: x\r\n\r\n")[0] == 250, lambda: w.log()[-3000:])
+        w.wait_mails("joe")
+        assert others == {r: w.role_pids(r) for r in others}
+
+
 def test_transport_retry_time():
     """An agent that dies: its mail waits, other transports go on."""
-    import os
-    import signal
     mx = FakeMX()
     try:
         with Weir(dict(relay_conf(mx), **dict(FAST_RETRY, transport_retry_time="3s"), fork_delay="10ms")) as w:

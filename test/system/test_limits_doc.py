@@ -29,3 +29,20 @@ def test_what_it_names_is_in_weir_limits():
                     assert rows.get(seen.group(1)) == name, (name, seen.group(1), rows.get(seen.group(1)))
     finally:
         mx.close()
+
+
+def source_of(path, test):
+    """The text of a test with what stands above it; empty: there is none."""
+    m = re.search(rf"(?ms)^((?:@|#)[^\n]*\n(?:[^\n]+\n)*?)?(?:def )?{test}\(.*?(?=^\S|\Z)", path.read_text())
+    return m.group(0) if m else ""
+
+
+def test_each_control_has_a_test():
+    rows = re.findall(r"(?m)^\| (\w+) \| (\S+)::(\w+) \|$", (ROOT / "doc/controls.md").read_text())
+    pages = re.findall(r"(?m)^### (\w+)$", made())
+    assert not set(pages) - {control for control, _, _ in rows}
+    for control, path, test in rows:
+        text = source_of(ROOT / "test" / path, test)
+        assert text, f"{path} has no {test}"
+        if path.endswith(".py") and "siege" not in path:
+            assert control in text, f"{test} does not name {control}"

@@ -113,32 +113,6 @@ def test_mbox_format_and_quoting():
         assert text.count("\nFrom sender@") == 1
 
 
-def test_row_22_a_held_dotlock_defers_and_is_not_removed():
-    conf = {"virtual_mailbox_maps": "static:%u", "deliver_lock_attempts": "2",
-            "deliver_lock_delay": "1s", "mailbox_delivery_lock": "dotlock"}
-    with Weir(conf) as w:
-        w.send("joe@example.test", subject="first")
-        w.wait_log(r"status=sent")
-        lock = w.dir / "mail" / "joe.lock"
-        lock.write_text("held\n")
-        id = w.send("joe@example.test", subject="second")
-        w.wait_log(rf"{id}: .*dsn=4\.2\.0, status=deferred")
-        assert lock.exists()
-
-
-def test_a_stale_dotlock_is_removed():
-    conf = dict(FAST_RETRY, virtual_mailbox_maps="static:%u", deliver_lock_attempts="1",
-                stale_lock_time="2s", mailbox_delivery_lock="dotlock")
-    with Weir(conf) as w:
-        w.send("joe@example.test", subject="first")
-        w.wait_log(r"status=sent")
-        lock = w.dir / "mail" / "joe.lock"
-        lock.write_text("stale\n")
-        id = w.send("joe@example.test", subject="second")
-        w.wait_log(rf"{id}: .*status=sent")
-        assert not lock.exists()
-
-
 def test_mailbox_size_limit_defers():
     with Weir({"virtual_mailbox_maps": "static:%u", "mailbox_size_limit": "20000",
                "message_size_limit": "20000"}) as w:

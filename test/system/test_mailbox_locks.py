@@ -85,7 +85,7 @@ def need(program):
     ("mutt_dotlock", "dotlock", True),
     ("dotlockfile", "flock, dotlock", True),
 ])
-def test_a_lock_of_another_program(kind, ours, waits):
+def test_mailbox_delivery_lock(kind, ours, waits):
     if kind not in ("fcntl", "flock"):
         need(kind)
     with Weir({"virtual_mailbox_maps": "static:%u", "mailbox_delivery_lock": ours,
@@ -103,6 +103,20 @@ def test_a_lock_of_another_program(kind, ours, waits):
         w.weir("queue", "retry", "--yes", id)
         w.wait_log(rf"{id}: .*status=sent")
         assert [p.name for p in mbox_of(w).parent.iterdir()] == ["joe"]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 4])
+def test_row_22_deliver_lock_attempts_and_deliver_lock_delay(attempts):
+    """As often as that, and so far apart; then the mail is deferred, and the
+    lock is left alone."""
+    with Weir({"virtual_mailbox_maps": "static:%u", "mailbox_delivery_lock": "dotlock",
+               "deliver_lock_attempts": str(attempts), "deliver_lock_delay": "100ms"}) as w:
+        lock = mbox_of(w).with_name("joe.lock")
+        lock.write_text("held\n")
+        id = w.send("joe@example.test")
+        took = w.wait_log(rf"{id}: .*delays=\S+/([\d.]+), dsn=4\.2\.0, status=deferred").group(1)
+        assert float(took) >= 0.1 * (attempts - 1) - 0.01
+        assert lock.read_text() == "held\n"
 
 
 def test_a_lock_that_is_given_back_in_time():
@@ -211,7 +225,8 @@ def test_debians_programs_beside_us(reader, tmp_path):
         assert got == sorted([f"ours{i}" for i in range(count)] + [f"theirs{i}" for i in range(count)])
 
 
-def test_a_fresh_lock_file_is_not_stale():
+def test_stale_lock_time():
+    """Younger: it is somebody's; older: it was left behind."""
     with Weir({"virtual_mailbox_maps": "static:%u", "mailbox_delivery_lock": "dotlock",
                "deliver_lock_attempts": "2", "deliver_lock_delay": "20ms",
                "stale_lock_time": "1h"}) as w:
