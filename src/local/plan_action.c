@@ -133,6 +133,11 @@ by_default(struct plan *p, const struct party *party)
 
 	if (!find_command(p, party, &command))
 		return false;
+	/* "|COMMAND": by the rules of a .qmail file. */
+	if (command.len > 1 && command.data[0] == '|')
+		return to_command(p, party,
+		    slice_trim(slice_sub(command, 1, command.len)),
+		    REQUEST_HOME | REQUEST_SHELL | REQUEST_QMAIL);
 	if (command.len > 0)
 		return to_command(p, party, command, REQUEST_HOME);
 	return target_default(env, party, &p->jd->job->arena, &t,

@@ -25,6 +25,8 @@ int cmd_fsck(struct cli *cli);
 int cmd_qmail_qstat(struct cli *cli);
 int cmd_qmail_qread(struct cli *cli);
 int cmd_qmail_showctl(struct cli *cli);
+int cmd_qmail_start(struct cli *cli);
+int cmd_qmail_send(struct cli *cli);
 int cmd_import_qmail(struct cli *cli);
 int cmd_import_postfix(struct cli *cli);
 int cmd_help(struct cli *cli);

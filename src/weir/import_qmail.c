@@ -155,8 +155,7 @@ take_delivery(struct qmail *q, const char *from, struct slice how)
 		import_put(q->im, from, 0, SLICE_LIT("home_mailbox"),
 		    slice_sub(how, 2, how.len));
 	} else if (how.len > 1 && how.data[0] == '|') {
-		import_put(q->im, from, 0, SLICE_LIT("mailbox_command"),
-		    slice_trim(slice_sub(how, 1, how.len)));
+		import_put(q->im, from, 0, SLICE_LIT("mailbox_command"), how);
 	} else if (how.len > 0) {
 		import_remark(q->im, from, 0,
 		    "default delivery \"%.*s\": write home_mailbox or "

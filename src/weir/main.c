@@ -148,6 +148,12 @@ const struct command commands[] = {
 	    "  The control files and the values in force, as qmail prints "
 	    "them.\n",
 	    cmd_qmail_showctl },
+	{ "qmail-start", "DEFAULTDELIVERY [LOGGER [ARG...]]", NULL,
+	    "  Run the server as qmail's run scripts do; see qmail-start(8).\n",
+	    cmd_qmail_start, true },
+	{ "qmail-send", "", NULL,
+	    "  The same, with the mailboxes of the configuration.\n",
+	    cmd_qmail_send, true },
 	{ .name = NULL },
 };
 

@@ -66,7 +66,7 @@ def test_a_qmail_installation(tmp_path):
 
 @pytest.mark.parametrize("how, name, value", [
     ("./Mailbox", "home_mailbox", "Mailbox"),
-    ("|dot-forward .forward", "mailbox_command", "dot-forward .forward"),
+    ("|dot-forward .forward", "mailbox_command", "|dot-forward .forward"),
     ("./Maildir/", "home_mailbox", "Maildir/"),
 ])
 def test_the_default_delivery(tmp_path, how, name, value):

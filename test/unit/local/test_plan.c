@@ -764,6 +764,21 @@ a_command_gets_the_mail(void **state)
 	    "plan ext=\ncommand ok a@b.test sender=a@b.test\n");
 }
 
+/* "|": as in a .qmail file. */
+static void
+a_command_by_qmails_rules(void **state)
+{
+	struct tmpdir *t = *state;
+
+	conf.mailbox_command = "| ok";
+	tmpdir_write(t, "plan", "default \n" END);
+	send_job_for(t, "nobody", "nobody@x.test", "a@b.test", 0);
+	run();
+	check_result("mailbox_command", JOB_SENT, "ran");
+	check_log(t, "mailbox_command",
+	    "plan ext=\ncommand ok a@b.test sender=a@b.test\n");
+}
+
 static void
 commands_by_user(void **state)
 {
@@ -954,6 +969,7 @@ main(int argc, char **argv)
 		T(senders_are_rewritten),
 		T(the_filter_is_full),
 		T(a_command_gets_the_mail),
+		T(a_command_by_qmails_rules),
 		T(commands_by_user),
 		T(no_room_for_a_copy),
 		T(in_qmails_words),
