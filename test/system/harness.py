@@ -47,6 +47,22 @@ def wait_for(condition, what, deadline=DEADLINE, step=0.01):
         time.sleep(step)
 
 
+def signal_taken(pid, number):
+    """The process has received the signal: it does not wait for it any more."""
+    bit = 1 << (number - 1)
+
+    def pending():
+        with open(f"/proc/{pid}/status") as f:
+            return any(int(line.split()[1], 16) & bit for line in f
+                       if line.startswith(("SigPnd:", "ShdPnd:")))
+    wait_for(lambda: not pending(), f"process {pid} takes signal {number}")
+
+
+def children(pid):
+    """Process ids, zombies too."""
+    return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def port_range():
     """The ports of this process: tests run beside one another, and a port that
     one found free must not be found by another."""

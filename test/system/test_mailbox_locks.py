@@ -169,12 +169,12 @@ def test_python_reads_and_rewrites_while_mail_comes():
                 w.send("joe@example.test", subject=f"n{i}", body=message(f"n{i}", "From x\r\n"))
             wait_for(lambda: w.count_log(r"status=sent") + w.count_log(r"status=deferred") >= count,
                      lambda: "all handled:\n" + w.log()[-4000:])
-            for _ in range(20):
+            def emptied():
                 if not w.queue():
-                    break
+                    return True
                 w.weir("queue", "retry", "--yes", "--status=deferred", check=False)
-                time.sleep(0.5)
-            w.wait_queue_empty()
+                return False
+            wait_for(emptied, lambda: "queue empty:\n" + w.log()[-4000:], step=0.1)
         finally:
             stop.set()
             t.join()

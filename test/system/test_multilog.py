@@ -6,11 +6,10 @@ import random
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
-from harness import BUILD, DEADLINE, SANITIZED, wait_for
+from harness import BUILD, DEADLINE, SANITIZED, signal_taken, wait_for
 
 OURS, ORIGINAL = BUILD / "multilog", pathlib.Path("/usr/bin/multilog")
 originals = pytest.mark.skipif(not ORIGINAL.exists(), reason="needs daemontools")
@@ -282,7 +281,7 @@ def test_term_finishes_the_line_and_leaves_the_rest(tmp_path, binary):
     wait_for(lambda: (tmp_path / "log/current").exists() and
              (tmp_path / "log/current").read_bytes().startswith(b"one\n"), "the line")
     p.terminate()
-    time.sleep(0.2)
+    signal_taken(p.pid, signal.SIGTERM)
     assert p.poll() is None
     os.write(write, b"ial\nthree\n")
     assert p.wait(DEADLINE) == 0

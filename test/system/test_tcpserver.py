@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import BUILD, DEADLINE as SCALE, free_port, wait_for
+from harness import BUILD, DEADLINE as SCALE, children, free_port, wait_for
 
 OURS, ORIGINAL = BUILD / "tcpserver", pathlib.Path("/usr/bin/tcpserver")
 originals = pytest.mark.skipif(not ORIGINAL.exists(), reason="needs ucspi-tcp")
@@ -268,7 +268,7 @@ def test_children_of_somebody_else_are_not_counted(tmp_path):
     """A shell that had started something and then became tcpserver."""
     front = ["sh", "-c", 'sleep 0.3 & exec "$@"', "sh"]
     with serve(tmp_path, ["-v", *QUIET], front=front) as s:
-        time.sleep(0.6)
+        wait_for(lambda: not children(s.process.pid), "the other child is reaped")
         s.talk()
         s.wait("status: 0/40", 2)
         assert plain(s.log(), s.port) == (

@@ -292,7 +292,7 @@ def test_stopping_ends_commands(system_user):
         wait_for(lambda: home(system_user, "pid").exists() and home(system_user, "pid").read_text(),
                  "the command runs")
         w.process.terminate()
-        time.sleep(0.2)
+        w.wait_log(r"stopping$")
         w.process.terminate()
         w.process.wait(30)
         w.process = None
