@@ -1,5 +1,4 @@
 /* The process of the queue role: what the master says, to src/queue/queue.h. */
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,9 +7,10 @@
 #include "queue/queue.h"
 #include "role/plan.h"
 #include "role/role.h"
+#include "role/user_list.h"
 #include "store/disk.h"
 
-enum { EARLY_MAX = 160, USERS_MAX = 64 };
+enum { EARLY_MAX = 160 };
 
 static struct queue *queue;
 static struct disk_posix disk;
@@ -52,34 +52,15 @@ static unsigned early_count;
 static int early_listen = -1;
 
 /* authorized_queue_users: asked for before the sandbox closes. */
-static uid_t users[USERS_MAX];
+static uid_t users[ROLE_USERS_MAX];
 static unsigned user_count;
 
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
-	const struct conf_list *list = &self->conf->authorized_queue_users;
-
 	(void)et;
-	for (size_t i = 0; i < list->count; i++) {
-		char name[64];
-		struct passwd *pw = NULL;
-		uint64_t uid;
-
-		if (slice_to_u64(list->items[i], UINT32_MAX, &uid) &&
-		    user_count < USERS_MAX) {
-			users[user_count++] = (uid_t)uid;
-			continue;
-		}
-		if (slice_copy(list->items[i], name, sizeof(name)))
-			pw = getpwnam(name);
-		if (pw == NULL || user_count == USERS_MAX)
-			log_warning("authorized_queue_users: %.*s is not a"
-				    " user of this system, or one too many",
-			    SLICE_ARGS(list->items[i]));
-		else
-			users[user_count++] = pw->pw_uid;
-	}
+	user_count = role_users(&self->conf->authorized_queue_users,
+	    "authorized_queue_users", users);
 	return OK;
 }
 
