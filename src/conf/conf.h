@@ -39,7 +39,8 @@ enum {
 	CONF_PIPE_WORDS_MAX = 64,	 /* its arguments */
 };
 
-#define CONF_PATH_DEFAULT "/etc/weir/weir.conf"
+#define CONF_PATH_DEFAULT	     "/etc/weir/weir.conf"
+#define CONF_DEFAULT_QUEUE_DIRECTORY "/var/spool/weir"
 
 /* Items of a list parameter, expanded, without empty ones. */
 struct conf_list {
