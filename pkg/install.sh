@@ -33,19 +33,23 @@ user() {
 	}
 }
 
-# A name of the light command; never over another package's file.
-face() {
-	link=$dest$1
+# lay TARGET NAME: a link to a program of ours; never over another package's
+# file.
+lay() {
+	link=$dest$2
 	if [ -e "$link" ] || [ -L "$link" ]; then
 		case $(readlink "$link" 2>/dev/null || true) in
-		*/weir) ;;
+		*/weir | "$prefix"/lib/weir/bin/*) ;;
 		*) say "$link exists and is not ours: left alone"; return ;;
 		esac
 	fi
 	mkdir -p "$(dirname "$link")"
-	ln -sf "$prefix/bin/weir" "$link"
-	note file "$1"
+	ln -sf "$1" "$link"
+	note file "$2"
 }
+
+# A name of the light command.
+face() { lay "$prefix/bin/weir" "$1"; }
 
 do_install() {
 	mkdir -p "$lib"
@@ -66,6 +70,10 @@ do_install() {
 	done
 	for n in maildirmake maildir2mbox mbox2maildir; do
 		face "$prefix/bin/$n"
+	done
+	# Where qmail's administrators look for them.
+	for n in $(cat pkg/faces.qmail); do
+		lay "$prefix/lib/weir/bin/$n" "/var/qmail/bin/$n"
 	done
 	mkdir -p "$(dirname "$unit")"
 	sed "s|@bindir@|$prefix/bin|g" pkg/systemd/weir.service >"$unit"

@@ -65,6 +65,7 @@ enum listen_kind {
 	LISTEN_LMTP,
 	LISTEN_LOCAL,	/* unix socket of the sendmail command */
 	LISTEN_CONTROL, /* queue: weir queue, mailq */
+	LISTEN_SESSION, /* unix socket of qmail-smtpd: sessions of others */
 	LISTEN_KIND_COUNT
 };
 

@@ -307,6 +307,11 @@ open_run(struct listeners *l, int run_fd, struct errtext *et)
 	if (e == OK)
 		e = add(l, LISTEN_LOCAL, ROLE_SMTPD, LISTEN_ALL, fd,
 		    "unix:run/submit", false);
+	if (e == OK)
+		e = listen_unix(run_fd, "session", SOCK_SEQPACKET, &fd, et);
+	if (e == OK)
+		e = add(l, LISTEN_SESSION, ROLE_SMTPD, LISTEN_ALL, fd,
+		    "unix:run/session", false);
 	return e;
 }
 

@@ -40,7 +40,8 @@ struct listeners {
 
 /*
  * listen_open(l, a, conf, smtpd_count, run_fd, et):
- * All sockets of the configuration, and run/control and run/submit.
+ * All sockets of the configuration, and run/control, run/submit and
+ * run/session.
  * run_fd: the open directory run.  On error everything is closed again; et
  * says which address, why, and what would help.
  */

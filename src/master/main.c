@@ -232,9 +232,9 @@ run(struct master *m)
 		return EX_OSERR;
 	}
 	status_close(m);
-	for (size_t k = 0; k < 3; k++) {
+	for (size_t k = 0; k < 4; k++) {
 		static const char *const names[] = { "status", "control",
-			"submit" };
+			"submit", "session" };
 
 		(void)unlinkat(m->run_fd, names[k], 0);
 	}

@@ -8,6 +8,8 @@
 
 #include "base/assert.h"
 
+enum { INFO_BYTES_MAX = 64 };
+
 struct text {
 	char *buf;
 	size_t len;
@@ -60,6 +62,10 @@ put_client(struct text *t, const struct received *r)
 	else
 		put(t, SLICE_LIT("unknown"));
 	put(t, SLICE_LIT(" ("));
+	if (r->client_info.len > 0) {
+		put_name(t, slice_sub(r->client_info, 0, INFO_BYTES_MAX));
+		put(t, SLICE_LIT("@"));
+	}
 	put_name(t, r->client_name);
 	put(t, v6 ? SLICE_LIT(" [IPv6:") : SLICE_LIT(" ["));
 	put_name(t, r->client_address);

@@ -21,6 +21,7 @@ struct received {
 	struct slice helo;	     /* as the client said */
 	struct slice client_name;    /* verified, or "unknown" */
 	struct slice client_address; /* empty for ORIGIN_LOCAL */
+	struct slice client_info;    /* RFC 1413; empty: not asked */
 	uint32_t uid;		     /* ORIGIN_LOCAL */
 	struct slice hostname;	     /* ours */
 	struct slice protocol;	     /* received_protocol() */

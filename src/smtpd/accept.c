@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "smtpd/handed.h"
 #include "smtpd/session.h"
 
 enum { FULL_POLL_MS = 20, NOFD_POLL_MS = 200 };
@@ -77,6 +78,10 @@ on_connection(void *arg, struct ev_io *io, unsigned ready)
 		}
 		fd = accept4(io->fd, (struct sockaddr *)&peer, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd >= 0 && l->kind == LISTEN_SESSION) {
+			handed_accept(sv, fd);
+			continue;
+		}
 		if (fd >= 0) {
 			refused += !session_new(sv, l->kind, fd,
 			    (struct sockaddr *)&peer);

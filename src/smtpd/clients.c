@@ -289,8 +289,9 @@ static void
 trim(struct server *sv)
 {
 	bool sessions = pool_trim(&sv->sessions);
+	bool handed = pool_trim(&sv->handed);
 
-	if (pool_trim(&sv->txns) || sessions)
+	if (pool_trim(&sv->txns) || sessions || handed)
 		mem_trim();
 }
 

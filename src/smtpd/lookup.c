@@ -8,7 +8,7 @@
  */
 #include "base/assert.h"
 #include "ipc/domain_cache.h"
-#include "smtpd/session.h"
+#include "smtpd/handed.h"
 
 static void
 refuse(struct session *s, unsigned slot, enum smtps_reply r)
@@ -28,11 +28,17 @@ keep(struct session *s, const struct smtp_rcpt *in)
 	struct rcpt *r = arena_alloc(ar, sizeof(*r));
 	struct slice local = in->rcpt.text;
 	const char *origin = "";
-	char *text;
+	char *text, relayed[ADDRESS_BYTES_MAX];
 	size_t len = local.len;
+	bool bare = in->rcpt.domain.len == 0;
 
-	if (in->rcpt.domain.len == 0 &&
-	    !slice_eq_nocase(local, SLICE_LIT("postmaster")))
+	if (s->handed != NULL && s->handed->relay.len > 0) {
+		if (!handover_rcpt(local, s->handed->relay, relayed, &len))
+			return NULL;
+		local = slice_of(relayed, len);
+		bare = slice_rfind(local, '@') == len;
+	}
+	if (bare && !slice_eq_nocase(local, SLICE_LIT("postmaster")))
 		origin = s->server->conf->myorigin;
 	if (origin[0] != '\0')
 		len += 1 + strlen(origin);
@@ -83,6 +89,12 @@ refuse_as_told(struct session *s, unsigned slot, const struct fr_resolved *f)
 	smtps_rcpt_refuse(&s->m, slot, &why);
 }
 
+static bool
+may_relay(const struct session *s)
+{
+	return s->handed != NULL ? s->handed->relays : s->trusted;
+}
+
 /* What follows from an answer. */
 static void
 decide(struct session *s, unsigned slot, const struct fr_resolved *f)
@@ -91,7 +103,7 @@ decide(struct session *s, unsigned slot, const struct fr_resolved *f)
 	case RESOLVE_OK: accept_rcpt(s, slot); break;
 	case RESOLVE_REMOTE:
 		/* Never an open relay: RFC 5321 3.6.2. */
-		if (s->trusted)
+		if (may_relay(s))
 			accept_rcpt(s, slot);
 		else
 			refuse(s, slot, SMTPS_REPLY_RELAY);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "role/role.h"
+#include "role/user_list.h"
 #include "smtpd/server.h"
 
 static struct {
@@ -29,6 +30,20 @@ on_visit(void *arg)
 	role_want(arg, ROLE_PICKUP);
 }
 
+/* authorized_session_users; and who started the server, if that was not
+ * root. */
+static void
+find_session_users(const struct role_self *self)
+{
+	uid_t users[ROLE_USERS_MAX];
+	unsigned count = role_users(&self->conf->authorized_session_users,
+	    "authorized_session_users", users);
+
+	if (getuid() != 0 && count < ROLE_USERS_MAX)
+		users[count++] = getuid();
+	server_set_session_users(smtpd.server, users, count);
+}
+
 static enum err
 on_start(struct role_self *self, struct errtext *et)
 {
@@ -41,6 +56,7 @@ on_start(struct role_self *self, struct errtext *et)
 	    &smtpd.server);
 	if (e != OK)
 		return err_set(et, e, "no memory for the buffers of smtpd");
+	find_session_users(self);
 	return OK;
 }
 

@@ -29,7 +29,9 @@ name_ask(struct session *s)
 	char address[NET_ADDR_TEXT_BYTES];
 	struct fr_dns_name f;
 
-	if (s->addr.family == 0 || report_is_loopback(s) || sv->dns == NULL) {
+	/* Of one that was handed over all is known. */
+	if (s->handed != NULL || s->addr.family == 0 || report_is_loopback(s) ||
+	    sv->dns == NULL) {
 		known(s);
 		return;
 	}

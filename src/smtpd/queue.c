@@ -16,7 +16,7 @@
 #include "base/assert.h"
 #include "proto/envelope.h"
 #include "proto/received.h"
-#include "smtpd/session.h"
+#include "smtpd/handed.h"
 
 enum {
 	RCPT_FRAME_BYTES = 16384,
@@ -262,6 +262,8 @@ hold_trace(struct session *s)
 
 	report_address(s, address);
 	r.client_address = slice_str(address);
+	if (s->handed != NULL)
+		r.client_info = s->handed->info;
 	if (t->rcpt_count == 1)
 		r.rcpt = t->rcpts->address;
 	return buf_put(&t->hold, slice_of(text, received_put(&r, text)));

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "ipc/domain_cache.h"
+#include "smtpd/handed.h"
 #include "smtpd/session.h"
 
 enum {
@@ -62,6 +63,7 @@ configure(struct server *sv)
 		    at_most(c->extract_recipient_limit, UINT32_MAX);
 	sv->local.early_text = true; /* sendmail -bs < file */
 	sv->local.soft_errors = sv->local.hard_errors = UINT32_MAX;
+	handed_configure_all(sv);
 }
 
 static void open_owed(struct server *sv);
@@ -109,6 +111,7 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	list_init(&sv->starved);
 	list_init(&sv->asking);
 	list_init(&sv->open_sessions);
+	list_init(&sv->handed_over);
 	list_init(&sv->ready);
 	ev_task_init(&sv->task, on_task, sv);
 	ev_timer_init(&sv->second_timer, loop, on_second, sv);
@@ -153,6 +156,8 @@ make_pools(struct server *sv)
 	    sizeof(struct session), sessions);
 	pool_init(&sv->txns, sv->acct, "transactions", "concurrency_incoming",
 	    sizeof(struct txn), sessions);
+	pool_init(&sv->handed, sv->acct, "connections handed over",
+	    "concurrency_incoming", sizeof(struct handed), 2 * sessions);
 	e = tags_init(&sv->tags, sv->acct, tags > TAGS_MAX ? TAGS_MAX : tags);
 	if (e == OK)
 		share_memory(sv, sessions);
@@ -197,6 +202,7 @@ server_free(struct server *sv)
 	sv->events.on_drained = NULL;
 	accept_stop(sv);
 	close_sessions(sv);
+	handed_close(sv, true);
 	for (unsigned r = 0; r < ROLE_COUNT; r++)
 		if (sv->owed_fds[r] >= 0)
 			close(sv->owed_fds[r]);
@@ -208,6 +214,7 @@ server_free(struct server *sv)
 	if (sv->page.shared != NULL) {
 		pool_fini(&sv->sessions);
 		pool_fini(&sv->txns);
+		pool_fini(&sv->handed);
 		tags_fini(&sv->tags);
 		acct_fini(&sv->unproven);
 		client_page_unmap(&sv->page);
@@ -344,6 +351,15 @@ server_set_channel(struct server *sv, enum role peer, unsigned index, int fd)
 /* ---- life ---- */
 
 void
+server_set_session_users(struct server *sv, const uid_t *users, unsigned count)
+{
+	ASSERT(count <= SESSION_USERS_MAX);
+	if (count > 0)
+		memcpy(sv->session_users, users, count * sizeof(*users));
+	sv->session_user_count = count;
+}
+
+void
 server_start(struct server *sv)
 {
 	sv->listening = true;
@@ -368,6 +384,7 @@ server_drain(struct server *sv)
 
 	sv->draining = true;
 	accept_stop(sv);
+	handed_close(sv, false);
 	for (n = list_first(&sv->open_sessions); n != NULL; n = next) {
 		next = list_next(&sv->open_sessions, n);
 		session_end_idle(CONTAINER(n, struct session, node));

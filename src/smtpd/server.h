@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/ladder.h"
@@ -26,6 +27,7 @@
 
 struct server;
 struct session;
+struct handed;
 
 /* Rows of the limits page, besides pools. */
 enum server_row {
@@ -45,6 +47,7 @@ enum server_row {
 
 enum {
 	LISTENERS_MAX = 64,
+	SESSION_USERS_MAX = 64,
 	ACCEPTS_PER_TURN = 16, /* of one socket, so that sessions are served */
 	REFUSALS_PER_TURN = 4, /* who is inside does not wait for a crowd */
 	READ_BYTES_MIN = 4096,
@@ -114,13 +117,18 @@ struct server {
 	struct pool sessions;
 	struct pool txns;
 	struct list open_sessions;
+	struct pool handed; /* handed.h */
+	struct list handed_over;
+	uid_t session_users[SESSION_USERS_MAX]; /* authorized_session_users */
+	unsigned session_user_count;
 	struct list ready; /* sessions to be driven by the task */
 	struct ev_task task;
 	struct tags tags;
 	bool draining;
 
 	struct log_limit_site full_site, share_site, count_site, rate_site,
-	    network_site, memory_site, hit_sites[SERVER_ROWS];
+	    network_site, memory_site, session_user_site,
+	    hit_sites[SERVER_ROWS];
 
 	/* One call's worth of bytes; what is left over goes to the session. */
 	struct smtps_io io;
@@ -147,6 +155,9 @@ void server_set_channel(struct server *sv, enum role peer, unsigned index,
     int fd);
 /* A listening socket; owns fd. */
 void server_add_listener(struct server *sv, enum listen_kind kind, int fd);
+/* Who may hand connections over, besides root: at most SESSION_USERS_MAX. */
+void server_set_session_users(struct server *sv, const uid_t *users,
+    unsigned count);
 /* Begin to accept. */
 void server_start(struct server *sv);
 /* A new configuration; the old one is not used any more. */

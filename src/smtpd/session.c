@@ -1,7 +1,7 @@
 /*
- * session: a client's connection: bytes in, bytes out, time, life and death.
+ * session: a client's connection: bytes in, bytes out, time.
  *
- * Happy path: session_new writes the greeting; each readable socket is read
+ * Happy path: life.c begins it; each readable socket is read
  * once into the buffer that all sessions share, behind what was left of the
  * last time, and the machine is driven over it (drive.c).
  *
@@ -20,8 +20,6 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-
-enum { LAST_READS_MAX = 4 };
 
 /* ---- writing ---- */
 
@@ -151,6 +149,13 @@ on_readable(struct session *s)
 	n = recv(s->fd, s->server->in + have, want, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		session_drive(s, s->server->in, have);
+		return;
+	}
+	/* It says no more, but may want to hear what it asked. */
+	if (n == 0 && smtps_is_waiting(&s->m)) {
+		s->wait = WAIT_ROLES;
+		ev_io_want(&s->io, 0);
+		session_set_timer(s);
 		return;
 	}
 	if (n <= 0) {
@@ -331,6 +336,13 @@ session_set_timer(struct session *s)
 	    mono_sub(due, now) > 0 ? mono_sub(due, now) : 1);
 }
 
+void
+session_watch(struct session *s)
+{
+	ev_io_init(&s->io, s->server->loop, s->fd, on_io, s);
+	ev_timer_init(&s->timer, s->server->loop, on_timer, s);
+}
+
 /* ---- waking ---- */
 
 void
@@ -369,176 +381,4 @@ session_run_ready(struct server *sv)
 	list_push_back(&sv->ready, &mark);
 	while ((n = list_pop_front(&sv->ready)) != &mark)
 		run(CONTAINER(n, struct session, ready));
-}
-
-/* ---- life ---- */
-
-/* A line for a client for which there is no session.  Crowds come back again
- * and again for it: line and end of the connection go in one packet. */
-static bool
-turn_away(int fd, struct slice line)
-{
-	(void)!send(fd, line.data, line.len,
-	    MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
-	close(fd);
-	return false;
-}
-
-static void
-look_at_client(struct session *s, const struct sockaddr *peer)
-{
-	const struct conf *c = s->server->conf;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	s->uid = UINT32_MAX;
-	if (peer != NULL)
-		s->addr = net_addr_of(peer);
-	if (s->addr.family != 0) {
-		s->trusted = conf_list_has_addr(&c->mynetworks, &s->addr);
-		s->exempt = conf_list_has_addr(
-		    &c->smtpd_client_event_limit_exceptions, &s->addr);
-		return;
-	}
-	s->trusted = s->exempt = true;
-	if (getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
-		s->uid = cred.uid;
-}
-
-static bool
-mends_lines(const struct session *s)
-{
-	const struct conf *c = s->server->conf;
-
-	return s->kind == LISTEN_LOCAL ||
-	       c->smtpd_forbid_bare_newline == CONF_BARE_NORMALIZE ||
-	       (s->addr.family != 0 &&
-		   conf_list_has_addr(&c->smtpd_forbid_bare_newline_exclusions,
-		       &s->addr));
-}
-
-/* Talking before the greeting was sent: no SMTP client does (attack tools
- * do).  Costs one system call. */
-static bool
-talks_first(struct session *s)
-{
-	return s->addr.family != 0 &&
-	       recv(s->fd, s->server->in, 1, MSG_DONTWAIT | MSG_PEEK) > 0;
-}
-
-static void
-greet(struct session *s)
-{
-	struct smtps_io *io = &s->server->io;
-
-	io->out_len = 0;
-	io->reject = SLICE_NONE;
-	name_ask(s);
-	if (talks_first(s)) {
-		smtps_hangup(&s->m, io, SMTPS_REPLY_PIPELINED);
-		report_reject(s, io);
-	} else {
-		smtps_banner(&s->m, io);
-	}
-	session_new_deadline(s);
-	if (!session_flush(s) || s->m.state == SMTPS_CLOSED) {
-		session_free(s);
-		return;
-	}
-	ev_io_want(&s->io, s->wait == WAIT_WRITE ? EV_WR : EV_RD);
-	session_set_timer(s);
-}
-
-bool
-session_new(struct server *sv, enum listen_kind kind, int fd,
-    const struct sockaddr *peer)
-{
-	struct session *s = pool_get(&sv->sessions);
-	enum smtps_reply refusal;
-
-	if (s == NULL)
-		return turn_away(fd,
-		    SLICE_LIT("421 4.3.2 Service busy, try again later\r\n"));
-	s->server = sv;
-	s->fd = fd;
-	s->kind = (uint8_t)kind;
-	s->window = READ_BYTES_FIRST;
-	s->slot = CLIENT_NO_SLOT;
-	s->began = ev_now(sv->loop);
-	look_at_client(s, peer);
-	smtps_init(&s->m, kind == LISTEN_LOCAL ? &sv->local : &sv->smtps,
-	    kind == LISTEN_LMTP, mends_lines(s));
-	refusal = clients_enter(sv, s);
-	if (refusal != SMTPS_REPLY_NONE) {
-		sv->io.out_len = 0;
-		smtps_hangup(&s->m, &sv->io, refusal);
-		pool_put(&sv->sessions, s);
-		return turn_away(fd, slice_of(sv->io.out, sv->io.out_len));
-	}
-	s->acct = client_page_is_unproven(&sv->page, s->slot) ? &sv->unproven
-							      : sv->acct;
-	buf_init(&s->in, s->acct, 128, SESSION_BUF_BYTES_MAX);
-	buf_init(&s->out, s->acct, 128, 4 * OUT_BYTES);
-	list_push_back(&sv->open_sessions, &s->node);
-	ev_io_init(&s->io, sv->loop, fd, on_io, s);
-	ev_timer_init(&s->timer, sv->loop, on_timer, s);
-	greet(s);
-	return true;
-}
-
-/* With unread input a close would reset the connection, and the client might
- * never see the last reply. */
-static void
-read_the_last(struct session *s)
-{
-	if (s->m.state != SMTPS_CLOSED || s->m.verb == SMTP_QUIT)
-		return;
-	(void)shutdown(s->fd, SHUT_WR);
-	for (int i = 0; i < LAST_READS_MAX; i++)
-		if (recv(s->fd, s->server->in, READ_BYTES_MAX, MSG_DONTWAIT) <=
-		    0)
-			break;
-}
-
-void
-session_free(struct session *s)
-{
-	struct server *sv = s->server;
-
-	if (!s->named)
-		name_give_up(s);
-	txn_free(s);
-	report_disconnect(s);
-	if (s->kind == LISTEN_LOCAL && s->m.counts[SMTP_MAIL].all == 0 &&
-	    sv->events.on_visit != NULL)
-		sv->events.on_visit(sv->events.arg);
-	read_the_last(s);
-	ev_timer_clear(&s->timer);
-	ev_io_fini(&s->io);
-	close(s->fd);
-	list_remove(&s->node);
-	list_remove(&s->ready);
-	list_remove(&s->starved);
-	buf_fini(&s->in);
-	buf_fini(&s->out);
-	mem_free(sv->acct, s->helo);
-	mem_free(sv->acct, s->name);
-	clients_leave(sv, s);
-	pool_put(&sv->sessions, s);
-	if (sv->draining && list_empty(&sv->open_sessions) &&
-	    sv->events.on_drained != NULL)
-		sv->events.on_drained(sv->events.arg);
-}
-
-void
-session_end_idle(struct session *s)
-{
-	s->m.draining = true;
-	if (s->txn != NULL || s->in.len > 0 || s->wait != WAIT_CLIENT ||
-	    smtps_in_body(&s->m))
-		return;
-	s->server->io.out_len = 0;
-	smtps_hangup(&s->m, &s->server->io, SMTPS_REPLY_SHUTDOWN);
-	(void)write_out(s);
-	session_free(s);
 }

@@ -73,6 +73,7 @@ struct session {
 	struct list_node starved; /* server.starved */
 	struct list_node asking;  /* server.asking */
 	struct txn *txn;
+	struct handed *handed; /* NULL: accepted here */
 	struct buf in, out;
 	char *helo; /* NULL: none */
 	char *name; /* verified; NULL: unknown */
@@ -86,20 +87,31 @@ struct session {
 	struct net_addr addr; /* family 0: a unix socket */
 	uint8_t kind;	      /* enum listen_kind */
 	uint8_t wait;	      /* enum session_wait */
-	bool trusted;	      /* mynetworks, or local */
+	bool trusted;	      /* mynetworks, local, or RELAYCLIENT */
 	bool exempt;	      /* smtpd_client_event_limit_exceptions */
 	bool named;	      /* the name is known, or given up */
 };
 
-/* ---- session.c ---- */
+/* ---- life.c ---- */
 
 /* A new session on a connected socket; owns fd.  peer: its address, NULL or
  * AF_UNIX for a local one.  Writes the greeting, or refuses and closes: false.
  */
 bool session_new(struct server *sv, enum listen_kind kind, int fd,
     const struct sockaddr *peer);
+/* The same for one that was handed over (handed.h), with the client's address
+ * and name as given; owns fd, and h as well. */
+void session_new_handed(struct server *sv, struct handed *h, int fd,
+    const struct net_addr *addr, struct slice host);
 /* Close it, whatever it does. */
 void session_free(struct session *s);
+/* End it if it is idle (drain). */
+void session_end_idle(struct session *s);
+
+/* ---- session.c ---- */
+
+/* Ready to wait for its client; waits for nothing yet. */
+void session_watch(struct session *s);
 /* Something that it waited for came: drive it soon. */
 void session_wake(struct session *s);
 /* Drive all that were woken. */
@@ -114,8 +126,6 @@ bool session_keep_out(struct session *s);
 void session_new_deadline(struct session *s);
 /* Overload has begun: what the client owes is due as if asked for now. */
 void session_shorten(struct session *s);
-/* End it if it is idle (drain). */
-void session_end_idle(struct session *s);
 
 /* ---- drive.c ---- */
 

@@ -32,6 +32,7 @@ def test_install_and_undo_below_a_directory(tmp_path, build_is_release):
               "usr/local/lib/weir/bin/forward", "usr/local/lib/weir/bin/tcpserver",
               "usr/local/lib/weir/bin/tcprules", "usr/local/lib/weir/bin/multilog", "usr/local/lib/weir/bin/tcprulescheck", "usr/local/bin/maildirmake", "usr/local/sbin/postmap",
               "usr/local/libexec/weir/weir-postmap",
+              "usr/local/lib/weir/bin/qmail-smtpd", "var/qmail/bin/qmail-smtpd", "var/qmail/bin/forward",
               "lib/systemd/system/weir.service", "etc/weir/weir.conf"):
         assert f in files, sorted(files)
     man = [f for f in files if f.startswith("usr/local/share/man/")]
@@ -53,8 +54,12 @@ def test_a_foreign_sendmail_is_left_alone(tmp_path, build_is_release):
     other = tmp_path / "usr/local/sbin/sendmail"
     other.parent.mkdir(parents=True)
     other.write_text("another package's\n")
+    qmail = tmp_path / "var/qmail/bin/qmail-smtpd"
+    qmail.parent.mkdir(parents=True)
+    qmail.symlink_to("/opt/qmail/qmail-smtpd")
     subprocess.run([ROOT / "dev", "install", tmp_path], check=True, capture_output=True)
     assert other.read_text() == "another package's\n"
+    assert os.readlink(qmail) == "/opt/qmail/qmail-smtpd"
     subprocess.run([ROOT / "dev", "uninstall", tmp_path], check=True, capture_output=True)
     assert other.exists()
 
