@@ -142,6 +142,13 @@ void conf_pipes_finish(struct loader *l);
 bool conf_pipe_value_find(const struct conf_all *all, struct slice name,
     const struct conf_param **p_out, const struct conf_value **v_out);
 
+/* ---- pipe_read.c ---- */
+
+/* Read the definition of a transport into *out, of which the name and the
+ * limits are not touched.  et says what is wrong, or is empty. */
+void conf_pipe_read(struct loader *l, struct slice text, struct conf_pipe *out,
+    struct errtext *et);
+
 /* ---- control.c ---- */
 
 /* Read the control directory (an absolute path). */
