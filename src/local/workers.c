@@ -24,8 +24,6 @@
 #include "local/syncer.h"
 #include "local/workers_internal.h"
 
-static void start_waiting(struct workers *all);
-
 const struct workers_events *
 workers_events_of(const struct workers *all, const struct delivery *d)
 {
@@ -55,7 +53,7 @@ on_task(void *arg, struct ev_task *t)
 		all->busy_count--;
 		ev->on_done(ev->arg, d);
 	}
-	start_waiting(all);
+	workers_place_free(all);
 }
 
 /* ---- those that exited ---- */
@@ -96,7 +94,7 @@ workers_reap(struct workers *all)
 		if (w != NULL)
 			worker_free(w);
 	}
-	start_waiting(all);
+	workers_place_free(all);
 }
 
 /* ---- which worker ---- */
@@ -164,6 +162,7 @@ new_worker(struct workers *all, const struct delivery *d, struct worker **out)
 		mem_free(all->acct, w);
 		return PLACE_FAILED;
 	}
+	workers_recount_later(all);
 	*out = w;
 	return PLACE_OK;
 }
@@ -208,8 +207,8 @@ assign(struct workers *all, struct delivery *d, bool first)
 }
 
 /* Those without a worker: as many as find a place, in order. */
-static void
-start_waiting(struct workers *all)
+void
+workers_place_free(struct workers *all)
 {
 	struct list_node *n;
 
@@ -278,6 +277,7 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	    COMMAND_GRACE_MS);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
+	workers_recount_init(all);
 	if (gethostname(all->host, sizeof(all->host) - 1) < 0)
 		all->host[0] = '\0';
 	*out = all;
@@ -295,7 +295,7 @@ void
 workers_set_limit(struct workers *all, unsigned limit)
 {
 	gate_set_limit(&all->gate, limit, 0);
-	start_waiting(all);
+	workers_place_free(all);
 }
 
 static void
@@ -342,6 +342,7 @@ workers_free(struct workers *all)
 	if (all == NULL)
 		return;
 	workers_abandon(all);
+	ev_timer_clear(&all->recount);
 	while ((n = list_first(&all->dying)) != NULL)
 		worker_free(CONTAINER(n, struct worker, node));
 	mem_free(all->acct, all);

@@ -44,6 +44,7 @@ struct workers {
 	unsigned waiting_count;
 	struct list done; /* on_done is to be called */
 	struct ev_task task;
+	struct ev_timer recount;
 	unsigned busy_count;
 	int64_t idle_ms, timeout_ms;
 	char host[256]; /* for unique names */
@@ -52,6 +53,8 @@ struct workers {
 /* Who is told about d. */
 const struct workers_events *workers_events_of(const struct workers *all,
     const struct delivery *d);
+/* A place of the gate may have come free. */
+void workers_place_free(struct workers *all);
 /* d is over, its outcome set: on_done will be called. */
 void workers_finish(struct workers *all, struct delivery *d);
 
@@ -75,3 +78,12 @@ void worker_end(struct worker *w, const char *why);
 void worker_detach(struct worker *w);
 /* The process is gone, the gate's slot free. */
 void worker_free(struct worker *w);
+
+/* ---- workers_recount.c ---- */
+
+/* Before the others. */
+void workers_recount_init(struct workers *all);
+/* A place was taken: count within a minute. */
+void workers_recount_later(struct workers *all);
+/* Now. */
+void workers_recount(struct workers *all);

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "base/mem.h"
 #include "ev/loop.h"
 #include "local/workers.h"
+#include "local/workers_internal.h"
 #include "tmpdir.h"
 
 enum { OTHER_UID = 65534 };
@@ -33,6 +35,7 @@ static struct {
 	struct segments segments;
 	struct workers_events events;
 	unsigned done_count, reaped_count;
+	bool deaf; /* a child that exits is nobody's */
 	const struct delivery *order[2 * WORKER_TURN_COUNT]; /* of the ends */
 } fake;
 
@@ -51,7 +54,11 @@ on_child(void *arg, int signum)
 {
 	(void)arg;
 	(void)signum;
-	workers_reap(fake.workers);
+	if (fake.deaf)
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			continue;
+	else
+		workers_reap(fake.workers);
 	fake.reaped_count++;
 	ev_loop_stop(loop);
 }
@@ -247,6 +254,84 @@ no_place_at_all(void **state)
 	assert_int_equal(d.outcome.status, JOB_SENT);
 }
 
+/* What workers_recount writes. */
+static void
+recounted(char *buf, size_t size)
+{
+	int fd = memfd_create("log", 0), old = dup(2);
+	ssize_t n;
+
+	dup2(fd, 2);
+	workers_recount(fake.workers);
+	fflush(stderr);
+	dup2(old, 2);
+	close(old);
+	n = pread(fd, buf, size - 1, 0);
+	buf[n < 0 ? 0 : n] = '\0';
+	close(fd);
+}
+
+/* Planted: a place that no worker holds. */
+static void
+a_lost_place_is_found(void **state)
+{
+	static struct worker lost;
+	struct mono never = { INT64_MAX };
+	struct tmpdir *t = *state;
+	struct delivery d;
+	char said[400];
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	assert_true(
+	    gate_enter(&fake.workers->gate, &lost.slot, false, never, false));
+	submit(t, &d);
+	assert_int_equal(fake.workers->waiting_count, 1);
+	recounted(said, sizeof(said));
+	assert_non_null(strstr(said, "bug: 1 of 1 places of the gate workers "
+				     "are held by no process"));
+	while (fake.done_count < 1)
+		run();
+	assert_int_equal(d.outcome.status, JOB_SENT);
+	recounted(said, sizeof(said));
+	assert_string_equal(said, "");
+	assert_int_equal(fake.workers->gate.in_use, 1);
+}
+
+/* Planted: a process whose end nobody told the role. */
+static void
+a_lost_process_is_found(void **state)
+{
+	struct tmpdir *t = *state;
+	struct delivery d[2];
+	struct worker *w;
+	char said[400];
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	submit(t, &d[0]);
+	while (fake.done_count < 1)
+		run();
+	recounted(said, sizeof(said));
+	assert_string_equal(said, "");
+	fake.deaf = true;
+	w = CONTAINER(list_first(&fake.workers->live), struct worker, node);
+	assert_int_equal(kill(w->pid, SIGKILL), 0);
+	while (kill(w->pid, 0) == 0)
+		run();
+	fake.deaf = false;
+	recounted(said, sizeof(said));
+	assert_non_null(strstr(said, "bug: 1 of 1 places of the gate workers "
+				     "are held by no process"));
+	assert_int_equal(fake.workers->gate.in_use, 0);
+	submit(t, &d[1]);
+	while (fake.done_count < 2)
+		run();
+	assert_int_equal(d[1].outcome.status, JOB_SENT);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -257,6 +342,8 @@ main(int argc, char **argv)
 		T(more_than_a_batch),
 		T(a_busy_owner_gives_up_his_place),
 		T(no_place_at_all),
+		T(a_lost_place_is_found),
+		T(a_lost_process_is_found),
 	};
 
 	if (argc < 2)
