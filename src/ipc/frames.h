@@ -13,6 +13,9 @@
 #include "base/slice.h"
 #include "ipc/chan.h"
 
+/* Recipients of a transaction that was granted ahead (TXN_COMMIT). */
+enum { TXN_AHEAD_RCPTS_MAX = 4 };
+
 #define R(role) (1u << ROLE_##role)
 #define R_ALL	(~0u)
 

@@ -45,6 +45,7 @@ enum {
 	TXNS_MAX = 4096,
 	UNPROVEN_PERCENT = 80, /* of places and memory, for all strangers */
 	TXNS_RESERVED = 16,
+	TXNS_AHEAD_MAX = 16, /* granted ahead, to all smtpd together */
 	/* Unwritten body of one transaction. */
 	TXN_CREDIT_BYTES = 65536,
 	/* Credit is given back in steps of this. */
@@ -179,6 +180,7 @@ enum txn_state {
 	TXN_RCPTS,  /* recipients are awaited */
 	TXN_BODY,   /* the body is invited */
 	TXN_COMMIT, /* committed, not durable */
+	TXN_AHEAD,  /* granted, not begun */
 };
 
 struct txn {
@@ -192,6 +194,7 @@ struct txn {
 	uint8_t state; /* enum txn_state */
 	bool opened;   /* the store gave an id */
 	bool ended;    /* COMMIT came; fields below are set */
+	bool ahead;    /* was granted ahead */
 	bool unproven; /* of a client that has proved nothing */
 	struct msg *msg;
 	struct acct acct;
@@ -362,7 +365,8 @@ struct queue {
 	bool status_owed, status_said;
 	struct store_counts counts;
 	struct limit_row *active_row, *deferred_row, *incoming_row, *hold_row;
-	struct limit_row *txn_row;
+	struct limit_row *txn_row, *ahead_row;
+	unsigned ahead_count;
 };
 
 /* ---- queue.c ---- */
@@ -420,9 +424,23 @@ void txn_advance(struct queue *q, struct txn *t);
 void txn_fail(struct queue *q, struct txn *t, enum err e);
 /* The store has no room: it waits, and so do all that send bodies. */
 void txn_stall(struct queue *q, struct txn *t);
-void txn_answer(struct txn *t, enum err e); /* TXN_DONE */
+/* TXN_DONE, and what it asked for ahead. */
+void txn_answer(struct txn *t, enum err e);
+/* TXN_READY for what was not begun. */
+void txn_refuse(struct peer *p, uint32_t tag, enum err e);
+/* NULL: no room. */
+struct txn *txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f);
+struct txn *txn_find(struct peer *p, uint32_t tag);
 /* Without its message, which lives on after a commit. */
 void txn_free(struct queue *q, struct txn *t);
+
+/* ---- txn_ahead.c ---- */
+/* An answer was given, e: grant, or refuse, what was asked for with it. */
+void txn_grant(struct peer *p, uint32_t tag, enum err e);
+/* It is begun.  False: not as it was granted. */
+bool txn_begin_granted(struct txn *t, const struct fr_txn_open *open);
+/* It was begun or is freed. */
+void txn_granted_over(struct queue *q, struct txn *t);
 
 /* ---- txn_body.c ---- */
 void txn_on_body(struct peer *p, struct txn *t, struct frame *f);

@@ -16,6 +16,8 @@ status_init(struct queue *q)
 	    limits_row(LIMIT_GAUGE, "incoming messages", "", 0, 0);
 	q->hold_row = limits_row(LIMIT_GAUGE, "messages on hold", "", 0, 0);
 	q->txn_row = limits_row(LIMIT_GAUGE, "transactions", "", 0, 0);
+	q->ahead_row = limits_row(LIMIT_COUNT, "granted ahead", "",
+	    sizeof(struct txn), TXNS_AHEAD_MAX);
 }
 
 void

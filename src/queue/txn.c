@@ -38,7 +38,7 @@ txn_hash(const struct peer *p, uint32_t tag)
 	return hash_u64((uintptr_t)p * 31 + tag);
 }
 
-static struct txn *
+struct txn *
 txn_find(struct peer *p, uint32_t tag)
 {
 	struct hash_node *n = hash_first(&p->q->txns, txn_hash(p, tag));
@@ -57,6 +57,8 @@ txn_free(struct queue *q, struct txn *t)
 {
 	if (t->report != NULL)
 		t->report->txn = NULL;
+	if (t->state == TXN_AHEAD)
+		txn_granted_over(q, t);
 	if (t->peer != NULL) {
 		hash_remove(&q->txns, &t->node);
 		list_remove(&t->peer_node);
@@ -80,9 +82,10 @@ txn_answer(struct txn *t, enum err e)
 
 	if (t->peer == NULL)
 		return;
-	e = send_txn_done(t->peer->chan, t->tag, &f, -1);
-	if (e != OK)
-		peer_stuck(t->peer, e);
+	if (send_txn_done(t->peer->chan, t->tag, &f, -1) != OK)
+		peer_stuck(t->peer, ERR_FULL);
+	else if (t->commit.ahead != 0)
+		txn_grant(t->peer, t->commit.ahead, e);
 }
 
 void
@@ -122,7 +125,7 @@ txn_place(const struct queue *q, const struct peer *p, bool unproven)
 }
 
 /* A transaction that was not begun is refused under its tag. */
-static void
+void
 txn_refuse(struct peer *p, uint32_t tag, enum err e)
 {
 	struct fr_txn_ready f = { .error = (uint8_t)e };
@@ -132,7 +135,7 @@ txn_refuse(struct peer *p, uint32_t tag, enum err e)
 		peer_stuck(p, e);
 }
 
-static struct txn *
+struct txn *
 txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
 {
 	struct queue *q = p->q;
@@ -181,13 +184,19 @@ on_open(struct peer *p, struct frame *f)
 	struct rd rd;
 
 	if (!get_txn_open(f, &open) || open.rcpt_count == 0 ||
-	    open.rcpt_count > STORE_RCPTS_MAX || txn_find(p, f->tag) != NULL) {
+	    open.rcpt_count > STORE_RCPTS_MAX) {
 		peer_bad(p, "TXN_OPEN");
 		return;
 	}
 	rd = rd_of(open.envelope);
 	if (!envelope_get(&rd, &e) || !rd_done(&rd)) {
 		peer_bad(p, "an envelope that does not decode");
+		return;
+	}
+	t = txn_find(p, f->tag);
+	if (t != NULL) {
+		if (!txn_begin_granted(t, &open))
+			peer_bad(p, "TXN_OPEN under a tag in use");
 		return;
 	}
 	if (p->role == ROLE_BOUNCE) {
@@ -207,6 +216,23 @@ on_open(struct peer *p, struct frame *f)
 		r->txn = t;
 	}
 	txn_advance(q, t);
+}
+
+/* Refuse what has all that it may send before it is invited. */
+static void
+txn_fail_early(struct queue *q, struct txn *t, enum err e)
+{
+	struct msg *m = t->msg;
+
+	if (t->ahead) {
+		txn_fail(q, t, e);
+		return;
+	}
+	if (e == ERR_NOSPACE)
+		txn_no_space(q);
+	txn_refuse(t->peer, t->tag, e);
+	txn_free(q, t);
+	msg_free(q, m);
 }
 
 /* Recipients beyond what is kept in memory go to the log at once. */
@@ -252,13 +278,10 @@ on_rcpt(struct peer *p, struct txn *t, struct frame *f)
 		else if (e == ERR_AGAIN)
 			e = ERR_FULL; /* the client tries again */
 	}
-	if (e != OK) {
-		txn_refuse(p, f->tag, e);
-		msg_free(q, t->msg);
-		txn_free(q, t);
-		return;
-	}
-	txn_advance(q, t);
+	if (e == OK)
+		txn_advance(q, t);
+	else
+		txn_fail_early(q, t, e);
 }
 
 /* Disk space: what the client announced, else the most that it may send. */
@@ -277,6 +300,7 @@ static enum err
 txn_begin(struct queue *q, struct txn *t)
 {
 	struct fr_txn_ready f = { .credit_bytes = TXN_CREDIT_BYTES };
+	uint64_t need;
 	enum err e;
 
 	if (!t->opened) {
@@ -288,12 +312,17 @@ txn_begin(struct queue *q, struct txn *t)
 	}
 	if (t->rcpts_got < t->rcpts_expected)
 		return OK;
-	e = store_reserve(q->store, &t->msg->store, reservation(q, t));
-	if (e != OK)
-		return e;
+	need = reservation(q, t);
+	if (!t->ahead || need > t->msg->store.reserved_bytes) {
+		e = store_reserve(q->store, &t->msg->store, need);
+		if (e != OK)
+			return e;
+	}
 	t->state = TXN_BODY;
 	t->credit_left = TXN_CREDIT_BYTES;
 	txn_active(q, t);
+	if (t->ahead)
+		return OK; /* it was told */
 	f.id = t->msg->store.id;
 	e = send_txn_ready(t->peer->chan, t->tag, &f, -1);
 	if (e != OK)
@@ -317,11 +346,7 @@ txn_advance(struct queue *q, struct txn *t)
 	} else if (e == ERR_AGAIN) {
 		txn_stall(q, t);
 	} else if (t->state == TXN_RCPTS) {
-		if (e == ERR_NOSPACE)
-			txn_no_space(q);
-		txn_refuse(t->peer, t->tag, e);
-		msg_free(q, t->msg);
-		txn_free(q, t);
+		txn_fail_early(q, t, e);
 	} else {
 		txn_fail(q, t, e);
 	}
@@ -412,7 +437,7 @@ txn_fail_all(struct queue *q, enum err e)
 		     n = list_next(&p->txns, n)) {
 			struct txn *t = CONTAINER(n, struct txn, peer_node);
 
-			if (t->state == TXN_RCPTS)
+			if (t->state == TXN_RCPTS && !t->ahead)
 				txn_refuse(p, t->tag, e);
 			else
 				txn_answer(t, e);

@@ -140,7 +140,10 @@ void
 txn_on_commit(struct peer *p, struct txn *t, struct frame *f)
 {
 	if (!get_txn_commit(f, &t->commit) || t->state != TXN_BODY ||
-	    t->ended || t->commit.body_bytes != t->body_bytes) {
+	    t->ended || t->commit.body_bytes != t->body_bytes ||
+	    (t->commit.ahead != 0 &&
+		(p->role != ROLE_SMTPD || t->commit.ahead == t->tag ||
+		    txn_find(p, t->commit.ahead) != NULL))) {
 		peer_bad(p, "TXN_COMMIT");
 		return;
 	}

@@ -224,7 +224,7 @@ lookup_on_frame(struct server *sv, struct frame *f)
 		return;
 	}
 	/* A tag of the server's own (an abort that waits) is no session's. */
-	if (s != NULL && (void *)s != sv && s->txn != NULL &&
+	if (s != NULL && !server_owns_tag(sv, s) && s->txn != NULL &&
 	    slot < SMTPS_PENDING_MAX && s->txn->ask_tags[slot] == f->tag)
 		on_resolved(s, slot, &r);
 }

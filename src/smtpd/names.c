@@ -69,7 +69,8 @@ names_on_frame(struct server *sv, struct frame *f)
 		chan_bad(sv->dns, "DNS_NAMED");
 		return;
 	}
-	if (s != NULL && (void *)s != sv && !s->named && s->name_tag == f->tag)
+	if (s != NULL && !server_owns_tag(sv, s) && !s->named &&
+	    s->name_tag == f->tag)
 		on_named(s, &r);
 }
 

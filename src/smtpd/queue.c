@@ -101,6 +101,14 @@ forget(struct session *s)
 	buf_release(&t->hold);
 }
 
+/* What finds no room now is sent later, under the server's name. */
+void
+txn_abort_later(struct server *sv, uint32_t tag)
+{
+	tags_give(&sv->tags, tag, sv);
+	sv->aborts_due++;
+}
+
 void
 txn_abort(struct session *s)
 {
@@ -110,11 +118,9 @@ txn_abort(struct session *s)
 
 	if (t->tag == TAG_NONE)
 		return;
-	/* What finds no room now is sent later, under the server's name. */
 	if (!t->committed && sv->queue != NULL &&
 	    send_txn_abort(sv->queue, t->tag, &f, -1) == ERR_FULL) {
-		tags_give(&sv->tags, t->tag, sv);
-		sv->aborts_due++;
+		txn_abort_later(sv, t->tag);
 		t->tag = TAG_NONE;
 	}
 	forget(s);
@@ -141,6 +147,18 @@ refuse(struct session *s, enum err e)
 
 /* ---- begin ---- */
 
+static uint64_t
+size_hint(const struct session *s)
+{
+	const struct txn *t = s->txn;
+	uint64_t bytes = t->m.size_declared;
+
+	/* A body in one chunk is as long as the chunk. */
+	if (bytes == 0 && t->m.chunked && t->m.last)
+		bytes = s->m.chunk_left;
+	return bytes;
+}
+
 static enum err
 send_open(struct session *s)
 {
@@ -162,7 +180,7 @@ send_open(struct session *s)
 		.protocol = report_protocol(s),
 	};
 	struct fr_txn_open f = {
-		.size_hint_bytes = t->m.size_declared,
+		.size_hint_bytes = size_hint(s),
 		.rcpt_count = t->rcpt_count,
 		.unproven = client_page_is_unproven(&s->server->page, s->slot),
 	};
@@ -172,9 +190,6 @@ send_open(struct session *s)
 	envelope_put(&w, &e);
 	ASSERT(!w.full);
 	f.envelope = wr_done(&w);
-	/* A body in one chunk is as long as the chunk. */
-	if (f.size_hint_bytes == 0 && t->m.chunked && t->m.last)
-		f.size_hint_bytes = s->m.chunk_left;
 	if (f.size_hint_bytes > 0)
 		f.size_hint_bytes += RECEIVED_BYTES_MAX;
 	return send_txn_open(s->server->queue, t->tag, &f, -1);
@@ -210,37 +225,20 @@ send_rcpts(struct session *s)
 	return send_txn_rcpt(s->server->queue, s->txn->tag, &f, -1);
 }
 
-void
-txn_open(struct session *s)
+/* Envelope and recipients.  ERR_FULL: nothing was sent. */
+static enum err
+begin(struct session *s)
 {
-	struct server *sv = s->server;
-	struct txn *t = s->txn;
 	enum err e = ERR_FULL;
 
-	if (sv->queue == NULL) {
-		struct smtps_refusal why = smtps_why(SMTPS_REPLY_NO_QUEUE);
-
-		smtps_refuse(&s->m, NULL, &why);
-		return;
-	}
-	t->id = 0;
-	t->sent = 0;
-	t->tag = tags_get(&sv->tags, s, 0);
-	if (t->tag != TAG_NONE) {
-		e = ERR_FULL;
-		if (chan_room(sv->queue) > CHAN_RESERVE_BYTES)
-			e = send_open(s);
-		if (e == OK) {
-			e = send_rcpts(s);
-			if (e != OK)
-				txn_abort(s);
-		}
-	}
-	if (e != OK && t->tag != TAG_NONE)
-		forget(s);
-	/* A channel that was lost on the way has answered already. */
+	if (chan_room(s->server->queue) > CHAN_RESERVE_BYTES)
+		e = send_open(s);
 	if (e != OK)
-		refuse(s, e);
+		return e;
+	e = send_rcpts(s);
+	if (e != OK)
+		txn_abort(s);
+	return e == ERR_FULL ? ERR_NOMEM : e;
 }
 
 /* RFC 5321 4.4: the trace field stands in front. */
@@ -267,6 +265,51 @@ hold_trace(struct session *s)
 	if (t->rcpt_count == 1)
 		r.rcpt = t->rcpts->address;
 	return buf_put(&t->hold, slice_of(text, received_put(&r, text)));
+}
+
+/* The queue has a place for it. */
+static void
+opened(struct session *s)
+{
+	enum err e = hold_trace(s);
+
+	if (e == OK) {
+		report_accepted(s);
+		smtps_opened(&s->m);
+	} else {
+		txn_abort(s);
+		refuse(s, e);
+	}
+}
+
+void
+txn_open(struct session *s)
+{
+	struct server *sv = s->server;
+	struct txn *t = s->txn;
+	enum err e = ERR_FULL;
+
+	if (sv->queue == NULL) {
+		struct smtps_refusal why = smtps_why(SMTPS_REPLY_NO_QUEUE);
+
+		smtps_refuse(&s->m, NULL, &why);
+		return;
+	}
+	t->id = 0;
+	t->sent = 0;
+	t->open_due = ahead_take(s, size_hint(s));
+	if (t->open_due) {
+		opened(s);
+		return;
+	}
+	t->tag = tags_get(&sv->tags, s, 0);
+	if (t->tag != TAG_NONE)
+		e = begin(s);
+	if (e != OK && t->tag != TAG_NONE)
+		forget(s);
+	/* A channel that was lost on the way has answered already. */
+	if (e != OK)
+		refuse(s, e);
 }
 
 /* ---- body ---- */
@@ -301,6 +344,17 @@ pass_on(struct session *s, struct slice *data)
 	struct server *sv = s->server;
 	struct txn *t = s->txn;
 
+	if (t->open_due) {
+		enum err e = begin(s);
+
+		if (e == ERR_FULL) {
+			starve(s);
+			return ERR_AGAIN;
+		}
+		if (e != OK)
+			return e;
+		t->open_due = false;
+	}
 	while (data->len > 0) {
 		size_t n =
 		    data->len < READ_BYTES_MAX ? data->len : READ_BYTES_MAX;
@@ -401,7 +455,10 @@ txn_commit(struct session *s)
 	if (t->m.failed)
 		return;
 	f.body_bytes = t->sent;
+	f.ahead = ahead_ask(sv);
 	e = send_txn_commit(sv->queue, t->tag, &f, -1);
+	if (e != OK)
+		ahead_unask(sv, f.ahead);
 	if (e == ERR_FULL) {
 		t->commit_due = true;
 		starve(s);
@@ -434,16 +491,9 @@ on_ready(struct session *s, const struct fr_txn_ready *f)
 	if (e == OK) {
 		t->id = f->id;
 		t->credit = f->credit_bytes;
-		e = hold_trace(s);
-		if (e != OK)
-			txn_abort(s);
+		opened(s);
 	} else {
 		forget(s);
-	}
-	if (e == OK) {
-		report_accepted(s);
-		smtps_opened(&s->m);
-	} else {
 		refuse(s, e);
 	}
 	session_wake(s);
@@ -479,6 +529,8 @@ on_state(struct server *sv, struct frame *f)
 		return;
 	}
 	sv->queue_state = (enum err)state.error;
+	if (sv->queue_state != OK)
+		ahead_return_all(sv);
 }
 
 void
@@ -501,6 +553,10 @@ queue_on_frame(struct server *sv, struct frame *f)
 	 * server only waits to be aborted. */
 	if ((void *)s == sv)
 		s = NULL;
+	if ((void *)s == sv->ahead) {
+		ahead_on_frame(sv, what, f);
+		return;
+	}
 	if (s != NULL && (s->txn == NULL || s->txn->tag != f->tag))
 		s = NULL;
 	switch (f->type) {
@@ -545,6 +601,7 @@ queue_on_lost(struct server *sv)
 	}
 	tags_put_all(&sv->tags, sv);
 	sv->aborts_due = 0;
+	ahead_on_lost(sv);
 }
 
 /* Send the aborts that found no room. */

@@ -85,6 +85,7 @@ on_second(void *arg, struct ev_timer *t)
 		queue_on_room(sv);
 	open_owed(sv);
 	clients_each_second(sv);
+	ahead_each_second(sv);
 	ev_timer_set(t, 1000);
 }
 
@@ -385,6 +386,7 @@ server_drain(struct server *sv)
 	sv->draining = true;
 	accept_stop(sv);
 	handed_close(sv, false);
+	ahead_return_all(sv);
 	for (n = list_first(&sv->open_sessions); n != NULL; n = next) {
 		next = list_next(&sv->open_sessions, n);
 		session_end_idle(CONTAINER(n, struct session, node));

@@ -60,6 +60,7 @@ enum {
 	CHAN_SMALL_BYTES = 64 * 1024,  /* to the others */
 	/* Free in the queue's channel, or nothing new is begun. */
 	CHAN_RESERVE_BYTES = 16 * 1024,
+	AHEAD_MAX = 2, /* transactions granted ahead */
 };
 
 /* What happens when the last session of a drained server ends, and when a
@@ -81,6 +82,14 @@ struct listener {
 	enum listen_kind kind;
 };
 
+/* A transaction that the queue granted ahead. */
+struct ahead {
+	uint32_t tag; /* TAG_NONE: none */
+	uint64_t id;  /* 0: asked for, not granted yet */
+	int64_t credit;
+	struct mono since;
+};
+
 struct server {
 	struct ev_loop *loop;
 	struct acct *acct;	 /* the role's */
@@ -97,8 +106,9 @@ struct server {
 	int owed_fds[ROLE_COUNT];
 	enum err queue_state; /* OK, or why MAIL is refused */
 	unsigned aborts_due;  /* TXN_ABORTs that found no room */
-	struct list starved;  /* sessions waiting for room to the queue */
-	struct list asking;   /* session.asking: lookup had no room */
+	struct ahead ahead[AHEAD_MAX];
+	struct list starved; /* sessions waiting for room to the queue */
+	struct list asking;  /* session.asking: lookup had no room */
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */
@@ -165,6 +175,13 @@ void server_reload(struct server *sv, const struct conf *conf);
 /* No new sessions; idle ones end, the others finish; then on_drained. */
 void server_drain(struct server *sv);
 
+/* The owner of a tag is the server itself, no session. */
+static inline bool
+server_owns_tag(const struct server *sv, const void *owner)
+{
+	return owner == sv || owner == sv->ahead;
+}
+
 /* ---- accept.c ---- */
 void accept_update(struct server *sv); /* open or close the door */
 void accept_stop(struct server *sv);
@@ -186,7 +203,21 @@ void clients_prove(struct server *sv, struct session *s);
 bool clients_full(struct server *sv, bool local);
 void clients_each_second(struct server *sv);
 
+/* ---- ahead.c ---- */
+/* For TXN_COMMIT: the tag to grant one under; TAG_NONE: none is wanted. */
+uint32_t ahead_ask(struct server *sv);
+/* It could not be asked for. */
+void ahead_unask(struct server *sv, uint32_t tag);
+/* For s, which has its recipients: its transaction gets tag, id and credit.
+ * False: none is there, or it is not for such a one. */
+bool ahead_take(struct session *s, uint64_t size_hint_bytes);
+void ahead_on_frame(struct server *sv, unsigned i, struct frame *f);
+void ahead_return_all(struct server *sv);
+void ahead_each_second(struct server *sv);
+void ahead_on_lost(struct server *sv);
+
 /* ---- queue.c, lookup.c, names.c: frames of the peers ---- */
+void txn_abort_later(struct server *sv, uint32_t tag);
 void queue_on_frame(struct server *sv, struct frame *f);
 void queue_on_lost(struct server *sv);
 void queue_on_room(struct server *sv);

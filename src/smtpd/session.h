@@ -50,6 +50,7 @@ struct txn {
 	struct buf hold; /* body that found no credit or no room */
 	bool committed;	 /* TXN_COMMIT was sent */
 	bool commit_due; /* as soon as what is held was sent */
+	bool open_due;	 /* granted ahead: OPEN goes with the body */
 };
 
 /* Why a session does not go on by itself. */

@@ -217,6 +217,12 @@ store_reserve(struct store *s, struct store_msg *m, uint64_t bytes)
 	    bytes > m->reserved_bytes ? bytes - m->reserved_bytes : 0);
 }
 
+bool
+store_has_plenty(struct store *s, uint64_t bytes)
+{
+	return quota_plenty(s, bytes);
+}
+
 enum store_short
 store_why_short(const struct store *s, const char **name, int64_t *value)
 {

@@ -190,6 +190,21 @@ quota_any(struct store *s)
 	return ERR_NOSPACE;
 }
 
+bool
+quota_plenty(struct store *s, uint64_t bytes)
+{
+	uint64_t limit = (uint64_t)s->conf.message_limit;
+	enum store_short why = s->quota.why;
+	bool plenty;
+
+	if (limit > 0 &&
+	    s->track.count + s->quota.transactions + QUOTA_PLENTY > limit)
+		return false;
+	plenty = may_take(s, bytes * QUOTA_PLENTY) == OK;
+	s->quota.why = why; /* nobody was refused */
+	return plenty;
+}
+
 void
 quota_give(struct store *s, struct store_msg *m)
 {

@@ -38,6 +38,7 @@ enum {
 	QUOTA_RESULT_BYTES = 128, /* the last result of a recipient, about */
 	QUOTA_EXTENT_BYTES = 64,  /* of a body besides its octets */
 	QUOTA_UNPROVEN_PERCENT = 80,
+	QUOTA_PLENTY = 32,
 };
 
 struct quota {
@@ -64,6 +65,8 @@ void quota_give(struct store *s, struct store_msg *m);
 MUST_CHECK enum err quota_any(struct store *s);
 /* One more transaction?  ERR_NOSPACE: queue_message_limit. */
 MUST_CHECK enum err quota_open(struct store *s);
+/* Room for QUOTA_PLENTY messages of bytes each? */
+bool quota_plenty(struct store *s, uint64_t bytes);
 /* The transaction was committed or given up. */
 void quota_close(struct store *s);
 /* May a segment be taken for this use? */

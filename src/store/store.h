@@ -348,6 +348,10 @@ MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
 MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
     uint64_t bytes);
 
+/* Whether there is room for many messages of bytes each: what is then held for
+ * nobody in particular keeps nobody out. */
+bool store_has_plenty(struct store *s, uint64_t bytes);
+
 /* What stood in the way when ERR_NOSPACE was said last. */
 enum store_short {
 	STORE_SHORT_MINFREE,  /* queue_minfree */

@@ -9,7 +9,10 @@
 #include "conf/conf.h"
 #include "qsim.h"
 
-enum { BODY_MAX = 6000 };
+enum {
+	BODY_MAX = 6000,
+	AHEAD_TAG = 1 << 30, /* in tags under which one is granted ahead */
+};
 
 static char body_bytes[BODY_MAX];
 
@@ -77,6 +80,8 @@ send_body(struct chan *c, uint32_t tag, unsigned msg, size_t len)
 
 	must(send_txn_body(c, tag, &body, -1));
 	w.msgs[msg].committed = true;
+	if (c == w.smtpd && w.ahead_tag == 0 && q_chance(2))
+		commit.ahead = w.ahead_tag = AHEAD_TAG | w.tag;
 	must(send_txn_commit(c, tag, &commit, -1));
 }
 
@@ -98,6 +103,53 @@ on_gone(void *arg, struct chan *c, bool bad, const char *why)
 }
 
 /* ---- smtpd ---- */
+
+/* A message in a transaction that was granted ahead: all of it at once. */
+static void
+use_ahead(unsigned msg)
+{
+	uint32_t tag = w.ahead_tag;
+
+	w.ahead_id = 0;
+	w.ahead_msg = msg + 1;
+	send_txn(w.smtpd, tag, msg, ORIGIN_SMTP, 6000);
+	send_body(w.smtpd, tag, msg, 1 + q_chance(BODY_MAX));
+}
+
+static void
+return_ahead(void)
+{
+	struct fr_txn_abort no = { 0 };
+
+	must(send_txn_abort(w.smtpd, w.ahead_tag, &no, -1));
+	w.ahead_tag = 0;
+	w.ahead_id = 0;
+}
+
+static void
+ahead_frame(struct frame *f)
+{
+	struct fr_txn_ready ready;
+	struct fr_txn_done done;
+
+	if (f->type == FRAME_TXN_READY && get_txn_ready(f, &ready)) {
+		if (w.ahead_id != 0 || w.ahead_msg != 0)
+			q_fail("granted twice");
+		w.ahead_id = ready.id;
+		if (ready.error != OK)
+			w.ahead_tag = 0;
+		q_say("%lld: %s ahead", (long long)w.now_ms,
+		    ready.error != OK ? "none is granted" : "one is granted");
+	} else if (f->type == FRAME_TXN_DONE && get_txn_done(f, &done)) {
+		if (w.ahead_msg == 0 && done.error == OK)
+			q_fail("TXN_DONE for what was not begun");
+		if (done.error == OK)
+			q_acked(w.ahead_msg - 1, done.id);
+		w.ahead_tag = 0;
+		w.ahead_id = 0;
+		w.ahead_msg = 0;
+	}
+}
 
 static uint8_t
 random_notify(void)
@@ -132,9 +184,15 @@ q_arrive(void)
 		    q_chance(8) == 0 ? (unsigned)q_chance(Q_DESTS)
 				     : dests[q_chance(3)],
 		    random_notify());
-	w.txn_msg[w.tag % Q_TXNS_MAX] = msg + 1;
 	q_say("%lld: message %u arrives, %u recipients", (long long)w.now_ms,
 	    msg, n);
+	if (w.ahead_id != 0 && q_chance(8) == 0)
+		return_ahead();
+	if (w.ahead_id != 0 && n <= TXN_AHEAD_RCPTS_MAX) {
+		use_ahead(msg);
+		return;
+	}
+	w.txn_msg[w.tag % Q_TXNS_MAX] = msg + 1;
 	send_txn(w.smtpd, w.tag, msg, ORIGIN_SMTP, q_chance(2) ? 6000 : 100);
 }
 
@@ -169,6 +227,11 @@ smtpd_frame(void *arg, struct chan *c, struct frame *f)
 	unsigned *slot = &w.txn_msg[f->tag % Q_TXNS_MAX];
 
 	(void)arg;
+	if (f->tag & AHEAD_TAG) {
+		if (f->tag == w.ahead_tag)
+			ahead_frame(f);
+		return;
+	}
 	if (f->type == FRAME_TXN_READY && get_txn_ready(f, &ready)) {
 		smtpd_ready(c, f->tag, &ready);
 	} else if (f->type == FRAME_TXN_DONE && get_txn_done(f, &done)) {
@@ -425,6 +488,8 @@ q_peers_open(void)
 		return;
 	if (w.smtpd == NULL) {
 		memset(w.txn_msg, 0, sizeof(w.txn_msg));
+		w.ahead_tag = w.ahead_msg = 0;
+		w.ahead_id = 0;
 		q_connect(ROLE_SMTPD, 0, &w.smtpd, &smtpd_events, &w.smtpd);
 	}
 	q_lookup_open();

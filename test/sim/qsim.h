@@ -157,6 +157,9 @@ struct qsim {
 	bool lookup_mute;
 	uint32_t tag;
 	unsigned txn_msg[Q_TXNS_MAX]; /* by tag; + 1, 0: free */
+	uint32_t ahead_tag;	      /* asked for, granted or used; 0 */
+	uint64_t ahead_id;	      /* granted, not used; 0 */
+	unsigned ahead_msg;	      /* that uses it; + 1 */
 	struct q_job jobs[Q_JOBS_MAX];
 	struct q_question questions[128];
 	unsigned bounce_msg[Q_REPORTS];			   /* by tag; + 1 */

@@ -677,6 +677,66 @@ test_no_space(void **state)
 	world_close();
 }
 
+/* Asked for with the commit, granted after DONE, used without another READY. */
+static void
+test_ahead(void **state)
+{
+	struct fr_txn_commit commit = { .body_bytes = 10, .ahead = 2 };
+	struct fr_txn_abort no = { 0 };
+
+	(void)state;
+	world_open("");
+	open_txn(1, "a@b", "c@d");
+	until(w.txns[1].ready);
+	assert_int_equal(w.q->ahead_count, 0);
+	send_body(1, 10);
+	assert_int_equal(send_txn_commit(w.smtpd, 1, &commit, -1), OK);
+	until(w.txns[2].ready);
+	assert_true(w.txns[1].done);
+	assert_int_equal(w.txns[2].ready_error, OK);
+	assert_int_equal(w.q->ahead_count, 1);
+
+	w.txns[2].ready = false;
+	open_txn(2, "a@b", "c@d,e@f");
+	send_body(2, 10);
+	commit.ahead = 3;
+	assert_int_equal(send_txn_commit(w.smtpd, 2, &commit, -1), OK);
+	until(w.txns[3].ready);
+	assert_true(w.txns[2].done);
+	assert_false(w.txns[2].ready);
+	assert_int_equal(w.txns[2].done_error, OK);
+
+	/* Given back unused. */
+	assert_int_equal(send_txn_abort(w.smtpd, 3, &no, -1), OK);
+	until(w.q->ahead_count == 0);
+	until(w.q->txn_pool.in_use == 0);
+
+	/* Nothing is granted when something is short. */
+	open_txn(4, "a@b", "c@d");
+	until(w.txns[4].ready);
+	send_body(4, 10);
+	fake.no_space = true;
+	commit.ahead = 5;
+	assert_int_equal(send_txn_commit(w.smtpd, 4, &commit, -1), OK);
+	until(w.txns[5].ready);
+	assert_int_equal(w.txns[5].ready_error, ERR_FULL);
+	assert_int_equal(w.q->ahead_count, 0);
+	fake.no_space = false;
+
+	/* One that is granted goes with its channel. */
+	open_txn(6, "a@b", "c@d");
+	until(w.txns[6].ready);
+	send_body(6, 10);
+	commit.ahead = 7;
+	assert_int_equal(send_txn_commit(w.smtpd, 6, &commit, -1), OK);
+	until(w.txns[7].ready);
+	assert_int_equal(w.q->ahead_count, 1);
+	chan_close(w.smtpd);
+	w.smtpd = NULL;
+	until(w.q->ahead_count == 0);
+	world_close();
+}
+
 static void
 test_poisoned(void **state)
 {
@@ -1073,7 +1133,7 @@ main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_batch_full),
 		cmocka_unit_test(test_credit), cmocka_unit_test(test_no_space),
-		cmocka_unit_test(test_poisoned),
+		cmocka_unit_test(test_poisoned), cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_smtpd_goes),
 		cmocka_unit_test(test_malformed), cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),

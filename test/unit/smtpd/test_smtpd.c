@@ -42,6 +42,8 @@ static struct {
 	uint32_t credit; /* given at READY */
 	enum err ready_error, done_error;
 	bool hold_ready, hold_done, hold_resolved;
+	bool grants;	  /* what is asked for ahead */
+	uint32_t granted; /* tag */
 	uint32_t held[32];
 	unsigned held_count;
 	int page_fd;
@@ -67,6 +69,20 @@ say_ready(uint32_t tag)
 		.credit_bytes = w.credit,
 	};
 
+	assert_int_equal(send_txn_ready(w.queue, tag, &f, -1), OK);
+}
+
+static void
+answer_ahead(uint32_t tag)
+{
+	struct fr_txn_ready f = {
+		.error = w.grants ? OK : ERR_FULL,
+		.id = 77,
+		.credit_bytes = w.credit,
+	};
+
+	if (w.grants)
+		w.granted = tag;
 	assert_int_equal(send_txn_ready(w.queue, tag, &f, -1), OK);
 }
 
@@ -126,7 +142,9 @@ on_queue_frame(void *arg, struct chan *c, struct frame *f)
 			assert_true(envelope_rcpt_get(&rd, &r));
 			copy(w.txn.last_rcpt, r.address);
 		}
-		if (w.txn.rcpts == 0 && !w.hold_ready)
+		if (w.txn.rcpts == 0 && f->tag == w.granted)
+			w.granted = 0; /* it was told */
+		else if (w.txn.rcpts == 0 && !w.hold_ready)
 			say_ready(f->tag);
 		break;
 	case FRAME_TXN_BODY:
@@ -144,6 +162,8 @@ on_queue_frame(void *arg, struct chan *c, struct frame *f)
 		w.committed++;
 		if (!w.hold_done)
 			say_done(f->tag);
+		if (u.commit.ahead != 0)
+			answer_ahead(u.commit.ahead);
 		break;
 	case FRAME_TXN_ABORT: w.aborted++; break;
 	default: fail();
@@ -550,6 +570,138 @@ drop_queue(void)
 	chan_close(w.queue);
 	w.queue = NULL;
 	turns(5);
+}
+
+/* A message is handed in: by the steps of one who does not pipeline. */
+static void
+hand_in(int fd, const char *start)
+{
+	say(fd, start);
+	(void)heard(fd);
+	say(fd, "DATA\r\n");
+	assert_hears(fd, GO354);
+	say(fd, "x\r\n.\r\n");
+	assert_hears(fd, QUEUED);
+}
+
+/* After the first message a transaction is granted, and the next needs no
+ * answer to begin. */
+static void
+test_ahead(void **state)
+{
+	int fd;
+
+	(void)state;
+	world_open(CONF);
+	w.grants = true;
+	fd = greeted("192.0.2.1");
+	hand_in(fd, START);
+	assert_int_equal(w.opened, 1);
+	assert_int_not_equal(w.granted, 0);
+
+	w.hold_ready = true;
+	say(fd, START);
+	(void)heard(fd);
+	say(fd, "DATA\r\n");
+	assert_hears(fd, GO354);
+	assert_int_equal(w.opened, 1); /* it goes with the body */
+	say(fd, "x\r\n.\r\n");
+	assert_hears(fd, QUEUED);
+	assert_int_equal(w.opened, 2);
+	assert_string_equal(w.txn.last_rcpt, "a@v");
+	assert_int_equal(w.txn.committed_bytes, w.txn.len);
+
+	/* Given up before anything of it was sent. */
+	say(fd, START);
+	(void)heard(fd);
+	say(fd, "DATA\r\n");
+	assert_hears(fd, GO354);
+	close(fd);
+	turns(5);
+	assert_int_equal(w.opened, 2);
+	assert_int_equal(w.aborted, 1);
+	assert_int_equal(w.sv->tags.in_use, 0);
+	world_close();
+}
+
+/* What is not like most mail is opened in the ordinary way. */
+static void
+test_ahead_unfit(void **state)
+{
+	static const char many[] = START "RCPT TO:<b@v>\r\nRCPT TO:<c@v>\r\n"
+					 "RCPT TO:<d@v>\r\nRCPT TO:<e@v>\r\n";
+	uint32_t granted;
+	int fd, stranger;
+
+	(void)state;
+	world_open(CONF);
+	w.grants = true;
+	fd = greeted("192.0.2.1");
+	hand_in(fd, START);
+	granted = w.granted;
+	hand_in(fd, many);
+	assert_int_equal(w.sv->ahead[0].tag, granted);
+	stranger = greeted("198.51.100.9");
+	hand_in(stranger, START);
+	assert_int_equal(w.sv->ahead[0].tag, granted);
+	assert_int_equal(w.aborted, 0);
+	close(fd);
+	close(stranger);
+	world_close();
+}
+
+/* What nobody wants is given back. */
+static void
+test_ahead_returned(void **state)
+{
+	struct fr_queue_state f = { .error = ERR_NOSPACE };
+	struct ahead *a;
+	int fd;
+
+	(void)state;
+	world_open(CONF);
+	a = &w.sv->ahead[0];
+	w.grants = true;
+	fd = greeted("192.0.2.1");
+	hand_in(fd, START);
+	ahead_each_second(w.sv);
+	turns(3);
+	assert_int_equal(w.aborted, 0);
+	a->since = mono_add(a->since, -1000);
+	ahead_each_second(w.sv);
+	turns(3);
+	assert_int_equal(w.aborted, 1);
+	assert_int_equal(a->tag, TAG_NONE);
+
+	/* The queue is short of something. */
+	hand_in(fd, START);
+	assert_int_equal(send_queue_state(w.queue, 0, &f, -1), OK);
+	turns(5);
+	assert_int_equal(w.aborted, 2);
+	f.error = OK;
+	assert_int_equal(send_queue_state(w.queue, 0, &f, -1), OK);
+	turns(5);
+
+	/* The queue died; then it refuses. */
+	hand_in(fd, START);
+	assert_int_not_equal(a->tag, TAG_NONE);
+	drop_queue();
+	assert_int_equal(a->tag, TAG_NONE);
+	assert_int_equal(w.sv->tags.in_use, 0);
+	connect_queue();
+	w.grants = false;
+	hand_in(fd, START);
+	assert_int_equal(w.sv->tags.in_use, 0);
+
+	/* This role ends. */
+	w.grants = true;
+	hand_in(fd, START);
+	server_drain(w.sv);
+	turns(3);
+	assert_int_equal(w.aborted, 3);
+	assert_int_equal(w.sv->tags.in_use, 0);
+	close(fd);
+	world_close();
 }
 
 /* The queue's process dies at each moment of a transaction. */
@@ -1085,6 +1237,9 @@ main(void)
 		cmocka_unit_test(test_credit),
 		cmocka_unit_test(test_queue_refuses),
 		cmocka_unit_test(test_queue_lost),
+		cmocka_unit_test(test_ahead),
+		cmocka_unit_test(test_ahead_unfit),
+		cmocka_unit_test(test_ahead_returned),
 		cmocka_unit_test(test_lookup_lost_and_late),
 		cmocka_unit_test(test_client_goes_away),
 		cmocka_unit_test(test_name),
