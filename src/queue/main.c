@@ -1,4 +1,5 @@
 /* The process of the queue role: what the master says, to src/queue/queue.h. */
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +73,28 @@ spool_owner(void)
 	return fstat(disk.root_fd, &st) == 0 ? st.st_uid : 0;
 }
 
+/* A spool made as one user is opened as another: the users weir and weirq
+ * came later, or somebody copied it. */
+static enum err
+check_spool(const struct conf *c, uid_t owner, struct errtext *et)
+{
+	const char *const paths[] = { ".", "lock" };
+	struct stat st = { .st_uid = owner };
+
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		if (access(paths[i], R_OK | W_OK) == 0 || errno != EACCES)
+			continue;
+		(void)stat(paths[i], &st);
+		return err_set(et, ERR_SYS,
+		    "%s/%s belongs to user id %lu, and the queue works as user "
+		    "id %lu; write: chown -R %lu %s",
+		    c->queue_directory, paths[i], (unsigned long)st.st_uid,
+		    (unsigned long)geteuid(), (unsigned long)geteuid(),
+		    c->queue_directory);
+	}
+	return OK;
+}
+
 static enum err
 open_queue(struct role_self *self, struct errtext *et)
 {
@@ -95,13 +118,16 @@ open_queue(struct role_self *self, struct errtext *et)
 	int64_t nofile = plan_nofile_max();
 	struct plan plan;
 
+	if (e == OK) {
+		env.owner = spool_owner();
+		e = check_spool(self->conf, env.owner, et);
+	}
 	if (e == OK)
 		e = plan_make(self->conf, plan_cpu_count(), nofile, &plan, et);
 	if (e != OK)
 		return e;
 	env.local_max = plan_fit(&plan, ROLE_LOCAL, nofile);
 	env.remote_max = plan_fit(&plan, ROLE_SMTP, nofile);
-	env.owner = spool_owner();
 	return queue_open(&env, &queue, et);
 }
 

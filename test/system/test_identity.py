@@ -1,9 +1,10 @@
 """Started as root and as an ordinary user."""
 import os
+import subprocess
 
 import pytest
 
-from harness import NOBODY, SANITIZED, Weir
+from harness import NOBODY, SANITIZED, WEIR, Weir, free_port
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: identities change")
 
@@ -49,9 +50,28 @@ def test_no_role_can_be_traced_or_keeps_privileges():
             assert SANITIZED or "NoNewPrivs:\t1" in status, role
 
 
+@root_only
+def test_a_spool_of_another_user_is_named():
+    """The users of the package came later, or the spool was copied."""
+    with Weir() as w:
+        w.send("joe@example.test")
+        w.wait_mails("joe")
+        w.stop()
+        lock = w.data / "queue/lock"
+        os.chown(lock, 65533, 65533)
+        with subprocess.Popen([WEIR, "run", "-c", w.conf_path], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True) as p:
+            line = next(x for x in p.stdout if "the queue cannot be opened" in x)
+            p.terminate()
+        assert (f"{lock} belongs to user id 65533, and the queue works as user id {NOBODY}; "
+                f"write: chown -R {NOBODY} {w.data}/queue\n") in line
+        os.chown(lock, NOBODY, NOBODY)
+        w.start()
+        w.send("joe@example.test")
+        w.wait_mails("joe", 2)
+
+
 def test_a_second_server_in_the_same_directory_is_refused(weir):
-    import subprocess
-    from harness import WEIR, free_port
     r = subprocess.run([WEIR, "run", "-c", weir.conf_path, "-o",
                         f"smtp_listen=127.0.0.1:{free_port()}"], capture_output=True, text=True, timeout=30)
     assert r.returncode != 0 and "another server" in r.stdout + r.stderr
