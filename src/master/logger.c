@@ -48,12 +48,14 @@ static struct {
 	char size[16], num[16]; /* its words */
 } logger = { .old_fd = STDERR_FILENO };
 
-/* Beside this program, as built; or where it is installed. */
+/* Beside this program, as built; or where it is installed: from
+ * PREFIX/libexec/weir, whatever the prefix. */
 static enum err
 find_program(struct errtext *et)
 {
-	ssize_t n =
-	    readlink("/proc/self/exe", logger.path, sizeof(logger.path) - 16);
+	static const char installed[] = "/../../lib/weir/bin/multilog";
+	ssize_t n = readlink("/proc/self/exe", logger.path,
+	    sizeof(logger.path) - sizeof(installed));
 	char *slash;
 
 	if (n <= 0)
@@ -64,8 +66,8 @@ find_program(struct errtext *et)
 		memcpy(slash, "/multilog", sizeof("/multilog"));
 	if (access(logger.path, X_OK) == 0)
 		return OK;
-	(void)snprintf(logger.path, sizeof(logger.path), "%s",
-	    WEIR_TOOLSDIR "/multilog");
+	if (slash != NULL)
+		memcpy(slash, installed, sizeof(installed));
 	if (access(logger.path, X_OK) == 0)
 		return OK;
 	return err_sys(et, errno, "log_destination: cannot run %s",

@@ -247,6 +247,11 @@ cli_program(const char *program, char *path, size_t size)
 			snprintf(path + dir, size - dir, "/weir-%s", program);
 			if (access(path, X_OK) == 0)
 				return true;
+			/* As installed, whatever the prefix. */
+			snprintf(path + dir, size - dir,
+			    "/../libexec/weir/weir-%s", program);
+			if (access(path, X_OK) == 0)
+				return true;
 		}
 	}
 	snprintf(path, size, "%s/weir-%s", WEIR_LIBEXECDIR, program);
