@@ -29,7 +29,7 @@ LAYERS = {
     "alias": BASE | {"proto"},
     "role": MIDDLE,
     # A library of the light command, below src/weir alone.
-    "sendmail": BASE | {"proto", "conf"},
+    "sendmail": BASE | {"proto", "conf", "alias"},
     # Likewise; it talks to the server as sendmail does.
     "usercmd": BASE | {"proto", "conf", "alias", "sendmail"},
     "weir": MIDDLE | {"role", "sendmail", "usercmd"},

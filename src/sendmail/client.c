@@ -80,6 +80,7 @@ client_connect(const char *queue_directory, int *fd_out, struct errtext *et)
 static int
 refusal(struct talk *t)
 {
+	t->refused = t->code;
 	err_set(t->et, ERR_DENIED, "the server says: %s", t->text);
 	if (t->code / 100 == 4)
 		return EX_TEMPFAIL;
@@ -146,6 +147,8 @@ send_group(struct talk *t, const struct message *m, size_t from, size_t to,
 			return EX_TEMPFAIL;
 		if (t->code / 100 == 2)
 			++*taken;
+		else if (t->code / 100 == 5 && m->options->all_or_drop)
+			continue;
 		else if (t->code / 100 == 5)
 			fprintf(stderr, "sendmail: %.*s: %s\n",
 			    SLICE_ARGS(m->rcpts[i]), t->text);
@@ -213,12 +216,19 @@ client_submit(struct message *m, int fd, bool *begun_out, struct errtext *et)
 	*begun_out = status == EX_OK;
 	if (status == EX_OK)
 		status = send_envelope(&t, m, &taken);
+	if (status == EX_OK && taken < m->rcpt_count &&
+	    m->options->all_or_drop) {
+		err_set(et, ERR_DENIED, "not all recipients were taken");
+		*begun_out = false;
+		return EX_TEMPFAIL;
+	}
 	if (status == EX_OK && taken == 0) {
 		err_set(et, ERR_NOTFOUND, "no recipient was accepted");
 		status = EX_NOUSER;
 	}
 	if (status == EX_OK)
 		status = send_body(&t, m);
+	m->refused_code = t.refused;
 	if (status != EX_OK)
 		return status;
 	talk_put(&t, "QUIT\r\n");

@@ -39,6 +39,14 @@ message_init(struct message *m, const struct conf *conf, struct acct *a,
 	buf_init(&m->head, a, 4096, max + HEAD_ADDED_BYTES_MAX);
 }
 
+void
+message_fini(struct message *m)
+{
+	arena_fini(&m->arena);
+	buf_fini(&m->raw);
+	buf_fini(&m->head);
+}
+
 /* ---- addresses ---- */
 
 /* What the user wrote, canonical and with a domain, in the arena. */
@@ -107,6 +115,33 @@ add_rcpt(void *arg, struct slice address)
 	if (e == OK)
 		m->rcpt_count++;
 	return e;
+}
+
+int
+message_address_raw(struct message *m, struct slice raw, bool is_sender,
+    struct errtext *et)
+{
+	char text[LOCAL_PART_BYTES_MAX + ADDRESS_BYTES_MAX];
+	size_t at = slice_rfind(raw, '@'), len = 0;
+	struct slice rest = slice_sub(raw, at, raw.len);
+	enum err e = ERR_SYNTAX;
+
+	if (is_sender && raw.len == 0)
+		e = OK;
+	else if (rest.len <= ADDRESS_BYTES_MAX &&
+		 address_local_quote(slice_sub(raw, 0, at), text, &len)) {
+		memcpy(text + len, rest.data, rest.len);
+		e = rcpt_room(m);
+		if (e == OK)
+			e = canonical(m, slice_of(text, len + rest.len), 0,
+			    is_sender ? &m->sender : &m->rcpts[m->rcpt_count]);
+	}
+	if (e == OK) {
+		m->rcpt_count += !is_sender;
+		return EX_OK;
+	}
+	err_set(et, e, "address \"%.*s\": %s", SLICE_ARGS(raw), err_text(e));
+	return e == ERR_NOMEM ? EX_TEMPFAIL : EX_DATAERR;
 }
 
 /* A line break folds a header; in a word it is somebody's trick. */

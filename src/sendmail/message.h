@@ -34,6 +34,8 @@ struct message {
 	struct buf head; /* header as it leaves, with its empty line */
 	size_t body_at;	 /* where the body begins in raw */
 	bool over;	 /* input gave all it has; raw holds the rest */
+	/* SMTP code with which the server refused all of it; 0: it did not. */
+	int refused_code;
 };
 
 /*
@@ -42,6 +44,18 @@ struct message {
  */
 void message_init(struct message *m, const struct conf *conf, struct acct *a,
     const struct sendmail_options *options, int fd);
+
+/* Gives its memory back. */
+void message_fini(struct message *m);
+
+/*
+ * message_address_raw(m, raw, is_sender, et):
+ * In place of message_begin, for a message whose header stays as it is: its
+ * sender, then each recipient, as qmail has addresses: nothing is quoted, the
+ * last @ parts them.  EX_OK, EX_DATAERR or EX_TEMPFAIL with et.
+ */
+int message_address_raw(struct message *m, struct slice raw, bool is_sender,
+    struct errtext *et);
 
 /*
  * message_begin(m, et):

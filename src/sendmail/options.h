@@ -25,6 +25,8 @@ struct sendmail_options {
 	enum sendmail_mode mode;
 	bool from_header;      /* -t */
 	bool dot_is_data;      /* -i, -oi: a lone dot ends nothing */
+	bool all_or_drop;      /* unless all recipients are taken, drop it: the
+				  queue tells the sender of the others */
 	const char *sender;    /* -f, -r; NULL: the user */
 	const char *full_name; /* -F; NULL: from the user database */
 	const char *envid;     /* -V, as given; NULL: none */

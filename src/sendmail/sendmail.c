@@ -25,31 +25,37 @@ drop(struct message *m, const char *program, struct errtext *et)
 }
 
 int
+sendmail_submit(struct message *m, const char *drop_program, struct errtext *et)
+{
+	bool begun;
+	int fd, status;
+
+	status = client_connect(m->conf->queue_directory, &fd, et);
+	if (status == EX_UNAVAILABLE)
+		return drop(m, drop_program, et);
+	if (status != EX_OK)
+		return status;
+	status = client_submit(m, fd, &begun, et);
+	close(fd);
+	/* Stopping, or full: the programs that call us do not try again. */
+	if (status == EX_TEMPFAIL && !begun)
+		return drop(m, drop_program, et);
+	return status;
+}
+
+int
 sendmail_deliver(const struct sendmail_options *options,
     const struct conf *conf, struct acct *a, const char *drop_program,
     struct errtext *et)
 {
 	static struct message m;
-	bool begun;
-	int fd, status;
+	int status;
 
 	message_init(&m, conf, a, options, STDIN_FILENO);
 	status = message_begin(&m, et);
-	if (status != EX_OK)
-		return status;
 	/* Only now: a slow writer holds no session of the server's while he
 	 * thinks about the header. */
-	status = client_connect(conf->queue_directory, &fd, et);
-	if (status == EX_UNAVAILABLE)
-		return drop(&m, drop_program, et);
-	if (status != EX_OK)
-		return status;
-	status = client_submit(&m, fd, &begun, et);
-	close(fd);
-	/* Stopping, or full: the programs that call us do not try again. */
-	if (status == EX_TEMPFAIL && !begun)
-		return drop(&m, drop_program, et);
-	return status;
+	return status == EX_OK ? sendmail_submit(&m, drop_program, et) : status;
 }
 
 int

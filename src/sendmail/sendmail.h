@@ -19,5 +19,11 @@ int sendmail_deliver(const struct sendmail_options *options,
     const struct conf *conf, struct acct *a, const char *drop_program,
     struct errtext *et);
 
+/* The same for a message that was begun (message.h): into the server, or the
+ * drop directory. */
+struct message;
+int sendmail_submit(struct message *m, const char *drop_program,
+    struct errtext *et);
+
 /* -bs: SMTP on standard input and output. */
 int sendmail_smtp(const struct conf *conf, struct errtext *et);

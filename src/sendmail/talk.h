@@ -21,6 +21,7 @@ struct talk {
 	size_t at, len; /* unread in in */
 	char in[4096];
 	int code;	/* of the last reply */
+	int refused;	/* of one that refused everything; 0: none did */
 	char text[512]; /* of its last line, printable */
 	size_t out_len;
 	char out[COMMANDS_BYTES];

@@ -22,6 +22,7 @@ int cmd_queue(struct cli *cli);
 int cmd_send(struct cli *cli);
 int cmd_explain(struct cli *cli);
 int cmd_fsck(struct cli *cli);
+int cmd_qmail_queue(struct cli *cli);
 int cmd_qmail_qstat(struct cli *cli);
 int cmd_qmail_qread(struct cli *cli);
 int cmd_qmail_showctl(struct cli *cli);

@@ -139,6 +139,10 @@ const struct command commands[] = {
 	    cmd_maildir2mbox },
 	{ "mbox2maildir", "[MBOX MAILDIR]", NULL,
 	    "  Move $MAIL into $MAILDIR.\n", cmd_mbox2maildir },
+	{ "qmail-queue", "", NULL,
+	    "  Take a message from descriptor 0, its envelope from 1; see "
+	    "qmail-queue(8).\n",
+	    cmd_qmail_queue, true },
 	{ "qmail-qstat", "", NULL, "  The number of messages.\n",
 	    cmd_qmail_qstat },
 	{ "qmail-qread", "", NULL,
