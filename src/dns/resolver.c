@@ -29,6 +29,8 @@ enum {
 	DNS_PORT = 53,
 	CLASS_INET = 1,
 	RCODE_NXDOMAIN = 3,
+	NAME_MAX_OCTETS = 253, /* without the last dot (RFC 1035 2.3.4) */
+	LABEL_MAX_OCTETS = 63,
 	SEC_BOGUS = 1,
 	SEC_SECURE = 2,
 };
@@ -296,6 +298,25 @@ on_answer(void *arg, int rcode, void *packet, int len, int sec, char *why_bogus,
 		end_query(q);
 }
 
+/* libunbound says UB_SYNTAX of a name that it has no memory for, too; of one
+ * that can be asked for it says nothing else. */
+static bool
+can_be_asked(const char *name)
+{
+	struct slice rest = slice_str(name);
+
+	if (rest.len == 0 || rest.len > NAME_MAX_OCTETS ||
+	    slice_find(rest, '\\') < rest.len)
+		return false;
+	for (size_t dot; rest.len > 0;
+	     rest = slice_sub(rest, dot + 1, rest.len)) {
+		dot = slice_find(rest, '.');
+		if (dot == 0 || dot > LABEL_MAX_OCTETS)
+			return false;
+	}
+	return true;
+}
+
 struct resolver_query *
 resolver_ask(struct resolver *r, const char *name, enum dns_type type,
     resolver_fn *fn, void *arg)
@@ -320,8 +341,10 @@ resolver_ask(struct resolver *r, const char *name, enum dns_type type,
 	q->asking = false;
 	if (e != 0 && !q->answered) {
 		q->answered = true;
-		fn(arg, e == UB_SYNTAX ? RESOLVER_NO_NAME : RESOLVER_TEMP, NULL,
-		    false);
+		fn(arg,
+		    e == UB_SYNTAX && !can_be_asked(name) ? RESOLVER_NO_NAME
+							  : RESOLVER_TEMP,
+		    NULL, false);
 	}
 	if (!q->answered)
 		return q;
