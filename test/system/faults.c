@@ -7,6 +7,7 @@
  * without this library.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -40,8 +41,6 @@ struct page {
 static struct page none;
 static struct page *page = &none;
 static uintptr_t text_first, text_last; /* where the program itself lies */
-
-void *__libc_calloc(size_t count, size_t bytes);
 
 /* The first object is the program. */
 static int
@@ -106,22 +105,73 @@ sync_left_out(int *rc_out)
 	return 1;
 }
 
-/* Only the program's own (base/mem) count; libraries have theirs. */
+/* Whether an allocation of the program itself is refused; libraries have
+ * theirs. */
+static int
+refused(void *caller)
+{
+	uintptr_t from = (uintptr_t)caller;
+
+	if (page == &none || from < text_first || from >= text_last)
+		return 0;
+	__atomic_add_fetch(&page->allocs, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&page->alloc, __ATOMIC_SEQ_CST) <= 0 ||
+	    __atomic_sub_fetch(&page->alloc, 1, __ATOMIC_SEQ_CST) != 0)
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+
+/* The library's own, behind the names below. */
+static void *
+libc_own(void **at, const char *name)
+{
+	if (*at == NULL)
+		*at = dlsym(RTLD_NEXT, name);
+	return *at;
+}
+
+#define LIBC_OWN(name, ...)                         \
+	static void *at;                            \
+	return refused(__builtin_return_address(0)) \
+		   ? NULL                           \
+		   : ((typeof(&name))libc_own(&at, #name))(__VA_ARGS__)
+
+void *__libc_calloc(size_t count, size_t bytes);
+void *__libc_malloc(size_t bytes);
+void *__libc_realloc(void *p, size_t bytes);
+void *__libc_memalign(size_t alignment, size_t bytes);
+
+/* Behind base/mem. */
 void *
 calloc(size_t count, size_t bytes)
 {
-	uintptr_t from = (uintptr_t)__builtin_return_address(0);
+	LIBC_OWN(__libc_calloc, count, bytes);
+}
 
-	if (page != &none && from >= text_first && from < text_last) {
-		__atomic_add_fetch(&page->allocs, 1, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&page->alloc, __ATOMIC_SEQ_CST) > 0 &&
-		    __atomic_sub_fetch(&page->alloc, 1, __ATOMIC_SEQ_CST) ==
-			0) {
-			errno = ENOMEM;
-			return NULL;
-		}
-	}
-	return __libc_calloc(count, bytes);
+/* Behind the malloc of dns, which serves libunbound and all else there. */
+void *
+__libc_calloc(size_t count, size_t bytes)
+{
+	LIBC_OWN(__libc_calloc, count, bytes);
+}
+
+void *
+__libc_malloc(size_t bytes)
+{
+	LIBC_OWN(__libc_malloc, bytes);
+}
+
+void *
+__libc_realloc(void *p, size_t bytes)
+{
+	LIBC_OWN(__libc_realloc, p, bytes);
+}
+
+void *
+__libc_memalign(size_t alignment, size_t bytes)
+{
+	LIBC_OWN(__libc_memalign, alignment, bytes);
 }
 
 int

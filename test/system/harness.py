@@ -7,6 +7,7 @@ with what it saw when the deadline passes.
 """
 import contextlib
 import errno
+import functools
 import json
 import mmap
 import os
@@ -70,14 +71,23 @@ def port_range():
     return 10240 + 5000 * (worker % 4), 15240 + 5000 * (worker % 4)
 
 
+PORTS_GIVEN = set()
+
+
 def free_port():
     """A TCP port that nobody uses.  Outgoing connections get theirs from
     32768 on, so that none takes it before the server does, or while the
-    server is down."""
+    server is down.  None is given twice soon: servers may be started beside
+    one another."""
     while True:
         port = random.randrange(*port_range())
+        if port in PORTS_GIVEN:
+            continue
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
+            if len(PORTS_GIVEN) > 1000:
+                PORTS_GIVEN.clear()
+            PORTS_GIVEN.add(port)
             return port
 
 
@@ -625,6 +635,14 @@ class Weir:
                  deadline, step=0.05)
 
 
+@functools.lru_cache(maxsize=1)
+def faults_library():
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", f"{d}/faults.so",
+                        pathlib.Path(__file__).with_name("faults.c")], check=True)
+        return pathlib.Path(d, "faults.so").read_bytes()
+
+
 class Faults:
     """What the machine does to single roles of a server, on demand.
 
@@ -641,8 +659,7 @@ class Faults:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="weir-faults-"))
         self.dir.chmod(0o755)
         library = self.dir / "faults.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library,
-                        pathlib.Path(__file__).with_name("faults.c")], check=True)
+        library.write_bytes(faults_library())
         self.env = {"LD_PRELOAD": str(library), "WEIR_FAULTS": str(self.dir)}
         self.pages = {}
         for role in self.ROLES:
