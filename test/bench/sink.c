@@ -14,6 +14,8 @@
  *             numbers came, and the first that did not
  *   -f FILE   append each message to FILE and fdatasync before it is answered:
  *             the least that a server must do
+ *
+ * SIGUSR1: a line of figures now.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -101,6 +103,13 @@ report(void)
 	}
 	printf("}\n");
 	fflush(stdout);
+}
+
+static void
+on_usr1(int sig)
+{
+	(void)sig;
+	report();
 }
 
 static void
@@ -349,6 +358,7 @@ main(int argc, char **argv)
 		usage();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, on_term);
+	signal(SIGUSR1, on_usr1);
 	listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	setsockopt(listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	sin.sin_addr.s_addr = htonl(listen_address);

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -31,6 +32,11 @@ class Sink:
     def next(self):
         """With -k: when the next count is full."""
         return json.loads(self.process.stdout.readline())
+
+    def now(self):
+        """What it counted until now."""
+        self.process.send_signal(signal.SIGUSR1)
+        return self.next()
 
     def stop(self):
         """End it early; what it counted until now."""

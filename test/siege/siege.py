@@ -218,10 +218,12 @@ class Field:
 
     def during(self, seconds, must):
         """The good client, and what the server's processes need meanwhile."""
-        before, began = self.cpu(), time.monotonic()
+        before, began, there = self.cpu(), time.monotonic(), self.sink.now()["distinct"]
         row = self.good(seconds) if must else self.good(seconds, seconds, False)
         used = sum(s - before.get(pid, 0) for pid, s in self.cpu().items())
-        row["cpu_percent"] = round(100 * used / (time.monotonic() - began), 1)
+        spent = time.monotonic() - began
+        row["cpu_percent"] = round(100 * used / spent, 1)
+        row["received_per_second"] = round((self.sink.now()["distinct"] - there) / spent, 1)
         return row
 
     def phase(self, attack, seconds):
@@ -414,7 +416,7 @@ def table(results):
             f"each kind sends at most 100 Mbit/s",
             f"  undisturbed: {r['undisturbed_per_second']}/s, p99 {r['undisturbed_p99_ms']} ms",
             f"  {'attack':<18}{'opened':>9}{'inside':>9}{'refused':>9}{'MB sent':>9}{'good/s':>9}{'of':>9}{'share':>8}{'p99 ms':>9}"
-            f"{'server CPU':>12}",
+            f"{'received/s':>12}{'server CPU':>12}",
         ]
         for p in disturbed:
             parts = p["attack"].get("parts", [p["attack"]])
@@ -422,7 +424,7 @@ def table(results):
             lines.append(f"  {p['phase']:<18}{total['opened'] or '':>9}{total['inside'] or '':>9}{total['refused'] or '':>9}"
                          f"{round(total['bytes'] / 1e6) or '':>9}"
                          + (f"{p['per_second']:>9}{p['undisturbed_per_second']:>9}{100 * p['share']:>7.0f}%{p['p99_ms']:>9}"
-                            f"{p['cpu_percent']:>11.0f}%" if p["counts"] else
+                            f"{p['received_per_second']:>12}{p['cpu_percent']:>11.0f}%" if p["counts"] else
                             f"   {p['messages']} taken, {p['refused']} refused for now; back {p['back_s']:.2f} s after"))
         disturbed = [p for p in disturbed if p["counts"]]
         worst = min((p["share"] for p in disturbed), default=0)

@@ -7,6 +7,7 @@ each role, whose sum is the budget.  Which of the two it was is in .enforced.
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -138,6 +139,10 @@ class CgroupWall:
         }
 
     def close(self):
+        # Children of a command whose worker was killed live on.
+        for pid in map(int, (self.commands.dir / "cgroup.procs").read_text().split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for g in (self.group, self.commands, self.top):
             g.close()
 
