@@ -9,6 +9,7 @@ percentile against undisturbed, what memory was used, and what did not come
 back to where it was.  Exit 1 if the server lost, leaked, died or starved.
 """
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -99,6 +100,16 @@ def descriptors(weir):
         with contextlib.suppress(OSError):
             count[name] = count.get(name, 0) + len(os.listdir(f"/proc/{pid}/fd"))
     return count
+
+
+def open_files(weir, role):
+    """What its descriptors are: kind -> how many."""
+    kinds = collections.Counter()
+    for pid in weir.role_pids(role.removeprefix("weir-")):
+        for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                kinds[re.sub(r"\d+|\[.*", "", os.readlink(fd))] += 1
+    return dict(kinds)
 
 
 def held(limits):
@@ -294,7 +305,8 @@ class Field:
                 kept.append(f"account {key}: {base >> 10}K -> {r['in_use'] >> 10}K")
         for role, n in after["descriptors"].items():
             if n > before["descriptors"].get(role, 0) + 8:
-                kept.append(f"descriptors of {role}: {before['descriptors'].get(role)} -> {n}")
+                kept.append(f"descriptors of {role}: {before['descriptors'].get(role)} -> {n}: "
+                            f"{open_files(self.weir, role)}")
         grown = after["pss_kib"] - before["pss_kib"]
         if grown > self.budget // 1024 // 8:
             kept.append(f"resident: {before['pss_kib']}K -> {after['pss_kib']}K, of it "
