@@ -162,6 +162,15 @@ dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
 }
 
 bool
+dest_has_crowd(const struct sched *s, const struct sched_dest *d,
+    struct mono now)
+{
+	return s->crowd_max > 0 && d->peer_count >= s->crowd_max &&
+	       d->in_flight >= d->window.size &&
+	       mono_sub(now, d->moved) >= SCHED_STUCK_MS;
+}
+
+bool
 dest_has_room(const struct sched_dest *d)
 {
 	return d->in_flight + d->woken < d->window.size;

@@ -13,6 +13,7 @@ struct sched_dest {
 	struct sched_transport *transport;
 	struct window window;
 	struct mono dead_until; /* while dead */
+	struct mono moved;	/* a delivery ended, or the first one began */
 	char *reason;		/* why it is dead; charged; or NULL */
 	uint32_t in_flight;	/* deliveries that run */
 	uint32_t written;	/* that run, but hold no slot any more */
@@ -45,6 +46,9 @@ void dest_settle(struct sched *s, struct sched_dest *d);
 /* Still dead at now?  Brings it back to life when its time is over. */
 bool dest_is_dead(struct sched_dest *d, struct mono now);
 void dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
+    struct mono now);
+/* It takes nothing, and more wait for it than may? */
+bool dest_has_crowd(const struct sched *s, const struct sched_dest *d,
     struct mono now);
 /* A slot that nobody uses or holds. */
 bool dest_has_room(const struct sched_dest *d);

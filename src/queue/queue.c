@@ -351,7 +351,8 @@ static enum err
 init_tables(struct queue *q)
 {
 	struct sched_conf sc = { .rcpts_max = q->rcpt_max,
-		.dead_ms = q->retry.min_ms };
+		.dead_ms = q->retry.min_ms,
+		.crowd_max = q->active_max > 400 ? q->active_max / 4 : 100 };
 	enum err e;
 
 	pool_init(&q->msg_pool, &q->msg_acct, "messages",

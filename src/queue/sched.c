@@ -33,7 +33,9 @@ sched_init(struct sched *s, struct acct *a, const struct sched_conf *conf,
 	    conf->rcpts_max < BUCKETS_MAX ? conf->rcpts_max : BUCKETS_MAX;
 	enum err e;
 
-	*s = (struct sched){ .acct = a, .dead_ms = conf->dead_ms };
+	*s = (struct sched){ .acct = a,
+		.dead_ms = conf->dead_ms,
+		.crowd_max = conf->crowd_max };
 	s->gates[SCHED_LOCAL] = local;
 	s->gates[SCHED_REMOTE] = remote;
 	s->dest_max = conf->rcpts_max + SCHED_IDLE_MAX;
@@ -295,6 +297,11 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 		*reason_out = slice_str(d->reason);
 		return ERR_BUSY;
 	}
+	if (dest_has_crowd(s, d, now)) {
+		*reason_out = SLICE_LIT("the destination takes nothing, and "
+					"many messages wait for it");
+		return ERR_BUSY;
+	}
 	p = peer_find(s, m, d);
 	if (p == NULL)
 		p = peer_new(s, m, d);
@@ -349,8 +356,8 @@ peer_cut(struct sched_peer *p, struct list *to, unsigned max)
 /* ---- starting ---- */
 
 static void
-start(struct sched *s, struct sched_peer *p, struct mono deadline,
-    struct sched_job *job)
+start(struct sched *s, struct sched_peer *p, struct mono now,
+    struct mono deadline, struct sched_job *job)
 {
 	struct sched_dest *d = p->dest;
 	struct sched_msg *m = p->msg;
@@ -364,7 +371,8 @@ start(struct sched *s, struct sched_peer *p, struct mono deadline,
 	list_remove(&m->class[c].node);
 	list_remove(&p->node);
 	peer_unwake(p);
-	d->in_flight++;
+	if (d->in_flight++ == 0)
+		d->moved = now;
 	job->rcpt_count =
 	    peer_cut(p, &job->rcpts, m->singly ? 1 : d->transport->rcpts_max);
 	if (p->waiting_count > 0)
@@ -451,7 +459,7 @@ sched_next(struct sched *s, struct mono now, struct mono deadline,
 
 		s->class_next = (c + 1) % SCHED_CLASS_COUNT;
 		if (p != NULL) {
-			start(s, p, deadline, job);
+			start(s, p, now, deadline, job);
 			return true;
 		}
 	}
@@ -515,6 +523,7 @@ sched_done(struct sched *s, struct sched_job *job, enum job_site site,
 	struct sched_dest *d = job->dest;
 
 	ASSERT(d != NULL && (job->written ? d->written : d->in_flight) > 0);
+	d->moved = now;
 	if (site == SITE_OK && !d->dead)
 		window_good(&d->window, d->in_flight + d->written,
 		    d->transport->window_initial);

@@ -22,7 +22,8 @@
  *
  * A destination that cannot be reached (a window's worth of failures) is
  * dead for a while: what waits for it is handed back to be deferred, and
- * sched_add refuses more.
+ * sched_add refuses more.  One that takes connections and nothing else is
+ * refused more once crowd_max messages wait for it.
  *
  * The objects that the caller has anyway (message, recipient, delivery)
  * embed the scheduler's part; peers and destinations are the scheduler's,
@@ -56,6 +57,9 @@ enum {
 	 * dead or their window has learned something. */
 	SCHED_IDLE_MAX = 2000,
 	SCHED_REASON_BYTES = 200,
+	/* A destination takes nothing: its window is full, and for so long no
+	 * delivery to it ended. */
+	SCHED_STUCK_MS = 2000,
 };
 
 struct sched_transport {
@@ -124,6 +128,7 @@ struct sched {
 	unsigned dest_max;
 	struct list suspended;		 /* peers of dead destinations */
 	int64_t dead_ms;		 /* how long a destination stays dead */
+	uint32_t crowd_max;		 /* see struct sched_conf */
 	char reason[SCHED_REASON_BYTES]; /* of sched_next_suspended */
 	struct limit_row *dest_row;
 };
@@ -131,6 +136,10 @@ struct sched {
 struct sched_conf {
 	unsigned rcpts_max; /* recipients that may wait here */
 	int64_t dead_ms;    /* minimal_backoff_time */
+	/* Messages that may wait for a destination that takes nothing; more
+	 * are refused, so that they do not fill the places of all others.
+	 * 0: any number. */
+	uint32_t crowd_max;
 };
 
 /* Gates are borrowed.  ERR_FULL: the account refuses. */
@@ -167,8 +176,8 @@ void sched_msg_park(struct sched *s, struct sched_msg *m, bool parked);
  *
  * ERR_FULL       a bound or the account: try later.
  * ERR_NOTFOUND   no such transport.
- * ERR_BUSY       the destination is dead; *reason_out says why (valid until
- *                the next call).
+ * ERR_BUSY       the destination is dead, or takes nothing and has a crowd;
+ *                *reason_out says why (valid until the next call).
  */
 MUST_CHECK enum err sched_add(struct sched *s, struct sched_msg *m,
     struct sched_rcpt *r, struct slice transport, struct slice nexthop,

@@ -523,6 +523,48 @@ test_dead_destination(void **state)
 	world_end();
 }
 
+/* A destination that takes connections and nothing else: from crowd_max on it
+ * is refused more, until a delivery to it ends. */
+static void
+test_crowd(void **state)
+{
+	static const struct {
+		unsigned waiting;
+		int64_t after_ms;
+		enum err e;
+		const char *why;
+	} rows[] = {
+		{ 9, SCHED_STUCK_MS, OK, "one less than a crowd" },
+		{ 10, SCHED_STUCK_MS - 1, OK, "it may be slow" },
+		{ 10, SCHED_STUCK_MS, ERR_BUSY, "stuck, with a crowd" },
+		{ 11, SCHED_STUCK_MS * 100, ERR_BUSY, "for long" },
+	};
+	struct slice reason = SLICE_NONE;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		unsigned m = 0;
+
+		world(10, 20, 1000);
+		w.s.crowd_max = 10;
+		w.now.ms = 1000000;
+		/* The window's five have begun, the others wait. */
+		for (; m < rows[i].waiting + 5; m++)
+			add_ok(m, "smtp", "stalls");
+		start_all(1000000);
+		assert_int_equal(w.running, 5);
+		w.now.ms += rows[i].after_ms;
+		if (add(m++, "smtp", "stalls", &reason) != rows[i].e)
+			fail_msg("%s", rows[i].why);
+		/* Others are not concerned; nor is it, once it moves. */
+		add_ok(m++, "smtp", "up");
+		start_all(1);
+		assert_true(end_one());
+		add_ok(m, "smtp", "stalls");
+		world_end();
+	}
+}
+
 static void
 test_internal_takes_turns(void **state)
 {
@@ -788,6 +830,7 @@ main(void)
 		cmocka_unit_test(test_written),
 		cmocka_unit_test(test_window_grows),
 		cmocka_unit_test(test_dead_destination),
+		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_internal_takes_turns),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_stall),
