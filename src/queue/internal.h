@@ -313,7 +313,8 @@ struct queue {
 	struct list recent, stalled, committing;
 	bool short_of_disk; /* not even an empty message has room */
 	struct ladder ladder;
-	int64_t memory_max; /* for which it stands */
+	int64_t memory_max; /* for which it stands; of so much in all: */
+	int64_t share_max;
 	struct log_limit_site short_sites[STORE_SHORT_COUNT];
 
 	/* routing */

@@ -328,6 +328,7 @@ init_accounts(struct queue *q)
 	    room / 8 < BODY_WAIT_BYTES_MAX ? room / 8 : BODY_WAIT_BYTES_MAX;
 
 	q->memory_max = room;
+	q->share_max = q->env.acct->max_bytes;
 	acct_init(&q->msg_acct, q->env.acct, "messages", room * 6 / 10, true,
 	    "memory_budget");
 	acct_init(&q->deferred_acct, &q->msg_acct,
@@ -479,10 +480,21 @@ queue_go(struct queue *q)
 	ev_defer(q->loop, &q->sched_task);
 }
 
+/* The role's share of memory may have changed. */
+static void
+share_anew(struct queue *q)
+{
+	q->memory_max += q->env.acct->max_bytes - q->share_max;
+	q->share_max = q->env.acct->max_bytes;
+	if (q->memory_max < 1)
+		q->memory_max = 1;
+}
+
 void
 queue_reload(struct queue *q, const struct conf *conf)
 {
 	set_conf(q, conf);
+	share_anew(q);
 	domain_cache_clear(q->domains);
 	q->sched.dead_ms = q->retry.min_ms;
 	gates_reload(q);

@@ -138,6 +138,23 @@ role_bad_peer(struct role_self *self, enum role peer, unsigned index,
 
 /* ---- from the master ---- */
 
+/* Limits that grew need memory, and others have less then.  An account that is
+ * over its new bound grants nothing until enough came back. */
+static void
+share_anew(struct role_self *self)
+{
+	struct errtext et = { "" };
+	struct plan plan;
+
+	if (plan_make(self->conf, plan_cpu_count(), plan_nofile_max(), &plan,
+		&et) != OK)
+		log_warning("%s; until a restart the shares of memory stay as "
+			    "they are",
+		    et.text);
+	else
+		acct_set_max(&role.acct, plan_account_bytes(&plan, self->role));
+}
+
 static void
 on_conf(struct role_self *self, struct frame *f)
 {
@@ -149,6 +166,7 @@ on_conf(struct role_self *self, struct frame *f)
 		return;
 	}
 	self->conf = new;
+	share_anew(self);
 	if (role.ops->on_reload != NULL)
 		role.ops->on_reload(self, old);
 	conf_free(old);

@@ -140,6 +140,7 @@ share_memory(struct server *sv, unsigned sessions)
 	if (rest < room / 2)
 		rest = room / 2;
 	sv->memory_max = room;
+	sv->share_max = sv->acct->max_bytes;
 	acct_init(&sv->unproven, sv->acct, "unproven clients",
 	    rest / 100 * sv->conf->unproven_share, true, "unproven_share");
 }
@@ -369,10 +370,21 @@ server_start(struct server *sv)
 	ev_timer_set(&sv->second_timer, 1000);
 }
 
+/* The role's share of memory may have changed. */
+static void
+share_anew(struct server *sv)
+{
+	sv->memory_max += sv->acct->max_bytes - sv->share_max;
+	sv->share_max = sv->acct->max_bytes;
+	if (sv->memory_max < 1)
+		sv->memory_max = 1;
+}
+
 void
 server_reload(struct server *sv, const struct conf *conf)
 {
 	sv->conf = conf;
+	share_anew(sv);
 	domain_cache_clear(sv->domains);
 	configure(sv);
 	limits_show(sv);

@@ -116,6 +116,7 @@ struct server {
 	unsigned shown; /* status line: sessions + 1; 0: none yet */
 	struct ladder ladder;
 	int64_t memory_max; /* for which it stands: what the pools leave */
+	int64_t share_max;  /* of so much in all */
 
 	struct listener listeners[LISTENERS_MAX];
 	unsigned listener_count;
