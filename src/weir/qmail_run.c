@@ -255,18 +255,20 @@ static int
 become_master(struct cli *cli, char **logger)
 {
 	struct master_args m;
-	int status = set_qmail(cli);
+	int status;
 
-	if (status != CLI_GO)
-		return status;
 	if (logger[0] != NULL && !logger_start(cli, logger)) {
 		cli_say(cli, "fatal: unable to start the logger: %s",
 		    strerror(errno));
 		return EXIT_LATER;
 	}
-	/* The log is what our standard output is. */
+	/* The log is what our standard output is, for mistakes in the control
+	 * files, too. */
 	if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
 		return EXIT_LATER;
+	status = set_qmail(cli);
+	if (status != CLI_GO)
+		return status;
 	master_args(cli, &m);
 	(void)cli_exec(cli, "master", m.argv);
 	return EXIT_LATER;
