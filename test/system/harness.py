@@ -218,11 +218,11 @@ class FakeMX:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
-            request_queue_size = 200
+            request_queue_size = 2000
 
         class UnixServer(socketserver.ThreadingUnixStreamServer):
             daemon_threads = True
-            request_queue_size = 200
+            request_queue_size = 2000
 
         if path:
             self.server = UnixServer(str(path), Handler)
