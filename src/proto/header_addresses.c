@@ -59,6 +59,7 @@ put(struct header_addresses *h, char c)
 	if (h->gap && h->len > 0 && !joins(c) && !joins(h->text[h->len - 1]))
 		h->words = true;
 	h->gap = false;
+	h->end = h->offset + 1;
 	if (c == '@' && h->mode == PLAIN)
 		h->at = true;
 	if (h->len < sizeof(h->text))
@@ -233,7 +234,7 @@ header_addresses_feed(struct header_addresses *h, struct slice piece)
 	size_t i;
 	char c;
 
-	for (i = 0; i < piece.len && h->error == OK; i++) {
+	for (i = 0; i < piece.len && h->error == OK; i++, h->offset++) {
 		c = piece.data[i];
 		if (is_control(c)) {
 			fail(h, ERR_SYNTAX);

@@ -22,7 +22,8 @@
 
 enum { HEADER_COMMENT_DEPTH_MAX = 64 };
 
-/* One address; borrowed during the call.  Not OK ends the parsing with that
+/* One address; borrowed during the call; end in the struct says where it stood.
+ * Not OK ends the parsing with that
  * error. */
 typedef enum err header_address_fn(void *arg, struct slice address);
 
@@ -41,6 +42,8 @@ struct header_addresses {
 	uint16_t depth;	   /* of comments */
 	int64_t token_max; /* set after init; 0: no limit */
 	int64_t token_count;
+	size_t offset; /* of the byte that is looked at, in all that was fed */
+	size_t end;    /* the offset behind the last byte of text */
 	size_t len;
 	char text[ADDRESS_BYTES_MAX];
 };

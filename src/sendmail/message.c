@@ -255,8 +255,9 @@ find_envid(struct message *m, struct errtext *et)
 /* ---- the header ---- */
 
 /* Read until the end of the header is known. */
-static int
-read_header(struct message *m, size_t *end_out, struct errtext *et)
+int
+message_read_header(struct message *m, struct slice *header_out,
+    struct errtext *et)
 {
 	size_t limit = (size_t)m->conf->header_total_size_limit_bytes;
 	struct head_scan scan;
@@ -284,8 +285,17 @@ read_header(struct message *m, size_t *end_out, struct errtext *et)
 		buf_grew(&m->raw, len);
 		m->over = len == 0;
 	}
-	*end_out = scan.end;
+	*header_out = slice_sub(buf_data(&m->raw), 0, scan.end);
 	return EX_OK;
+}
+
+void
+message_drop_header(struct message *m, size_t len)
+{
+	buf_take(&m->raw, len);
+	if (slice_sub(buf_data(&m->raw), 0, 2).len == 2 &&
+	    memcmp(buf_data(&m->raw).data, "\r\n", 2) == 0)
+		buf_take(&m->raw, 2);
 }
 
 static enum err
@@ -335,7 +345,6 @@ message_begin(struct message *m, struct errtext *et)
 {
 	struct slice name, header;
 	struct head_facts facts;
-	size_t end = 0;
 	int status;
 	enum err e;
 
@@ -351,10 +360,9 @@ message_begin(struct message *m, struct errtext *et)
 		return EX_USAGE;
 	}
 	if (status == EX_OK)
-		status = read_header(m, &end, et);
+		status = message_read_header(m, &header, et);
 	if (status != EX_OK)
 		return status;
-	header = slice_sub(buf_data(&m->raw), 0, end);
 	head_look(header, &facts);
 	if (m->options->from_header)
 		status = extract(m, header, &facts, et);
@@ -372,11 +380,7 @@ message_begin(struct message *m, struct errtext *et)
 		       : e == ERR_TOOBIG ? EX_DATAERR
 					 : EX_TEMPFAIL;
 	}
-	/* The empty line belongs to neither. */
-	buf_take(&m->raw, end);
-	if (slice_sub(buf_data(&m->raw), 0, 2).len == 2 &&
-	    memcmp(buf_data(&m->raw).data, "\r\n", 2) == 0)
-		buf_take(&m->raw, 2);
+	message_drop_header(m, header.len);
 	return EX_OK;
 }
 

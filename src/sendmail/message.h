@@ -58,6 +58,17 @@ int message_address_raw(struct message *m, struct slice raw, bool is_sender,
     struct errtext *et);
 
 /*
+ * message_read_header(m, header_out, et):
+ * For those who finish the header themselves: read until its end is known.
+ * Borrowed until message_drop_header.  EX_OK, or a status with et.
+ */
+int message_read_header(struct message *m, struct slice *header_out,
+    struct errtext *et);
+/* It was used, and m->head is what leaves in its place: len bytes, and the
+ * empty line behind it, are not body. */
+void message_drop_header(struct message *m, size_t len);
+
+/*
  * message_begin(m, et):
  * Read the header, find sender and recipients, finish the header.  Blocks on
  * the input.  On failure et says why and the return value is an exit status

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct cli;
 
 /* In the order of the table in main.c, which says what each does. */
@@ -23,6 +25,12 @@ int cmd_send(struct cli *cli);
 int cmd_explain(struct cli *cli);
 int cmd_fsck(struct cli *cli);
 int cmd_qmail_queue(struct cli *cli);
+int cmd_qmail_inject(struct cli *cli);
+/* sendmail and newaliases in qmail's manner, and whether we were called there:
+ * from a directory .../qmail/bin. */
+int cmd_qmail_sendmail(struct cli *cli);
+int cmd_qmail_newaliases(struct cli *cli);
+bool cli_is_qmail(void);
 int cmd_qmail_qstat(struct cli *cli);
 int cmd_qmail_qread(struct cli *cli);
 int cmd_qmail_showctl(struct cli *cli);

@@ -139,6 +139,9 @@ const struct command commands[] = {
 	    cmd_maildir2mbox },
 	{ "mbox2maildir", "[MBOX MAILDIR]", NULL,
 	    "  Move $MAIL into $MAILDIR.\n", cmd_mbox2maildir },
+	{ "qmail-inject", "[-aAhHnN] [-f SENDER] [RECIPIENT...]", NULL,
+	    "  Complete a message and send it; see qmail-inject(8).\n",
+	    cmd_qmail_inject, true },
 	{ "qmail-queue", "", NULL,
 	    "  Take a message from descriptor 0, its envelope from 1; see "
 	    "qmail-queue(8).\n",
@@ -277,6 +280,23 @@ by_word(int argc, char **argv)
 	    argv + 2);
 }
 
+/* What names that others have, too, do in qmail's directory. */
+static const struct command *
+in_qmails_manner(const struct command *c)
+{
+	static const struct command theirs[] = {
+		{ "sendmail", "[-t] [-f SENDER] [-F NAME] [RECIPIENT...]", NULL,
+		    NULL, cmd_qmail_sendmail, true },
+		{ "mailq", "", NULL, NULL, cmd_qmail_qread },
+		{ "newaliases", "", NULL, NULL, cmd_qmail_newaliases, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(theirs); i++)
+		if (strcmp(c->name, theirs[i].name) == 0)
+			return &theirs[i];
+	return c;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -290,6 +310,8 @@ main(int argc, char **argv)
 	slash = strrchr(argv[0], '/');
 	self = slash != NULL ? slash + 1 : argv[0];
 	c = cli_find(self);
+	if (c != NULL && cli_is_qmail())
+		c = in_qmails_manner(c);
 	/* Only known names of other systems are commands by themselves. */
 	if (c != NULL && c->summary == NULL)
 		return run_command(c, c->name, argc - 1, argv + 1);

@@ -1,12 +1,32 @@
 /*
- * qmail_cmd: qmail-queue, the face of src/sendmail/qmail_queue.
+ * qmail_cmd: qmail-queue and qmail-inject, the faces of src/sendmail; and
+ * sendmail, mailq and newaliases in qmail's manner, which is theirs where
+ * qmail has its programs: .../qmail/bin.
  */
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+
 #include "conf/conf.h"
+#include "sendmail/qmail_inject.h"
 #include "sendmail/qmail_queue.h"
+#include "sendmail/sendmail.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
 
 enum { PROGRAM_BYTES_MAX = 4096 };
+
+bool
+cli_is_qmail(void)
+{
+	/* The path that was executed, found by a shell or not. */
+	const char *path = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+	const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+
+	return slash != NULL &&
+	       slice_ends_nocase(slice_of(path, (size_t)(slash - path)),
+		   SLICE_LIT("/qmail/bin"));
+}
 
 int
 cmd_qmail_queue(struct cli *cli)
@@ -16,4 +36,69 @@ cmd_qmail_queue(struct cli *cli)
 	/* Only needed, and only missed, while no server runs. */
 	(void)cli_program("drop", drop, sizeof(drop));
 	return qmail_queue(cli_conf(cli), &cli->acct, drop);
+}
+
+static int
+usage(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+	return QMAIL_PERM;
+}
+
+static int
+inject(struct cli *cli, const struct inject_options *options)
+{
+	char drop[PROGRAM_BYTES_MAX];
+
+	(void)cli_program("drop", drop, sizeof(drop));
+	return qmail_inject(options, cli_conf(cli), &cli->acct, drop);
+}
+
+int
+cmd_qmail_inject(struct cli *cli)
+{
+	struct inject_options options;
+
+	if (inject_options_parse(cli->argc, cli->argv, &options) != OK)
+		return usage("qmail-inject: usage: qmail-inject [-aAhHnN] "
+			     "[-f sender] [recipient ...]");
+	return inject(cli, &options);
+}
+
+static int
+smtp(struct cli *cli)
+{
+	const struct conf *conf = cli_conf(cli);
+	struct errtext et = { .text = "" };
+
+	if (conf == NULL || sendmail_smtp(conf, &et) != 0) {
+		printf("421 4.3.0 %s\r\n", et.text);
+		return QMAIL_TEMP;
+	}
+	return QMAIL_INJECT_OK;
+}
+
+int
+cmd_qmail_sendmail(struct cli *cli)
+{
+	enum qmail_sendmail_mode mode;
+	struct inject_options options;
+
+	if (qmail_sendmail_parse(cli->argc, cli->argv, &options, &mode) != OK)
+		return usage("sendmail: usage: sendmail [-t] [-f sender] "
+			     "[-F name] [-bp] [-bs] [recipient ...]");
+	switch (mode) {
+	case QMAIL_SENDMAIL_SMTP: return smtp(cli);
+	case QMAIL_SENDMAIL_QREAD: cli->argc = 0; return cmd_qmail_qread(cli);
+	case QMAIL_SENDMAIL_INJECT: break;
+	}
+	return inject(cli, &options);
+}
+
+int
+cmd_qmail_newaliases(struct cli *cli)
+{
+	(void)cli;
+	return usage("sendmail: fatal: please use fastforward/newaliases "
+		     "instead");
 }
