@@ -92,7 +92,7 @@ do_install() {
 		cp pkg/weir.conf "$dest/etc/weir/weir.conf"
 	fi
 	say "installed; configuration: $dest/etc/weir/weir.conf"
-	say "start it: systemctl enable --now weir (or: weir run)"
+	say "start it: systemctl enable --now weir (or: weir-control start)"
 }
 
 do_uninstall() {
