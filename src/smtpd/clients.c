@@ -75,11 +75,21 @@ network_max(const struct server *sv, int64_t one)
 	return all < UINT32_MAX ? (unsigned)all : UINT32_MAX;
 }
 
-/* name: the limit of one client, which the network has exceeded so many times
- * over. */
+/* A client is over a limit of its own. */
 static void
-log_network(struct server *sv, struct session *s, const char *name,
-    const char *done)
+over_own(struct server *sv, struct session *s, enum server_row at,
+    const char *action)
+{
+	char who[CLIENT_TEXT_BYTES];
+
+	report_client(s, who);
+	limits_exceeded(sv, at, slice_str(who), action);
+}
+
+/* A network is over what it may have of a limit of one client. */
+static void
+over_network(struct server *sv, struct session *s, enum server_row at,
+    const char *action)
 {
 	char what[120], address[NET_ADDR_TEXT_BYTES], who[60];
 	struct net_addr net = s->addr;
@@ -88,20 +98,9 @@ log_network(struct server *sv, struct session *s, const char *name,
 	memset(net.octets + octets, 0, sizeof(net.octets) - octets);
 	net_addr_text(&net, address);
 	snprintf(who, sizeof(who), "network %s/%u", address, octets * 8);
-	snprintf(what, sizeof(what), "%s: %s", name, done);
-	log_limit(&sv->network_site, ev_now(sv->loop),
-	    "smtpd_client_network_factor",
-	    sv->conf->smtpd_client_network_factor, slice_str(who), what);
-}
-
-static enum smtps_reply
-network_refused(struct server *sv, struct session *s, const char *name,
-    enum smtps_reply r)
-{
-	log_network(sv, s, name, "refused with 421");
-	if (sv->gate_row != NULL)
-		limit_refused(sv->gate_row);
-	return r;
+	snprintf(what, sizeof(what), "%s: %s", limits_parameter(sv, at),
+	    action);
+	limits_exceeded(sv, ROW_NETWORK, slice_str(who), what);
 }
 
 enum smtps_reply
@@ -129,21 +128,19 @@ clients_enter(struct server *sv, struct session *s)
 	    ev_now(sv->loop), &s->slot)) {
 	case CLIENT_IN: return SMTPS_REPLY_NONE;
 	case CLIENT_OVER_COUNT:
-		return refused(sv, s, &sv->count_site,
-		    "smtpd_client_connection_count_limit", rules.count_max,
-		    SMTPS_REPLY_CONNECTIONS);
+		over_own(sv, s, ROW_CLIENT, "refused with 421");
+		return SMTPS_REPLY_CONNECTIONS;
 	case CLIENT_OVER_RATE:
-		return refused(sv, s, &sv->rate_site,
-		    "smtpd_client_connection_rate_limit", rules.rate_max,
-		    SMTPS_REPLY_RATE_CONN);
+		over_own(sv, s, ROW_RATES + CLIENT_RATE_CONNECTION,
+		    "refused with 421");
+		return SMTPS_REPLY_RATE_CONN;
 	case CLIENT_NETWORK_COUNT:
-		return network_refused(sv, s,
-		    "smtpd_client_connection_count_limit",
-		    SMTPS_REPLY_CONNECTIONS);
+		over_network(sv, s, ROW_CLIENT, "refused with 421");
+		return SMTPS_REPLY_CONNECTIONS;
 	case CLIENT_NETWORK_RATE:
-		return network_refused(sv, s,
-		    "smtpd_client_connection_rate_limit",
-		    SMTPS_REPLY_RATE_CONN);
+		over_network(sv, s, ROW_RATES + CLIENT_RATE_CONNECTION,
+		    "refused with 421");
+		return SMTPS_REPLY_RATE_CONN;
 	case CLIENT_SHARE_FULL:
 		return refused(sv, s, &sv->share_site, "unproven_share",
 		    rules.unproven_max, SMTPS_REPLY_BUSY);
@@ -166,12 +163,6 @@ bool
 clients_rate(struct server *sv, struct session *s, enum client_rate rate,
     unsigned events)
 {
-	static const char *const names[CLIENT_RATE_COUNT] = {
-		"smtpd_client_connection_rate_limit",
-		"smtpd_client_message_rate_limit",
-		"smtpd_client_recipient_rate_limit",
-		"smtpd_client_error_rate_limit",
-	};
 	const struct conf *c = sv->conf;
 	int64_t limits[CLIENT_RATE_COUNT] = {
 		c->smtpd_client_connection_rate_limit,
@@ -181,23 +172,17 @@ clients_rate(struct server *sv, struct session *s, enum client_rate rate,
 	};
 	const struct client_limits max = { (unsigned)limits[rate],
 		network_max(sv, limits[rate]) };
-	char who[CLIENT_TEXT_BYTES];
 	enum client_over over;
 
 	if (s->exempt)
 		return true;
 	over = client_page_rate(&sv->page, s->slot, rate, events, max,
 	    ev_now(sv->loop));
-	if (over == CLIENT_PASSED)
-		return true;
-	if (over == CLIENT_OVER_NETWORK) {
-		log_network(sv, s, names[rate], "refused for now");
-		return false;
-	}
-	report_client(s, who);
-	log_limit(&sv->rate_site, ev_now(sv->loop), names[rate], limits[rate],
-	    slice_str(who), "refused for now");
-	return false;
+	if (over == CLIENT_OVER_OWN)
+		over_own(sv, s, ROW_RATES + rate, "refused for now");
+	else if (over == CLIENT_OVER_NETWORK)
+		over_network(sv, s, ROW_RATES + rate, "refused for now");
+	return over == CLIENT_PASSED;
 }
 
 void

@@ -34,6 +34,25 @@ rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 		[ROW_CLIENT] = { LIMIT_COUNT, "sessions of a client",
 		    "smtpd_client_connection_count_limit",
 		    c->smtpd_client_connection_count_limit },
+		[ROW_RATES + CLIENT_RATE_CONNECTION] = { LIMIT_COUNT,
+		    "connections of a client in a minute",
+		    "smtpd_client_connection_rate_limit",
+		    c->smtpd_client_connection_rate_limit },
+		[ROW_RATES + CLIENT_RATE_MESSAGE] = { LIMIT_COUNT,
+		    "messages of a client in a minute",
+		    "smtpd_client_message_rate_limit",
+		    c->smtpd_client_message_rate_limit },
+		[ROW_RATES + CLIENT_RATE_RCPT] = { LIMIT_COUNT,
+		    "recipients of a client in a minute",
+		    "smtpd_client_recipient_rate_limit",
+		    c->smtpd_client_recipient_rate_limit },
+		[ROW_RATES + CLIENT_RATE_ERROR] = { LIMIT_COUNT,
+		    "errors of a client in a minute",
+		    "smtpd_client_error_rate_limit",
+		    c->smtpd_client_error_rate_limit },
+		[ROW_NETWORK] = { LIMIT_COUNT, "clients' worth of a network",
+		    "smtpd_client_network_factor",
+		    c->smtpd_client_network_factor },
 		[ROW_SILENCE] = { LIMIT_DEADLINE, "silence of a client",
 		    "smtpd_timeout", c->smtpd_timeout_ms },
 		[ROW_SESSION] = { LIMIT_DEADLINE, "session",
@@ -58,8 +77,29 @@ limits_show(struct server *sv)
 			limit_set_limit(sv->rows[i], rows[i].limit);
 }
 
-/* The limit behind a refusal, or SERVER_ROWS.  Those of the gate, of the
- * rates and of memory are named where they are decided. */
+const char *
+limits_parameter(const struct server *sv, enum server_row at)
+{
+	struct row rows[SERVER_ROWS];
+
+	rows_of(sv->conf, rows);
+	return rows[at].parameter;
+}
+
+void
+limits_exceeded(struct server *sv, enum server_row at, struct slice who,
+    const char *action)
+{
+	struct row rows[SERVER_ROWS];
+
+	rows_of(sv->conf, rows);
+	log_limit(&sv->hit_sites[at], ev_now(sv->loop), rows[at].parameter,
+	    rows[at].limit, who, action);
+	limit_refused(sv->rows[at]);
+}
+
+/* The limit behind a refusal, or SERVER_ROWS.  Those of the gate, of clients
+ * and of memory are named where they are decided. */
 static enum server_row
 row_of(const struct session *s, enum smtps_reply r)
 {

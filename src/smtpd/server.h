@@ -40,6 +40,8 @@ enum server_row {
 	ROW_RCPTS,
 	ROW_ERRORS,
 	ROW_CLIENT,
+	ROW_RATES, /* enum client_rate, in its order */
+	ROW_NETWORK = ROW_RATES + CLIENT_RATE_COUNT,
 	ROW_SILENCE,
 	ROW_SESSION,
 	SERVER_ROWS
@@ -137,9 +139,8 @@ struct server {
 	struct tags tags;
 	bool draining;
 
-	struct log_limit_site full_site, share_site, count_site, rate_site,
-	    network_site, memory_site, session_user_site,
-	    hit_sites[SERVER_ROWS];
+	struct log_limit_site full_site, share_site, memory_site,
+	    session_user_site, hit_sites[SERVER_ROWS];
 
 	/* One call's worth of bytes; what is left over goes to the session. */
 	struct smtps_io io;
@@ -192,6 +193,11 @@ void accept_stop(struct server *sv);
 void limits_show(struct server *sv);
 /* A refusal was written: if a limit was behind it, name it in the log. */
 void limits_hit(const struct session *s, const struct smtps_io *io);
+/* A limit of clients was hit: the line about it, and its counter. */
+void limits_exceeded(struct server *sv, enum server_row at, struct slice who,
+    const char *action);
+/* The parameter behind a row. */
+const char *limits_parameter(const struct server *sv, enum server_row at);
 
 /* ---- clients.c ---- */
 /* Take a place for a new session; OK, or how it is refused. */

@@ -161,6 +161,9 @@ def test_smtpd_client_limits(take, control, refusal):
         w.wait_log(r"limit smtpd_client_network_factor \(2\) reached by network 127.1.1.0/24: "
                    rf"{control}: refused")
         assert replies(*["127.9.0.1"] * 12) == [well] * 12
+        # An error too many is counted, too.
+        each = 2 if take == errors else 1
+        assert (refused(w, control), refused(w, "smtpd_client_network_factor")) == (2 * each, each)
 
 
 @pytest.mark.parametrize("by", AROUND)
