@@ -253,3 +253,33 @@ def test_remote_deliveries_past_509_at_once_and_none_at_0(qmail):
         assert len(mx.messages) == n
     finally:
         mx.close()
+
+
+def test_a_command_as_default_delivery_and_a_logger_of_its_own(qmail, system_user):
+    """The exit codes are those of a .qmail file; the log goes through the logger that qmail-start was given."""
+    q = qmail("#!/bin/sh\n"
+              "exec env - PATH=/var/qmail/bin:$PATH qmail-start '|dot-forward .forward\n"
+              "|cat > last; echo \"said it\"; exit $(cat code)' multilog /var/log/qmail/own\n")
+    (q.var / "log/qmail/own").mkdir()
+    shutil.chown(q.var / "log/qmail/own", "nobody")
+    home, name = pathlib.Path(system_user.pw_dir), system_user.pw_name
+    current = q.var / "log/qmail/own/current"
+    q.log = lambda stamps=False: current.read_text() if current.exists() else ""
+    q.start()
+    q.wait("status: local 0/10 remote 0/20")
+
+    def ended(n):
+        """How the n-th delivery to the user ended; root gets the bounce."""
+        numbers = re.findall(rf"^starting delivery (\d+): msg \d+ to local {name}@localhost$", q.log(), re.M)
+        return n < len(numbers) and re.search(rf"^delivery {numbers[n]}: (\w+): (.*)", q.log(), re.M)
+
+    for n, (code, result) in enumerate(((111, "deferral"), (100, "failure"), (99, "success"))):
+        (home / "code").write_text(str(code))
+        q.send("root@localhost", f"{name}@localhost")
+        m = wait_for(lambda: ended(n), q.log)
+        assert m.group(1) == result, q.log()
+        assert m.group(2) == "did_0+0+1/" if code == 99 else "said_it" in m.group(2)
+        assert (home / "last").read_text().endswith("\nHello.\n")
+        if code == 100:
+            break
+    Matchup(q.lines())
