@@ -4,7 +4,12 @@
 
 #include "base/assert.h"
 
-enum { SKIP_LOCAL_S = 10, SKIP_REMOTE_S = 20, DELAY_MIN_MS = 1000 };
+enum {
+	SKIP_LOCAL_S = 10,
+	SKIP_REMOTE_S = 20,
+	DELAY_MIN_MS = 1000,
+	LATE_S = 10, /* of an attempt that is due */
+};
 
 static int64_t
 clamp(int64_t v, int64_t low, int64_t high)
@@ -108,14 +113,16 @@ square_root(int64_t v)
 	return r;
 }
 
-/* qmail-send.c works in whole seconds, and so do we. */
+/* qmail-send works in whole seconds, and so do we.  The jitter ends well before
+ * the next square, so that the attempt after this one is qmail's again. */
 static int64_t
-quadratic_ms(int64_t age_ms, bool local)
+quadratic_ms(int64_t age_ms, bool local, int64_t *jitter_max_out)
 {
 	int64_t age_s = age_ms / 1000;
 	int64_t root;
 
 	root = square_root(age_s) + (local ? SKIP_LOCAL_S : SKIP_REMOTE_S);
+	*jitter_max_out = (2 * root - LATE_S) * 1000;
 	return root * root * 1000 - age_ms;
 }
 
@@ -123,16 +130,19 @@ int64_t
 retry_delay_ms(const struct retry_conf *conf, int64_t age_ms, bool local,
     uint64_t random)
 {
-	int64_t delay_ms;
+	int64_t delay_ms, jitter_ms, jitter_max_ms = INT64_MAX;
 
 	/* A thousand years: keeps the arithmetic far from its edges. */
 	age_ms = clamp(age_ms, 0, (int64_t)1000 * 366 * 86400 * 1000);
 	if (conf->schedule == RETRY_QUADRATIC)
-		delay_ms = quadratic_ms(age_ms, local);
+		delay_ms = quadratic_ms(age_ms, local, &jitter_max_ms);
 	else
 		delay_ms = clamp(age_ms, conf->min_ms, conf->max_ms);
 	delay_ms = clamp(delay_ms, DELAY_MIN_MS, INT64_MAX / 2);
-	return delay_ms + (int64_t)(random % (uint64_t)(delay_ms / 10 + 1));
+	jitter_ms = delay_ms / 10 + 1;
+	if (jitter_ms > jitter_max_ms)
+		jitter_ms = jitter_max_ms;
+	return delay_ms + (int64_t)(random % (uint64_t)jitter_ms);
 }
 
 bool

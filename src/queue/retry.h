@@ -75,7 +75,8 @@ int64_t retry_age_ms(const struct retry_clock *rc, uint64_t arrival_ms,
  * How long from now until the next attempt; at least 1 s.  local: only local
  * recipients are left (the quadratic schedule is then denser).  random gives
  * the jitter, up to a tenth more, so that messages that failed together do
- * not come back together.
+ * not come back together; on the quadratic schedule less, so that the next
+ * attempt is not put off by it.
  */
 int64_t retry_delay_ms(const struct retry_conf *conf, int64_t age_ms,
     bool local, uint64_t random);

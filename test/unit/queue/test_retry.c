@@ -68,6 +68,40 @@ test_delay(void **state)
 	}
 }
 
+/* The whole life of a message, each attempt as late as it can be: at qmail's
+ * times, 78 and 39 of them. */
+static void
+test_qmails_times(void **state)
+{
+	static const struct {
+		bool local;
+		unsigned step, count;
+	} rows[] = { { true, 10, 78 }, { false, 20, 39 } };
+	struct retry_conf c = postfix;
+
+	(void)state;
+	c.schedule = RETRY_QUADRATIC;
+	for (size_t i = 0; i < 2; i++)
+		for (uint64_t seed = 0; seed < 1000; seed++) {
+			uint64_t r = seed * 0x9e3779b97f4a7c15u;
+			int64_t age_ms = 0;
+			unsigned count = 1;
+
+			for (; age_ms <= 604800 * S; count++) {
+				int64_t root = rows[i].step * (int64_t)count;
+				int64_t at_ms = root * root * S;
+
+				age_ms += retry_delay_ms(&c, age_ms,
+				    rows[i].local, r);
+				assert_in_range(age_ms, at_ms,
+				    at_ms + (2 * root - 10) * S);
+				age_ms += 5 * S; /* and its own time */
+				r = r * 6364136223846793005u + 1;
+			}
+			assert_int_equal(count - 1, rows[i].count);
+		}
+}
+
 static void
 test_delay_is_never_nothing(void **state)
 {
@@ -231,6 +265,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delay),
+		cmocka_unit_test(test_qmails_times),
 		cmocka_unit_test(test_delay_is_never_nothing),
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_clock_jump),
