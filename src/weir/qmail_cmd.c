@@ -28,11 +28,20 @@ cli_is_qmail(void)
 		   SLICE_LIT("/qmail/bin"));
 }
 
+/* --help alone, as every command has it; no program calls that. */
+static bool
+wants_help(const struct cli *cli)
+{
+	return cli->argc == 1 && strcmp(cli->argv[0], "--help") == 0;
+}
+
 int
 cmd_qmail_queue(struct cli *cli)
 {
 	char drop[PROGRAM_BYTES_MAX];
 
+	if (wants_help(cli))
+		return cli_parse(cli, NULL, 0);
 	/* Only needed, and only missed, while no server runs. */
 	(void)cli_program("drop", drop, sizeof(drop));
 	return qmail_queue(cli_conf(cli), &cli->acct, drop);
@@ -59,6 +68,8 @@ cmd_qmail_inject(struct cli *cli)
 {
 	struct inject_options options;
 
+	if (wants_help(cli))
+		return cli_parse(cli, NULL, 0);
 	if (inject_options_parse(cli->argc, cli->argv, &options) != OK)
 		return usage("qmail-inject: usage: qmail-inject [-aAhHnN] "
 			     "[-f sender] [recipient ...]");
