@@ -119,10 +119,6 @@ def check_documented(path, text, out):
 NOT_READ = {
     "mydomain": "other values name it: $mydomain",
     "control_directory": "read before there is a configuration",
-    "defaulthost": "for qmail-inject, which has the name alone so far",
-    "defaultdomain": "likewise",
-    "plusdomain": "likewise",
-    "idhost": "likewise",
 }
 
 
