@@ -13,6 +13,7 @@ enum {
 	INJECT_RAW_BYTES = 2 * ADDRESS_BYTES_MAX,
 	INJECT_ID_BYTES = HOST_BYTES_MAX + 80,
 	INJECT_NAME_BYTES_MAX = 255,
+	INJECT_LISTS_BYTES_MAX = 65536,
 };
 
 struct inject {
@@ -25,9 +26,13 @@ struct inject {
 	struct head_facts facts;
 	struct buf envelope; /* recipients, as qmail-queue wants them */
 	size_t rcpt_count;
-	bool any_to;	 /* a To or Cc field (their Resent- forms) */
-	bool has_sender; /* -f, or a Return-Path field */
-	bool from_path;	 /* the latter */
+	bool any_to;	     /* a To or Cc field (their Resent- forms) */
+	bool has_sender;     /* -f, or a Return-Path field */
+	bool from_path;	     /* the latter */
+	struct slice lists;  /* of $QMAILMFTFILE; or empty */
+	struct buf followup; /* addresses of To and Cc, while there are lists */
+	bool to_list;	     /* one of them is a list */
+	bool has_followup;   /* such a field is there, or would be too long */
 	char sender[INJECT_RAW_BYTES];
 	char from[ADDRESS_BYTES_MAX + 1];
 	char date[64], id[INJECT_ID_BYTES];
@@ -51,6 +56,15 @@ void inject_tell_time(struct inject *x);
 /* x->from, and x->sender unless a Return-Path field said it.  ERR_SYNTAX or
  * ERR_TOOBIG with x->et. */
 MUST_CHECK enum err inject_find_sender(struct inject *x);
+
+/* ---- inject_lists.c ---- */
+
+/* $QMAILMFTFILE, if it is set and there.  Errors with x->et. */
+MUST_CHECK enum err inject_lists_read(struct inject *x);
+/* An address of To or Cc; a header_address_fn. */
+enum err inject_lists_look(void *arg, struct slice address);
+/* Mail-Followup-To, if it is due.  Errors of the header's buf. */
+MUST_CHECK enum err inject_lists_add(struct inject *x);
 
 /* ---- inject_queue.c ---- */
 

@@ -140,6 +140,10 @@ put_field(struct inject *x, const struct head_field *f, unsigned flags)
 	struct buf *out = flags & GONE ? NULL : &x->m.head;
 	enum err e = OK;
 
+	if (is_list && (flags & TO) && !(flags & RESENT))
+		e = qualify_list(&x->q, f->body, NULL, inject_lists_look, x);
+	if (e != OK)
+		return e;
 	if (is_list) {
 		size_t name = f->all.len - f->body.len;
 
@@ -179,6 +183,8 @@ rewrite(struct inject *x, struct slice header)
 			((flags & ID) && inject_has_letter(x, 'i'))))
 			continue;
 		x->any_to |= concerns_us && (flags & TO);
+		x->has_followup |=
+		    slice_eq_nocase(f.name, SLICE_LIT("Mail-Followup-To"));
 		e = put_field(x, &f, flags);
 	}
 	return e;
@@ -232,6 +238,8 @@ add_missing(struct inject *x)
 	}
 	if (e == OK)
 		e = head_add(f, &added, &x->m.head);
+	if (e == OK)
+		e = inject_lists_add(x);
 	if (e == OK && !x->any_to)
 		e = buf_put(&x->m.head,
 		    f->resent
@@ -253,6 +261,8 @@ compose(struct inject *x)
 	head_look(header, &x->facts);
 	inject_tell_time(x);
 	e = take_words(x);
+	if (e == OK)
+		e = inject_lists_read(x);
 	if (e == OK)
 		e = rewrite(x, header);
 	if (e == OK)
@@ -288,6 +298,7 @@ qmail_inject(const struct inject_options *options, const struct conf *conf,
 	read_environment(&x);
 	message_init(&x.m, conf, a, &as_it_is, STDIN_FILENO);
 	buf_init(&x.envelope, a, 4096, QMAIL_ENVELOPE_BYTES_MAX);
+	buf_init(&x.followup, a, 1024, INJECT_LISTS_BYTES_MAX);
 	status = compose(&x);
 	if (status == QMAIL_INJECT_OK && options->print) {
 		if (!inject_write_message(&x, STDOUT_FILENO)) {

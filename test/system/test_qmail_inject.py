@@ -70,6 +70,20 @@ def test_the_header(server, why, words, text, env, fields):
     assert shown(server, words, text, env) == (fields, "body\n.\n")
 
 
+def test_followup(server):
+    """To a mailing list that one reads: answers go to all of To and Cc, each once."""
+    (server.dir / "lists").write_text("other@l.example\nList@L.example\n")
+    env = {"QMAILMFTFILE": str(server.dir / "lists")}
+    text = "To: list@l.example, Ann <ann>\nCc: ann, bob@b.c\n\nbody\n.\n"
+    fields, _ = shown(server, [], text, env)
+    assert fields[-1] == "Mail-Followup-To: list@l.example,\n  ann@dh.example,\n  bob@b.c"
+    for other in (text.replace("list@", "lost@"), "Mail-Followup-To: x@y.z\n" + text, "Resent-To: a@b.c\n" + text):
+        assert not any("list@l.example,\n" in f for f in shown(server, [], other, env)[0])
+    assert shown(server, [], text, {"QMAILMFTFILE": "/none"}) == shown(server, [], text)
+    r = run(server, ["-n"], text.encode(), {"QMAILMFTFILE": "/"})
+    assert r.returncode == 111 and b"unable to read /" in r.stderr
+
+
 def envelope_of(server, words, text, env=None):
     """(sender, recipients) as $QMAILQUEUE gets them."""
     catcher = server.dir / "catch"
