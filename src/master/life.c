@@ -16,6 +16,7 @@
 #include "master/logger.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "role/settle.h"
 
 static bool
 first_to_drain(enum role r)
@@ -53,6 +54,7 @@ life_ready(struct master *m)
 	if (write(logger_stderr(), line, sizeof(line) - 1) < 0)
 		log_warning("stderr is closed");
 	notify_send("READY=1\nMAINPID=%ld\nSTATUS=serving", (long)getpid());
+	role_settle();
 }
 
 /* ---- reload ---- */

@@ -33,6 +33,7 @@
 #include "role/identity.h"
 #include "role/plan.h"
 #include "role/sandbox.h"
+#include "role/settle.h"
 #include "role/users.h"
 
 enum {
@@ -115,9 +116,7 @@ role_ready(struct role_self *self)
 {
 	struct fr_ready f = { 0 };
 
-	/* What only the start needed goes back to the system. */
-	malloc_trim(0);
-
+	role_settle();
 	if (send_ready(self->control, 0, &f, -1) != OK)
 		role_die(self, "the master does not listen");
 }
