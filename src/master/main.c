@@ -34,6 +34,7 @@ enum {
 	/* Until the plan is known: a configuration and the copy of a reload. */
 	START_BYTES_MAX = 16 << 20,
 	LOCK_WAIT_MS = 5000,
+	QMAIL_TEMPFAIL = 111, /* qmail's exit status for that */
 	LAST_WORDS_MS = 1000,
 };
 
@@ -148,6 +149,10 @@ prepare(struct master *m)
 		e = open_loop(m, &et);
 	if (e == OK)
 		return EX_OK;
+	if (e == ERR_BUSY && c->log_format == LOG_QMAIL) {
+		log_error("cannot start: qmail-send is already running");
+		return QMAIL_TEMPFAIL;
+	}
 	log_error("%s", et.text);
 	return status;
 }

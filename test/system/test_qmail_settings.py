@@ -53,8 +53,8 @@ class Qmail:
             (self.var / "qmail/bin" / n).symlink_to(BUILD / "weir")
         shutil.chown(self.var / "log/qmail", "daemon", "daemon")
         self.control("me", "mx.test.example")
-        self.control("locals", "localhost")
-        self.control("rcpthosts", "localhost")
+        self.control("locals", "test.example")
+        self.control("rcpthosts", "test.example")
         (top / "weir.conf").write_text("")
         self.script("run", run)
         self.script("log/run", LOG)
@@ -211,7 +211,7 @@ def test_never_more_local_deliveries_than_the_file_says(qmail, system_user):
     q.start()
     q.wait("status: local 0/8 remote 0/20")
     for _ in range(24):
-        q.send("a@client.example", f"{system_user.pw_name}@localhost")
+        q.send("a@client.example", f"{system_user.pw_name}@test.example")
     q.wait("status: local 8/8 remote 0/20")
     wait_for(lambda: len(list(runs.iterdir())) == 8, lambda: f"{list(runs.iterdir())}")
     most = 0
@@ -239,6 +239,9 @@ def test_remote_deliveries_past_509_at_once_and_none_at_0(qmail):
     try:
         q.start()
         q.wait("status: local 0/10 remote 0/0")
+        second = subprocess.Popen(
+            ["nsenter", f"--mount=/proc/self/fd/{q.namespace}", "/var/qmail/bin/qmail-send"],
+            stdout=subprocess.PIPE, text=True, pass_fds=[q.namespace])
         q.send("a@client.example", *(f"u{i}@far.example" for i in range(n)))
         wait_for(lambda: re.search(r"^info msg ", q.log(), re.M), q.log)
         assert mx.connections == 0
@@ -251,6 +254,8 @@ def test_remote_deliveries_past_509_at_once_and_none_at_0(qmail):
         m = Matchup(q.lines())
         assert max(s["remote"] for s in m.statuses) > 509
         assert len(mx.messages) == n
+        assert second.communicate()[0] == "alert: cannot start: qmail-send is already running\n"
+        assert second.returncode == 111
     finally:
         mx.close()
 
@@ -270,12 +275,12 @@ def test_a_command_as_default_delivery_and_a_logger_of_its_own(qmail, system_use
 
     def ended(n):
         """How the n-th delivery to the user ended; root gets the bounce."""
-        numbers = re.findall(rf"^starting delivery (\d+): msg \d+ to local {name}@localhost$", q.log(), re.M)
+        numbers = re.findall(rf"^starting delivery (\d+): msg \d+ to local {name}@test.example$", q.log(), re.M)
         return n < len(numbers) and re.search(rf"^delivery {numbers[n]}: (\w+): (.*)", q.log(), re.M)
 
     for n, (code, result) in enumerate(((111, "deferral"), (100, "failure"), (99, "success"))):
         (home / "code").write_text(str(code))
-        q.send("root@localhost", f"{name}@localhost")
+        q.send("root@test.example", f"{name}@test.example")
         m = wait_for(lambda: ended(n), q.log)
         assert m.group(1) == result, q.log()
         assert m.group(2) == "did_0+0+1/" if code == 99 else "said_it" in m.group(2)
