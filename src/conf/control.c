@@ -125,8 +125,11 @@ define_list(struct loader *l, const struct conf_control *k, struct slice text,
 	at.line = 1;
 	if (e == ERR_TOOBIG)
 		conf_report_add(l->report, true, at, name_of(k), SLICE_NONE,
-		    "longer than %d bytes; put the list into a table",
-		    CONF_VALUE_BYTES_MAX);
+		    "longer than %d bytes; %s", CONF_VALUE_BYTES_MAX,
+		    conf_params[k->id].check == CONF_CHECK_DOMAINS
+			? "put the list into a table"
+			: "write fewer items, such as .SUFFIX in place of "
+			  "many domains");
 	else if (e != OK)
 		l->out_of_memory = true;
 	else

@@ -355,6 +355,7 @@ test_control_warnings(void **state)
 static void
 test_control_errors(void **state)
 {
+	static char many[80000];
 	char want[512];
 
 	(void)state;
@@ -367,6 +368,17 @@ test_control_errors(void **state)
 	assert_string_equal(test_report.messages[0].text, want);
 	assert_int_equal(test_report.error_count, 1);
 	assert_int_equal(unlink(path("control/locals")), 0);
+
+	/* Only what may be tables is told to become one. */
+	for (size_t i = 0; i + 21 < sizeof(many); i += 21)
+		(void)snprintf(many + i, sizeof(many) - i, "%013zu.test:x\n",
+		    i);
+	write_file("control/virtualdomains", many);
+	assert_null(load_control(""));
+	assert_non_null(strstr(test_report.messages[0].text,
+	    "/control/virtualdomains:1: virtualdomains: value \"\": longer "
+	    "than 65536 bytes; write fewer items"));
+	assert_int_equal(unlink(path("control/virtualdomains")), 0);
 
 	write_file("control/concurrencylocal", "-1\n");
 	assert_null(load_control(""));
