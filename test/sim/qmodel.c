@@ -561,6 +561,47 @@ __wrap_store_durable(struct store *s, struct store_ticket t)
 	return q_plant == PLANT_ACK || __real_store_durable(s, t);
 }
 
+/* What was committed last, for the answers. */
+static struct {
+	uint64_t id;
+	struct store_ticket ticket;
+} commits[Q_TXNS_MAX];
+
+enum err __real_store_commit(struct store *s, struct store_msg *m,
+    const struct store_commit *c, struct store_ticket *t);
+enum err __wrap_store_commit(struct store *s, struct store_msg *m,
+    const struct store_commit *c, struct store_ticket *t);
+enum err
+__wrap_store_commit(struct store *s, struct store_msg *m,
+    const struct store_commit *c, struct store_ticket *t)
+{
+	enum err e = __real_store_commit(s, m, c, t);
+
+	if (e == OK) {
+		commits[m->id % Q_TXNS_MAX].id = m->id;
+		commits[m->id % Q_TXNS_MAX].ticket = *t;
+	}
+	return e;
+}
+
+/* The answer is given now: the disk must have the message now. */
+enum err __real_send_txn_done(struct chan *c, uint32_t tag,
+    const struct fr_txn_done *f, int fd);
+enum err __wrap_send_txn_done(struct chan *c, uint32_t tag,
+    const struct fr_txn_done *f, int fd);
+enum err
+__wrap_send_txn_done(struct chan *c, uint32_t tag, const struct fr_txn_done *f,
+    int fd)
+{
+	const unsigned at = f->id % Q_TXNS_MAX;
+
+	if (f->error == OK && commits[at].id == f->id &&
+	    !__real_store_durable(w.q->store, commits[at].ticket))
+		q_fail("message %llu is acknowledged and is not durable",
+		    (unsigned long long)f->id);
+	return __real_send_txn_done(c, tag, f, fd);
+}
+
 enum err __real_store_result_append(struct store *s, struct store_msg *m,
     const struct store_update *u, struct store_ticket *t);
 enum err __wrap_store_result_append(struct store *s, struct store_msg *m,
