@@ -90,6 +90,9 @@ int cli_help(const struct cli *cli);
 
 /* The configuration; NULL after messages: return EX_CONFIG. */
 const struct conf *cli_conf(struct cli *cli);
+/* The same for qmail's programs: where weir.conf names no control_directory,
+ * qmail's own holds if there is one, as under qmail-start. */
+const struct conf *cli_conf_qmail(struct cli *cli);
 
 /*
  * cli_exec(cli, program, argv):

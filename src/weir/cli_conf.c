@@ -2,6 +2,8 @@
  * cli_conf: the configuration of a command.
  */
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "weir/cli.h"
@@ -35,4 +37,19 @@ cli_conf(struct cli *cli)
 	}
 	conf_report_free(&cli->acct, report);
 	return conf;
+}
+
+const struct conf *
+cli_conf_qmail(struct cli *cli)
+{
+	static const char option[] = "control_directory=/var/qmail/control";
+	const struct conf *conf = cli_conf(cli);
+
+	if (conf == NULL || conf->control_directory[0] != '\0' ||
+	    access(strchr(option, '/'), R_OK | X_OK) != 0 ||
+	    cli->override_count == CLI_OVERRIDE_COUNT_MAX)
+		return conf;
+	conf_free(conf);
+	cli->overrides[cli->override_count++] = option;
+	return cli_conf(cli);
 }

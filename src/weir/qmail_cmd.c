@@ -44,7 +44,7 @@ cmd_qmail_queue(struct cli *cli)
 		return cli_parse(cli, NULL, 0);
 	/* Only needed, and only missed, while no server runs. */
 	(void)cli_program("drop", drop, sizeof(drop));
-	return qmail_queue(cli_conf(cli), &cli->acct, drop);
+	return qmail_queue(cli_conf_qmail(cli), &cli->acct, drop);
 }
 
 static int
@@ -60,7 +60,7 @@ inject(struct cli *cli, const struct inject_options *options)
 	char drop[PROGRAM_BYTES_MAX];
 
 	(void)cli_program("drop", drop, sizeof(drop));
-	return qmail_inject(options, cli_conf(cli), &cli->acct, drop);
+	return qmail_inject(options, cli_conf_qmail(cli), &cli->acct, drop);
 }
 
 int
@@ -79,7 +79,7 @@ cmd_qmail_inject(struct cli *cli)
 static int
 smtp(struct cli *cli)
 {
-	const struct conf *conf = cli_conf(cli);
+	const struct conf *conf = cli_conf_qmail(cli);
 	struct errtext et = { .text = "" };
 
 	if (conf == NULL || sendmail_smtp(conf, &et) != 0) {

@@ -24,8 +24,6 @@
 enum { SHOWCTL_PATH_BYTES = 1200, SHOWCTL_RENDER_BYTES_MAX = 4 << 20 };
 enum { QMAIL_OK = 0, QMAIL_PERM = 100, QMAIL_TEMP = 111 };
 
-static const char qmail_control[] = "/var/qmail/control";
-
 struct showctl {
 	struct cli *cli;
 	const struct conf *conf;
@@ -349,22 +347,6 @@ put_rest(const struct showctl *s)
 	return e;
 }
 
-/* weir.conf's control directory, or qmail's if it names none. */
-static const struct conf *
-load(struct cli *cli)
-{
-	static const char option[] = "control_directory=/var/qmail/control";
-	const struct conf *conf = cli_conf(cli);
-
-	if (conf == NULL || conf->control_directory[0] != '\0' ||
-	    access(qmail_control, R_OK | X_OK) != 0 ||
-	    cli->override_count == CLI_OVERRIDE_COUNT_MAX)
-		return conf;
-	conf_free(conf);
-	cli->overrides[cli->override_count++] = option;
-	return cli_conf(cli);
-}
-
 int
 cmd_qmail_showctl(struct cli *cli)
 {
@@ -374,7 +356,7 @@ cmd_qmail_showctl(struct cli *cli)
 
 	if (status != CLI_GO)
 		return status == EX_OK ? QMAIL_OK : QMAIL_PERM;
-	s.conf = load(cli);
+	s.conf = cli_conf_qmail(cli);
 	if (s.conf == NULL)
 		return QMAIL_TEMP;
 	s.directory = s.conf->control_directory;

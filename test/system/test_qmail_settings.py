@@ -49,7 +49,7 @@ class Qmail:
         for d in ("qmail/control", "qmail/bin", "qmail/env", "log/qmail", "service", "spool", "lib", "tmp",
                   "services/send/log"):
             (self.var / d).mkdir(parents=True)
-        for n in ("qmail-start", "qmail-send", "sendmail", "qmail-qstat", "qmail-qread"):
+        for n in ("qmail-start", "qmail-send", "sendmail", "qmail-inject"):
             (self.var / "qmail/bin" / n).symlink_to(BUILD / "weir")
         shutil.chown(self.var / "log/qmail", "daemon", "daemon")
         self.control("me", "mx.test.example")
@@ -150,6 +150,9 @@ def test_the_steps_of_the_manuals(qmail):
     q = qmail().start()
     q.wait("status: local 0/10 remote 0/20")
     assert re.search(r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} status: local 0/10 remote 0/20$", q.log(True), re.M)
+    # The other programs read the same files, without a line in weir.conf.
+    assert "\nTo: joe@mx.test.example\n" in "\n" + q.inside("/var/qmail/bin/qmail-inject", "-n",
+                                                           input="To: joe\n\n").stdout
     # The files, and a restart.
     q.control("concurrencylocal", 8)
     q.svc("-t")
