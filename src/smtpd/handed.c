@@ -237,7 +237,8 @@ read_packet(struct handed *h)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	fd = n > 0 ? take_fd(&m) : -1;
+	/* An empty packet may bring some, too. */
+	fd = n >= 0 ? take_fd(&m) : -1;
 	if (n <= 0)
 		why = "it went away";
 	else if (fd < 0)

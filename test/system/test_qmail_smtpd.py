@@ -263,7 +263,7 @@ def test_garbage(server):
                       (MAGIC + b"TCPREMOTEIP=1.2.3.4", [a.fileno()]), (MAGIC + b"X=1\0", [a.fileno()]),
                       (MAGIC + b"RELAYCLIENT=\0" * 2, [a.fileno()]), (MAGIC + b"\0\0\0", [a.fileno()]),
                       (MAGIC + b"RELAYCLIENT=" + b"a" * 256 + b"\0", [a.fileno()]),
-                      (MAGIC, [pipe[0]]), (MAGIC, [dgram.fileno()]), (MAGIC, [listening.fileno()]),
+                      (b"", [a.fileno()]), (MAGIC, [pipe[0]]), (MAGIC, [dgram.fileno()]), (MAGIC, [listening.fileno()]),
                       (MAGIC, [a.fileno(), b.fileno()]), (MAGIC, [a.fileno()] * 4), (MAGIC, [a.fileno()] * 250)):
         with session_socket(server) as s:
             packet(s, data, fds)
