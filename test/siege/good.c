@@ -40,6 +40,7 @@ static char *body;
 static size_t body_len, body_bytes = 4096;
 static uint32_t *latency_us;
 static uint64_t refused, lost;
+static char last_refusal[80]; /* what it was told */
 
 static int64_t
 now_us(void)
@@ -82,8 +83,14 @@ reply(int fd)
 		end = buf + len - 1;
 		for (line = end; line > buf && line[-1] != '\n'; line--)
 			;
-		if (end - line > 4 && line[3] == ' ')
-			return (int)strtol(line, NULL, 10);
+		if (end - line > 4 && line[3] == ' ') {
+			int code = (int)strtol(line, NULL, 10);
+
+			if (code >= 400)
+				snprintf(last_refusal, sizeof(last_refusal),
+				    "%.*s", (int)strcspn(line, "\r\"\\"), line);
+			return code;
+		}
 		if (len == sizeof(buf))
 			return 0;
 	}
@@ -170,13 +177,14 @@ report(unsigned first, unsigned count, int64_t spent_us)
 	printf("{\"messages\": %u, \"next\": %u, \"seconds\": %.3f, "
 	       "\"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
 	       "\"worst_ms\": %.2f, \"first_ms\": %.2f, \"refused\": %llu, "
-	       "\"lost\": %llu}\n",
+	       "\"lost\": %llu, \"last_refusal\": \"%s\"}\n",
 	    count, first + count, (double)spent_us / 1e6,
 	    spent_us > 0 ? count * 1e6 / (double)spent_us : 0,
 	    count > 0 ? latency_us[count / 2] / 1e3 : 0,
 	    count > 0 ? latency_us[(uint64_t)count * 99 / 100] / 1e3 : 0,
 	    count > 0 ? latency_us[count - 1] / 1e3 : 0, first_us / 1e3,
-	    (unsigned long long)refused, (unsigned long long)lost);
+	    (unsigned long long)refused, (unsigned long long)lost,
+	    last_refusal);
 }
 
 static void

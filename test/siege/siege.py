@@ -94,12 +94,14 @@ class Sampler(threading.Thread):
 
 
 def descriptors(weir):
-    """Role and number -> open descriptors."""
-    count = {}
+    """Role -> open descriptors.  Not those of the log's segments: the queue
+    has as many as there are, and deliverers keep a bounded number."""
+    count = collections.Counter()
     for pid, name in weir.pids().items():
-        with contextlib.suppress(OSError):
-            count[name] = count.get(name, 0) + len(os.listdir(f"/proc/{pid}/fd"))
-    return count
+        for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                count[name] += "/queue/log/" not in os.readlink(fd)
+    return dict(count)
 
 
 def open_files(weir, role):
@@ -147,7 +149,7 @@ class Field:
         why = Image.why_not("ext4")
         self.no_disk = why
         if not why:
-            self.disk = Image("ext4", 1024 * MIB, mkfs=("-N", "4096"))
+            self.disk = Image("ext4", 2048 * MIB, mkfs=("-N", "4096"))
         conf = dict(FAST_RETRY, memory_budget=f"{self.budget_mib}M", mynetworks="127.0.0.1/32",
                     relay_domains="good.example, stall.example, junk.example",
                     transport_maps="inline:{ good.example = smtp:[127.0.0.1]:%d, "
@@ -427,7 +429,7 @@ def table(results):
             f"  {r['processors']} processors for all, load {r['load']:.1f} before; {r['priority']}, "
             f"each kind sends at most 100 Mbit/s",
             f"  undisturbed: {r['undisturbed_per_second']}/s, p99 {r['undisturbed_p99_ms']} ms",
-            f"  {'attack':<18}{'opened':>9}{'inside':>9}{'refused':>9}{'MB sent':>9}{'good/s':>9}{'of':>9}{'share':>8}{'p99 ms':>9}"
+            f"  {'attack':<18}{'opened':>9}{'inside':>9}{'refused':>9}{'MB sent':>9}{'good/s':>9}{'of':>9}{'share':>8}{'p99 ms':>9}{'worst':>8}{'again':>7}"
             f"{'received/s':>12}{'server CPU':>12}",
         ]
         for p in disturbed:
@@ -435,7 +437,8 @@ def table(results):
             total = {k: sum(x.get(k, 0) for x in parts) for k in ("opened", "inside", "refused", "bytes")}
             lines.append(f"  {p['phase']:<18}{total['opened'] or '':>9}{total['inside'] or '':>9}{total['refused'] or '':>9}"
                          f"{round(total['bytes'] / 1e6) or '':>9}"
-                         + (f"{p['per_second']:>9}{p['undisturbed_per_second']:>9}{100 * p['share']:>7.0f}%{p['p99_ms']:>9}"
+                         + (f"{p['per_second']:>9}{p['undisturbed_per_second']:>9}{100 * p['share']:>7.0f}%{p['p99_ms']:>9}{p['worst_ms']:>8.0f}"
+                            f"{p['refused'] + p['lost']:>7}"
                             f"{p['received_per_second']:>12}{p['cpu_percent']:>11.0f}%" if p["counts"] else
                             f"   {p['messages']} taken, {p['refused']} refused for now; back {p['back_s']:.2f} s after"))
         disturbed = [p for p in disturbed if p["counts"]]
