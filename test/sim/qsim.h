@@ -225,6 +225,9 @@ void q_report_exists(unsigned msg);
 void q_crashed(void);
 /* Trouble after which any message may be tried early. */
 void q_free_all(void);
+/* A delivery begins; something has become of a recipient. */
+void q_check_start(const struct sched_job *job);
+void q_note_outcome(const struct rcpt *x, const struct result *res);
 /* Between turns: limits, windows, slots; and nobody waits for nothing. */
 void q_check(void);
 /* Nobody was forgotten. */
