@@ -310,5 +310,7 @@ qmail_inject(const struct inject_options *options, const struct conf *conf,
 	}
 	if (status != QMAIL_INJECT_OK)
 		tool_say("fatal: %s", x.et.text);
+	buf_fini(&x.envelope);
+	message_fini(&x.m);
 	return status;
 }

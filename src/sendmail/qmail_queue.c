@@ -294,6 +294,7 @@ qmail_queue(const struct conf *conf, struct acct *a, const char *drop_program)
 		code = read_envelope(&e, STDOUT_FILENO);
 	if (code == QQ_OK)
 		code = hand_in_all(&j, &e);
+	buf_fini(&e.text);
 	return say_why(&j, code);
 }
 

@@ -166,8 +166,10 @@ keep_text(struct handed *h, const struct handover *o)
 	h->text = mem_alloc(sv->acct, len);
 	if (h->text == NULL)
 		return false;
-	memcpy(h->text, o->relay.data, o->relay.len);
-	memcpy(h->text + o->relay.len, o->info.data, o->info.len);
+	if (o->relay.len > 0)
+		memcpy(h->text, o->relay.data, o->relay.len);
+	if (o->info.len > 0)
+		memcpy(h->text + o->relay.len, o->info.data, o->info.len);
 	h->relay = slice_of(h->text, o->relay.len);
 	h->info = slice_of(h->text + o->relay.len, o->info.len);
 	return true;

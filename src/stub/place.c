@@ -46,7 +46,9 @@ load(const char *path, char *buf, size_t size)
 	for (unsigned i = 0; report != NULL && i < report->count && !found; i++)
 		if (report->messages[i].is_error)
 			tool_say("fatal: %s", report->messages[i].text);
-	/* The process ends soon: nothing is freed. */
+	conf_free(conf);
+	if (report != NULL)
+		conf_report_free(&acct, report);
 	return found;
 }
 

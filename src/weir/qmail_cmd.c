@@ -38,13 +38,18 @@ wants_help(const struct cli *cli)
 int
 cmd_qmail_queue(struct cli *cli)
 {
+	const struct conf *conf;
 	char drop[PROGRAM_BYTES_MAX];
+	int code;
 
 	if (wants_help(cli))
 		return cli_parse(cli, NULL, 0);
+	conf = cli_conf_qmail(cli);
 	/* Only needed, and only missed, while no server runs. */
 	(void)cli_program("drop", drop, sizeof(drop));
-	return qmail_queue(cli_conf_qmail(cli), &cli->acct, drop);
+	code = qmail_queue(conf, &cli->acct, drop);
+	conf_free(conf);
+	return code;
 }
 
 static int
@@ -57,10 +62,14 @@ usage(const char *text)
 static int
 inject(struct cli *cli, const struct inject_options *options)
 {
+	const struct conf *conf = cli_conf_qmail(cli);
 	char drop[PROGRAM_BYTES_MAX];
+	int code;
 
 	(void)cli_program("drop", drop, sizeof(drop));
-	return qmail_inject(options, cli_conf_qmail(cli), &cli->acct, drop);
+	code = qmail_inject(options, conf, &cli->acct, drop);
+	conf_free(conf);
+	return code;
 }
 
 int
@@ -81,12 +90,14 @@ smtp(struct cli *cli)
 {
 	const struct conf *conf = cli_conf_qmail(cli);
 	struct errtext et = { .text = "" };
+	int status = QMAIL_INJECT_OK;
 
 	if (conf == NULL || sendmail_smtp(conf, &et) != 0) {
 		printf("421 4.3.0 %s\r\n", et.text);
-		return QMAIL_TEMP;
+		status = QMAIL_TEMP;
 	}
-	return QMAIL_INJECT_OK;
+	conf_free(conf);
+	return status;
 }
 
 int

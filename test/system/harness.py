@@ -559,13 +559,17 @@ class Weir:
         except FileNotFoundError:
             return ""
 
+    def in_log(self, pattern):
+        """Matches in the log; a pattern that begins with an id means just that one."""
+        return list(re.finditer((r"\b" if pattern[:1].isdigit() else "") + pattern, self.log(), re.M))
+
     def count_log(self, pattern):
-        return len(re.findall(pattern, self.log(), re.M))
+        return len(self.in_log(pattern))
 
     def wait_log(self, pattern, deadline=DEADLINE, count=1):
         wait_for(lambda: self.count_log(pattern) >= count,
                  lambda: f"log line {pattern!r} x{count} in:\n" + self.log()[-8000:], deadline)
-        return list(re.finditer(pattern, self.log(), re.M))[-1]
+        return self.in_log(pattern)[-1]
 
     def weir(self, *args, input=None, check=True, name="weir", timeout=DEADLINE, uid=None):
         """Run a command of Weir's with this server's configuration."""

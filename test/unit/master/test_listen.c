@@ -150,7 +150,7 @@ test_sets(void **state)
 
 	(void)state;
 	assert_int_equal(listen_open(&l, &mem, c, 3, dir_fd, &et), OK);
-	assert_int_equal(l.count, 3 + 2);
+	assert_int_equal(l.count, 3 + 3);
 	for (unsigned i = 0; i < l.count; i++) {
 		const struct listener *s = &l.items[i];
 
