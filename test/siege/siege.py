@@ -256,8 +256,8 @@ class Field:
             if row["lost"]:
                 self.fault(f"{name}: {row['lost']} attempts of the good client found no answer")
             row["back_s"] = self.good(1)["first_ms"] / 1000
-        if name == "idle" and self.sessions * 80 // 100 >= self.clients > row["attack"]["inside"]:
-            self.fault(f"{self.clients} idle strangers fit, and {row['attack']['inside']} are inside")
+        if name == "idle" and self.sessions * 80 // 100 >= self.clients and row["attack"]["refused"]:
+            self.fault(f"{self.clients} idle strangers fit, and {row['attack']['refused']} were refused")
         row["kernel_kills"] = self.wall.kills()
         row["pss_peak_kib"] = self.sampler.peak_kib
         if self.sampler.failed:

@@ -25,8 +25,9 @@ def test_siege():
     assert r["enforced"] != "sampler" and r["pss_peak_kib"] < budget * 1024
     assert r["arrived"] >= r["acknowledged"] > 0
     for p in r["phases"]:
-        assert p["messages"] > 0, p
-        assert not p["counts"] or p["p99_ms"] < 10000, p
+        # With a full disk it counts that it was told so, and what followed.
+        assert not p["counts"] or (p["messages"] > 0 and p["p99_ms"] < 10000), p
+        assert p["counts"] or p["back_s"] < 30, p
 
 
 def test_siege_behind_rlimits(monkeypatch):
