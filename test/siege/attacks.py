@@ -82,12 +82,24 @@ class Commands:
         return (f'hang: "|{first_words}(trap \'\' TERM; sleep 1000)& sleep 1000"\n'
                 f'fill: "|{first_words}exec yes"\n')
 
+    @classmethod
+    def write(cls, field, on):
+        """Who is there; when it is over what still comes goes nowhere."""
+        path = field.weir.dir / "aliases"
+        new = path.with_suffix(".new")
+        new.write_text(cls.aliases(field.wall.first_words) if on else "hang: /dev/null\nfill: /dev/null\n")
+        new.chmod(0o644)
+        new.rename(path)
+
     def start(self, field):
+        self.write(field, True)
+        field.weir.hup()
         self.mail.start(field)
 
     def stop(self, field):
         figures = self.mail.stop(field)
-        field.weir.weir("queue", "delete", "--domain=command.example", "--yes", check=False)
+        self.write(field, False)
+        field.weir.hup()
         return dict(figures, kind=self.name)
 
 

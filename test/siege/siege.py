@@ -173,10 +173,8 @@ class Field:
         self.sessions = plan["concurrency_incoming"]
         self.wall, self.wall_note = wall.build(self.budget, plan, COMMANDS_BYTES)
         self.weir.wall, self.weir.pids_wall = self.wall, self.pids_wall
-        aliases = self.weir.dir / "aliases"
-        aliases.write_text(attacks.Commands.aliases(self.wall.first_words))
-        aliases.chmod(0o644)
-        self.weir.write_conf(alias_maps=f"hash:{aliases}", command_memory_limit=COMMANDS_BYTES)
+        attacks.Commands.write(self, False)
+        self.weir.write_conf(alias_maps=f"hash:{self.weir.dir}/aliases", command_memory_limit=COMMANDS_BYTES)
         if self.deferred:
             # The spool as a server leaves it, then the long queue in it.
             self.weir.start()
