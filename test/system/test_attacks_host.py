@@ -384,7 +384,7 @@ def test_row_33_the_clock_jumps_a_year():
                 wait_for(lambda: w.count_log(rf"\b{ids[0]}: to=.*status=(deferred|bounced)") >= tries + 2,
                          lambda: w.log()[-3000:])
                 assert not w.count_log(r"status=bounced")
-            assert ids == sorted(set(ids))
+            assert len(ids) == len(set(ids))
             assert not w.count_log(r"status=bounced")
             mx_open.append(True)
             wait_for(lambda: len(mx.messages) == len(ids), lambda: f"{len(mx.messages)}\n{w.log()[-3000:]}")
