@@ -110,9 +110,11 @@ bool output_copy(struct output *o, int fd);
 
 /* ---- mbox_lock.c ---- */
 
+enum { MBOX_DOT_BYTES = 4096 + 8 }; /* of PATH.lock, with its end */
+
 struct mbox_lock {
 	int fd; /* the mbox, read and write; -1: not locked */
-	char dot[4096 + 8];
+	char dot[MBOX_DOT_BYTES];
 	bool dotted;
 	dev_t dot_dev;
 	ino_t dot_ino;

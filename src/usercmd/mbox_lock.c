@@ -54,16 +54,71 @@ is_stale(const char *path, const struct stat *st)
 	return age > STALE_MS;
 }
 
+static bool
+put_pid(int fd)
+{
+	char pid[32];
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+
+	return write(fd, pid, (size_t)n) == n;
+}
+
+/* A file without a name, beside path. */
+static int
+open_nameless(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[MBOX_DOT_BYTES];
+	size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+
+	if (len + 2 > sizeof(folder))
+		return -1;
+	memcpy(folder, path, len);
+	memcpy(folder + len, ".", 2);
+	return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0444);
+}
+
+/* Where the file system can, it has our number in it from the first moment:
+ * who is killed leaves no lock that does not say whose it was.  -1 with
+ * errno. */
+static int
+make_dot(const char *path)
+{
+	char link_path[32];
+	int fd = open_nameless(path);
+	bool taken;
+
+	if (fd >= 0) {
+		snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
+		errno = 0;
+		if (put_pid(fd) && linkat(AT_FDCWD, link_path, AT_FDCWD, path,
+				       AT_SYMLINK_FOLLOW) == 0)
+			return fd;
+		taken = errno == EEXIST;
+		(void)close(fd);
+		if (taken) {
+			errno = EEXIST;
+			return -1;
+		}
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (fd >= 0 && !put_pid(fd)) {
+		(void)close(fd);
+		(void)unlink(path);
+		errno = EEXIST; /* try again */
+		return -1;
+	}
+	return fd;
+}
+
 /* True also where no lock file can be made: in a spool directory of the
  * system users may not; the other locks hold there. */
 static bool
 dot_take(struct mbox_lock *l)
 {
-	char pid[32];
 	struct stat st, again;
-	int fd, n;
+	int fd = make_dot(l->dot);
 
-	fd = open(l->dot, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	if (fd < 0 && errno != EEXIST)
 		return errno == EACCES || errno == EPERM || errno == EROFS;
 	if (fd < 0) {
@@ -73,13 +128,10 @@ dot_take(struct mbox_lock *l)
 			(void)unlink(l->dot);
 		return false;
 	}
-	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-	l->dotted = fstat(fd, &st) == 0 && write(fd, pid, (size_t)n) == n;
+	l->dotted = fstat(fd, &st) == 0;
 	l->dot_dev = st.st_dev;
 	l->dot_ino = st.st_ino;
 	(void)close(fd);
-	if (!l->dotted)
-		(void)unlink(l->dot);
 	return l->dotted;
 }
 
