@@ -107,11 +107,12 @@ def test_what_it_says_when_it_cannot_begin(tmp_path):
     for words in (["./none/a"], ["=none/x"], ["./file"], ["/none/a"]):
         assert run(tmp_path, *words) == run(tmp_path, *words, binary=ORIGINAL)
         assert run(tmp_path, *words)[0] == 111
-    for first, second in ((OURS, ORIGINAL), (ORIGINAL, OURS)):
-        r = Running(tmp_path, "./log", binary=first)
-        wait_for((tmp_path / "log/current").exists, "the log")
-        assert run(tmp_path, "./log", binary=second) == \
-            (111, b"", b"multilog: fatal: unable to lock directory ./log: temporary failure\n")
+    # A directory for each: current is there once the lock is held.
+    for log, first, second in (("a", OURS, ORIGINAL), ("b", ORIGINAL, OURS)):
+        r = Running(tmp_path, f"./{log}", binary=first)
+        wait_for((tmp_path / log / "current").exists, "the log")
+        assert run(tmp_path, f"./{log}", binary=second) == \
+            (111, b"", f"multilog: fatal: unable to lock directory ./{log}: temporary failure\n".encode())
         assert r.close() == (0, "")
     assert run(tmp_path, "./two", "./two")[0] == 111
 
