@@ -19,24 +19,7 @@
 #include "base/assert.h"
 #include "conf/conf.h"
 #include "proto/drop_file.h"
-
-static bool
-write_all(int fd, const void *data, size_t len)
-{
-	const char *at = data;
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, at, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
+#include "sendmail/output.h"
 
 static bool
 write_envelope(const struct message *m, int fd)
@@ -54,14 +37,14 @@ write_envelope(const struct message *m, int fd)
 	drop_file_put(&w, &d);
 	for (i = 0; i < m->rcpt_count; i++) {
 		if (sizeof(buf) - w.len < DROP_FILE_RCPT_BYTES_MAX) {
-			if (!write_all(fd, buf, w.len))
+			if (!output_write(fd, buf, w.len))
 				return false;
 			w = wr_of(buf, sizeof(buf));
 		}
 		drop_file_rcpt_put(&w, m->options->notify, m->rcpts[i]);
 	}
 	ASSERT(!w.full);
-	return write_all(fd, buf, w.len);
+	return output_write(fd, buf, w.len);
 }
 
 static int
@@ -87,11 +70,11 @@ write_file(struct message *m, int fd, struct errtext *et)
 			    "message larger than message_size_limit");
 			return EX_DATAERR;
 		}
-		if (!write_all(fd, piece.data, piece.len))
+		if (!output_write(fd, piece.data, piece.len))
 			goto gone;
 	}
 	drop_file_trailer_put(&w, bytes);
-	if (write_all(fd, buf, w.len))
+	if (output_write(fd, buf, w.len))
 		return EX_OK;
 gone:
 	err_sys(et, errno, "writing to weir-drop");

@@ -11,25 +11,10 @@
 #include <unistd.h>
 
 #include "sendmail/inject_int.h"
+#include "sendmail/output.h"
 #include "sendmail/qmail_queue.h"
 
 enum { QQ_TEXT_FD = 6 };
-
-static bool
-write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
 
 /* The message with the line ends of this system.  Every LF in a piece has a
  * CR before it, if only in the piece before: a CR at its end waits. */
@@ -52,7 +37,7 @@ inject_write_message(struct inject *x, int fd)
 			if (!cr)
 				text[n++] = piece.data[i];
 		}
-		if (!write_all(fd, text, n))
+		if (!output_write(fd, text, n))
 			return false;
 	}
 	return true;
@@ -63,9 +48,10 @@ write_envelope(struct inject *x, int fd)
 {
 	struct slice rcpts = buf_data(&x->envelope);
 
-	return write_all(fd, "F", 1) &&
-	       write_all(fd, x->sender, strlen(x->sender) + 1) &&
-	       write_all(fd, rcpts.data, rcpts.len) && write_all(fd, "", 1);
+	return output_write(fd, "F", 1) &&
+	       output_write(fd, x->sender, strlen(x->sender) + 1) &&
+	       output_write(fd, rcpts.data, rcpts.len) &&
+	       output_write(fd, "", 1);
 }
 
 /* ---- qmail-queue ---- */

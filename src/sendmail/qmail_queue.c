@@ -27,6 +27,7 @@
 #include "alias/sender.h"
 #include "conf/conf.h"
 #include "sendmail/message.h"
+#include "sendmail/output.h"
 #include "sendmail/sendmail.h"
 
 enum { QQ_SECONDS_MAX = 86400, QQ_TEXT_FD = 6, COPY_BYTES = 65536 };
@@ -124,22 +125,6 @@ struct job {
 	struct errtext et;
 };
 
-static bool
-write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 static int
 copy_message(struct job *j)
 {
@@ -158,7 +143,7 @@ copy_message(struct job *j)
 			    "message larger than message_size_limit");
 			return QQ_REFUSED;
 		}
-		if (!write_all(j->fd, bytes, (size_t)n))
+		if (!output_write(j->fd, bytes, (size_t)n))
 			return QQ_WRITE;
 	}
 	return QQ_OK;
@@ -264,7 +249,7 @@ say_why(const struct job *j, int code)
 	    j->et.text, temporary ? "4.3.0" : "5.3.0");
 	if (n < 0 || (size_t)n >= sizeof(text))
 		return code;
-	return write_all(QQ_TEXT_FD, text, (size_t)n) ? QQ_TEXT : code;
+	return output_write(QQ_TEXT_FD, text, (size_t)n) ? QQ_TEXT : code;
 }
 
 static void

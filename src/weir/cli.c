@@ -69,6 +69,20 @@ cli_usage(const struct cli *cli, const char *fmt, ...)
 	return EX_USAGE;
 }
 
+void
+cli_take_common(struct cli *cli)
+{
+	while (cli->argc >= 2 && (strcmp(cli->argv[0], "-c") == 0 ||
+				     strcmp(cli->argv[0], "-o") == 0)) {
+		if (cli->argv[0][1] == 'c')
+			cli->conf_path = cli->argv[1];
+		else if (cli->override_count < CLI_OVERRIDE_COUNT_MAX)
+			cli->overrides[cli->override_count++] = cli->argv[1];
+		cli->argv += 2;
+		cli->argc -= 2;
+	}
+}
+
 int
 cli_help(const struct cli *cli)
 {

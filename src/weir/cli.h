@@ -80,6 +80,10 @@ int cli_parse(struct cli *cli, const struct cli_option *options, size_t count);
 int cli_parse_alone(struct cli *cli, const struct cli_option *options,
     size_t count);
 
+/* For commands whose further options are not ours: -c FILE and -o name=value
+ * in front of all others are taken; an -o too many is passed over. */
+void cli_take_common(struct cli *cli);
+
 /* "weir: text" on standard error; foreign bytes are escaped. */
 void cli_say(const struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
 /* EX_USAGE, after a message and where to read more. */

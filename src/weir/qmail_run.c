@@ -30,21 +30,6 @@ enum {
 
 /* ---- parameters ---- */
 
-/* -c and -o come first: whatever follows may be the logger's. */
-static void
-take_common(struct cli *cli)
-{
-	while (cli->argc >= 2 && (strcmp(cli->argv[0], "-c") == 0 ||
-				     strcmp(cli->argv[0], "-o") == 0)) {
-		if (cli->argv[0][1] == 'c')
-			cli->conf_path = cli->argv[1];
-		else if (cli->override_count < CLI_OVERRIDE_COUNT_MAX)
-			cli->overrides[cli->override_count++] = cli->argv[1];
-		cli->argv += 2;
-		cli->argc -= 2;
-	}
-}
-
 static bool
 has_override(const struct cli *cli, const char *name)
 {
@@ -279,7 +264,7 @@ cmd_qmail_start(struct cli *cli)
 {
 	int status;
 
-	take_common(cli);
+	cli_take_common(cli);
 	if (cli->argc >= 1 && strcmp(cli->argv[0], "--help") == 0)
 		return cli_help(cli);
 	if (cli->argc < 1 || cli->argv[0][0] == '-') {
@@ -294,7 +279,7 @@ cmd_qmail_start(struct cli *cli)
 int
 cmd_qmail_send(struct cli *cli)
 {
-	take_common(cli);
+	cli_take_common(cli);
 	if (cli->argc >= 1 && strcmp(cli->argv[0], "--help") == 0)
 		return cli_help(cli);
 	if (cli->argc > 0) {

@@ -15,21 +15,6 @@ load_conf(void *arg)
 	return cli_conf(arg);
 }
 
-/* -c and -o before the name, as every command of weir may have them. */
-static void
-take_common(struct cli *cli)
-{
-	while (cli->argc >= 2 && (strcmp(cli->argv[0], "-c") == 0 ||
-				     strcmp(cli->argv[0], "-o") == 0)) {
-		if (cli->argv[0][1] == 'c')
-			cli->conf_path = cli->argv[1];
-		else if (cli->override_count < CLI_OVERRIDE_COUNT_MAX)
-			cli->overrides[cli->override_count++] = cli->argv[1];
-		cli->argv += 2;
-		cli->argc -= 2;
-	}
-}
-
 static int
 run(struct cli *cli, int (*command)(struct usercmd *u))
 {
@@ -40,7 +25,7 @@ run(struct cli *cli, int (*command)(struct usercmd *u))
 		.arg = cli,
 	};
 
-	take_common(cli);
+	cli_take_common(cli);
 	if (cli->argc == 1 && strcmp(cli->argv[0], "--help") == 0)
 		return cli_parse(cli, NULL, 0);
 	u.words = cli->argv;
