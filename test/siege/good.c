@@ -9,7 +9,8 @@
  * off or not answered is tried again until it is taken, and the time of a
  * message runs from its first attempt to its 250; after -g seconds without it
  * this is over, with exit code 1.  Prints one object of
- * figures: all numbers from FIRST to next - 1 were acknowledged.
+ * figures: all numbers from FIRST to next - 1 were acknowledged; and how long
+ * it waited for each reply of the attempts that succeeded, on average.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,10 +36,17 @@ enum {
 	GIVE_UP_S = 60, /* for one message */
 };
 
+/* What a message waits for. */
+enum stage { GREETING, EHLO, MAIL, RCPT, DATA, TAKEN, STAGE_COUNT };
+
+static const char *const stage_names[STAGE_COUNT] = { "greeting", "ehlo",
+	"mail", "rcpt", "data", "taken" };
+
 static struct sockaddr_in target;
 static char *body;
 static size_t body_len, body_bytes = 4096;
 static uint32_t *latency_us;
+static int64_t stage_us[STAGE_COUNT];
 static uint64_t refused, lost;
 static char last_refusal[80]; /* what it was told */
 
@@ -96,8 +104,9 @@ reply(int fd)
 	}
 }
 
+/* Send, wait for the reply and count: at[stage] is when it came. */
 static bool
-say(int fd, const char *text, size_t len, int want)
+say(int fd, const char *text, size_t len, int want, int64_t *at)
 {
 	int code;
 
@@ -106,6 +115,7 @@ say(int fd, const char *text, size_t len, int want)
 		return false;
 	}
 	code = reply(fd);
+	*at = now_us();
 	if (code == want)
 		return true;
 	if (code == 0)
@@ -116,27 +126,24 @@ say(int fd, const char *text, size_t len, int want)
 }
 
 static bool
-talk(int fd, unsigned n)
+talk(int fd, unsigned n, int64_t start)
 {
+	int64_t at[STAGE_COUNT];
 	char rcpt[64];
 	int len =
 	    snprintf(rcpt, sizeof(rcpt), "RCPT TO:<n%u@good.example>\r\n", n);
-	int code = reply(fd);
 
-	if (code != 220) {
-		if (code == 0)
-			lost++;
-		else
-			refused++;
-		return false;
-	}
-	if (!say(fd, "EHLO good.example\r\n", 19, 250) ||
-	    !say(fd, "MAIL FROM:<good@good.example>\r\n", 31, 250) ||
-	    !say(fd, rcpt, (size_t)len, 250) || !say(fd, "DATA\r\n", 6, 354) ||
-	    !say(fd, body, body_len, 250))
+	if (!say(fd, "", 0, 220, &at[GREETING]) ||
+	    !say(fd, "EHLO good.example\r\n", 19, 250, &at[EHLO]) ||
+	    !say(fd, "MAIL FROM:<good@good.example>\r\n", 31, 250, &at[MAIL]) ||
+	    !say(fd, rcpt, (size_t)len, 250, &at[RCPT]) ||
+	    !say(fd, "DATA\r\n", 6, 354, &at[DATA]) ||
+	    !say(fd, body, body_len, 250, &at[TAKEN]))
 		return false;
 	/* It is taken, whatever happens to this. */
 	(void)send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		stage_us[i] += at[i] - (i == 0 ? start : at[i - 1]);
 	return true;
 }
 
@@ -145,6 +152,7 @@ attempt(unsigned n)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 	struct timeval tv = { ANSWER_S, 0 };
+	int64_t start = now_us();
 	bool ok = false;
 
 	if (fd < 0)
@@ -153,7 +161,7 @@ attempt(unsigned n)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	if (connect(fd, (struct sockaddr *)&target, sizeof(target)) == 0)
-		ok = talk(fd, n);
+		ok = talk(fd, n, start);
 	else
 		lost++;
 	close(fd);
@@ -177,7 +185,7 @@ report(unsigned first, unsigned count, int64_t spent_us)
 	printf("{\"messages\": %u, \"next\": %u, \"seconds\": %.3f, "
 	       "\"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
 	       "\"worst_ms\": %.2f, \"first_ms\": %.2f, \"refused\": %llu, "
-	       "\"lost\": %llu, \"last_refusal\": \"%s\"}\n",
+	       "\"lost\": %llu, \"last_refusal\": \"%s\", \"stages_us\": {",
 	    count, first + count, (double)spent_us / 1e6,
 	    spent_us > 0 ? count * 1e6 / (double)spent_us : 0,
 	    count > 0 ? latency_us[count / 2] / 1e3 : 0,
@@ -185,6 +193,10 @@ report(unsigned first, unsigned count, int64_t spent_us)
 	    count > 0 ? latency_us[count - 1] / 1e3 : 0, first_us / 1e3,
 	    (unsigned long long)refused, (unsigned long long)lost,
 	    last_refusal);
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		printf("%s\"%s\": %lld", i == 0 ? "" : ", ", stage_names[i],
+		    (long long)(count > 0 ? stage_us[i] / count : 0));
+	printf("}}\n");
 }
 
 static void

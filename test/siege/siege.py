@@ -32,6 +32,7 @@ from servers import pss_kib  # noqa: E402
 
 MIB = 1 << 20
 COMMANDS_BYTES = 64 * MIB  # command_memory_limit
+STAGES = ("greeting", "ehlo", "mail", "rcpt", "data", "taken")
 RATE_GOAL, P99_GOAL_MS = 0.70, 2000
 LOAD = os.getloadavg()[0]  # before it begins
 
@@ -440,6 +441,10 @@ def table(results):
                             f"{p['received_per_second']:>12}{p['cpu_percent']:>11.0f}%" if p["counts"] else
                             f"   {p['messages']} taken, {p['refused']} refused for now; back {p['back_s']:.2f} s after"))
         disturbed = [p for p in disturbed if p["counts"]]
+        lines += ["", "  where the good client waits, us a message:",
+                  f"  {'':<18}" + "".join(f"{n:>10}" for n in STAGES)]
+        for p in [q for q in r["phases"] if q["counts"] and q["messages"]]:
+            lines.append(f"  {p['phase']:<18}" + "".join(f"{p['stages_us'][n]:>10}" for n in STAGES))
         worst = min((p["share"] for p in disturbed), default=0)
         p99 = max((p["p99_ms"] for p in disturbed), default=0)
         lines += [
