@@ -49,14 +49,17 @@ track_clear(struct store *s)
 		drop(t, c);
 }
 
+/* An end that is not durable is none: without it the message lives again. */
 static bool
-list_lives_in(struct list *l, uint64_t segment)
+list_lives_in(struct store *s, struct list *l, uint64_t segment)
 {
 	for (struct list_node *n = list_first(l); n != NULL;
 	     n = list_next(l, n)) {
 		struct change *c = CONTAINER(n, struct change, link);
+		bool over =
+		    c->mask & CHANGE_GONE && c->serial <= s->log.durable_serial;
 
-		if (c->mask & CHANGE_ROW && !(c->mask & CHANGE_GONE) &&
+		if (c->mask & CHANGE_ROW && !over &&
 		    c->row.first_segment <= segment)
 			return true;
 	}
@@ -66,8 +69,8 @@ list_lives_in(struct list *l, uint64_t segment)
 bool
 track_lives_in(struct store *s, uint64_t segment)
 {
-	return list_lives_in(&s->track.changes, segment) ||
-	       list_lives_in(&s->track.flushing, segment);
+	return list_lives_in(s, &s->track.changes, segment) ||
+	       list_lives_in(s, &s->track.flushing, segment);
 }
 
 void

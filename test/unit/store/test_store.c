@@ -322,6 +322,44 @@ test_reuse(void **state)
 	spool_fini(&sp);
 }
 
+/*
+ * A message whose body lies in an older segment than its envelope, and whose
+ * end is written but not synced: after a power cut it lives again, so the
+ * older segment must stay.
+ */
+static void
+test_end_not_durable(void **state)
+{
+	struct spool sp;
+	struct store_msg m;
+	struct store_update over = { .over = true };
+	struct store_ticket t;
+
+	(void)state;
+	spool_init(&sp, false);
+	spool_open(&sp);
+	/* Longer than a segment.  The index has not heard of it yet. */
+	t = spool_add(&sp, &m, 1, 1200 << 10, 5);
+	spool_wait(&sp, t);
+	assert_true(segment_oldest(sp.store) != sp.store->log.head);
+	assert_int_equal(m.extents[0].segment,
+	    segment_oldest(sp.store)->number);
+	assert_int_equal(store_result_append(sp.store, &m, &over, &t), OK);
+	store_msg_close(sp.store, &m);
+	assert_false(store_durable(sp.store, t));
+	assert_int_equal(index_flush_now(sp.store, false), OK);
+	assert_true(
+	    sp.store->index.reached.segment > segment_oldest(sp.store)->number);
+	assert_false(mover_retire(sp.store));
+	spool_wait(&sp, t);
+	assert_int_equal(index_flush_now(sp.store, false), OK);
+	while (segment_oldest(sp.store) != sp.store->log.head) {
+		(void)store_turn(sp.store, 0);
+		(void)store_poll(sp.store);
+	}
+	spool_fini(&sp);
+}
+
 static struct mono frozen;
 
 static struct mono
@@ -661,6 +699,7 @@ main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_end_not_durable),
 		cmocka_unit_test(test_spares_wait),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test_prestate(test_no_memory, &threads),
