@@ -330,7 +330,6 @@ segments_fini(struct store *s)
 		s->disk->ops->close(s->disk, g->op_fd);
 	if (g->made_fd >= 0)
 		s->disk->ops->close(s->disk, g->made_fd);
-	mem_free(s->acct, g->zeros);
 	mem_free(s->acct, g->list);
 }
 

@@ -96,7 +96,6 @@ struct segments {
 	uint64_t making_bytes;
 	struct mono slice_at; /* not before, unless it is urgent */
 	int made_fd;	      /* -1: not open */
-	unsigned char *zeros; /* SEGMENT_SLICE_BYTES, while needed */
 
 	enum err last_error; /* of CREATE or ACTIVATE; OK after a success */
 	struct mono retry_at;

@@ -19,6 +19,10 @@ enum {
 	SLICE_MS = 200, /* between two slices while the log is written */
 };
 
+/* Never written, so that it costs no memory however long a spare is in the
+ * making: all of it is the kernel's one page of zeros. */
+static unsigned char zeros[SEGMENT_SLICE_BYTES];
+
 static void on_files_done(struct job *j);
 
 static enum err
@@ -71,7 +75,7 @@ make_slice(struct segments *g)
 		return;
 	}
 	g->op_err =
-	    disk_write_all(d, g->made_fd, g->zeros, len, g->made_bytes, NULL);
+	    disk_write_all(d, g->made_fd, zeros, len, g->made_bytes, NULL);
 	g->made_bytes += len;
 }
 
@@ -296,13 +300,6 @@ begin_create(struct store *s)
 		start(s, FILES_CREATE);
 		return;
 	}
-	if (g->zeros == NULL)
-		g->zeros = mem_alloc(s->acct, SEGMENT_SLICE_BYTES);
-	if (g->zeros == NULL) {
-		g->last_error = ERR_NOMEM;
-		g->retry_at = mono_add(store_now(s), FILES_RETRY_MS);
-		return;
-	}
 	g->made_number = ++g->number_last;
 	g->made_bytes = 0;
 	g->making_bytes = g->make_bytes;
@@ -419,8 +416,6 @@ created(struct store *s)
 {
 	struct segments *g = &s->segments;
 
-	mem_free(s->acct, g->zeros);
-	g->zeros = NULL;
 	if (g->op_err == OK)
 		add_spare(g, g->made_number, false, false);
 	g->made_number = 0;

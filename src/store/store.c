@@ -42,7 +42,6 @@ store_cost(const struct store_conf *c)
 	return mem_cost(sizeof(struct store)) + 2 * mem_cost(c->batch_bytes) +
 	       4 * mem_cost(RECORD_BYTES_MAX) + mem_cost(SCAN_BUFFER_BYTES) +
 	       mem_cost(TABLE_BYTES_MAX) + mem_cost(STORE_RCPTS_MAX) +
-	       mem_cost(SEGMENT_SLICE_BYTES) +
 	       pool_cost(sizeof(struct change), c->unindexed_max) +
 	       c->unindexed_max * 2 * sizeof(void *) +
 	       held * 2 * sizeof(void *) + c->index_heap_bytes;
