@@ -105,6 +105,9 @@ ask_rows(struct client *c)
 	c->state = CLIENT_ASKING;
 	if (c->ids != NULL)
 		e = store_find(s, c->ids[c->id_next++], on_rows, c);
+	else if (c->dest != 0)
+		e = store_list_dest(s, c->after_id, c->dest, CLIENT_ROWS,
+		    on_rows, c);
 	else
 		e = store_list(s, c->after_id, CLIENT_ROWS, on_rows, c);
 	if (e == OK)
@@ -139,11 +142,23 @@ ask_again(struct client *c)
 	c->state = CLIENT_ROWS_WANTED;
 }
 
-/* Go on with the rows at hand, a few of them. */
+/* ms by the clock itself: ev_now is that of the turn. */
+static int64_t
+clock_ms(const struct client *c)
+{
+	struct clock *clock = ev_clock(c->q->loop);
+
+	return clock->mono(clock).ms;
+}
+
+/* Go on with the rows at hand, for a short time. */
 static void
 work(struct client *c)
 {
-	for (unsigned i = 0; i < ROWS_PER_TURN; i++) {
+	int64_t until_ms = clock_ms(c) + TURN_MS;
+
+	for (unsigned i = 1; i % ROWS_PER_LOOK != 0 || clock_ms(c) <= until_ms;
+	     i++) {
 		enum err e;
 
 		if (c->row_next == c->row_count ||
@@ -243,6 +258,19 @@ take_ids(struct client *c, struct slice ids)
 	return c->ids != NULL;
 }
 
+/* Only messages to this domain, or to that of this address, need be looked
+ * at; the store has an index of them. */
+static uint64_t
+dest_of(const struct client *c)
+{
+	struct slice to = slice_str(c->to), domain = slice_str(c->domain);
+	size_t at = slice_rfind(to, '@');
+
+	if (domain.len > 0)
+		return store_dest_key(domain);
+	return at < to.len ? store_dest_key(slice_sub(to, at + 1, to.len)) : 0;
+}
+
 static bool
 take_filter(struct client *c, uint8_t statuses, uint32_t limit,
     uint64_t age_min_ms, struct slice from, struct slice to,
@@ -252,9 +280,12 @@ take_filter(struct client *c, uint8_t statuses, uint32_t limit,
 	c->limit = limit;
 	c->age_min_ms =
 	    age_min_ms > INT64_MAX ? INT64_MAX : (int64_t)age_min_ms;
-	return slice_copy(from, c->from, sizeof(c->from)) &&
-	       slice_copy(to, c->to, sizeof(c->to)) &&
-	       slice_copy(domain, c->domain, sizeof(c->domain));
+	if (!slice_copy(from, c->from, sizeof(c->from)) ||
+	    !slice_copy(to, c->to, sizeof(c->to)) ||
+	    !slice_copy(domain, c->domain, sizeof(c->domain)))
+		return false;
+	c->dest = dest_of(c);
+	return true;
 }
 
 static bool

@@ -20,9 +20,10 @@ enum {
 	 * take, and those that only they and authorized_queue_users may. */
 	CLIENTS_FOR_ROOT = 2,
 	CLIENTS_FOR_TRUSTED = 4,
-	CLIENT_ROWS = 32,
+	CLIENT_ROWS = 128,
 	CLIENT_IDS_MAX = 49152 / 8,
-	ROWS_PER_TURN = 16,
+	ROWS_PER_LOOK = 8, /* at the clock */
+	TURN_MS = 1,	   /* for one client */
 	PEEK_RCPTS = 128,
 	CAT_BYTES = 16384,
 };
@@ -61,6 +62,7 @@ struct client {
 	int64_t age_min_ms;
 	char from[ADDRESS_BYTES_MAX + 1], to[ADDRESS_BYTES_MAX + 1];
 	char domain[HOST_BYTES_MAX + 1];
+	uint64_t dest; /* key of the domain asked for; 0: any */
 	uint64_t *ids; /* charged; or NULL: all */
 	uint32_t id_count, id_next;
 	uint64_t after_id;

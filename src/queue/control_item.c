@@ -13,7 +13,7 @@ control_status(const struct store_row *row)
 }
 
 static enum err
-peek(struct client *c, const struct store_row *row, uint32_t from,
+peek(struct client *c, const struct store_row *row, uint32_t from, uint32_t max,
     struct store_message *out, struct envelope *e)
 {
 	struct store_extent *extents;
@@ -23,8 +23,8 @@ peek(struct client *c, const struct store_row *row, uint32_t from,
 	struct rd rd;
 
 	arena_reset(&c->arena);
-	err = store_peek(c->q->store, row, &c->arena, from, PEEK_RCPTS, out,
-	    &extents, &extent_count, &et);
+	err = store_peek(c->q->store, row, &c->arena, from, max, out, &extents,
+	    &extent_count, &et);
 	if (err != OK)
 		return err;
 	rd = rd_of(out->envelope);
@@ -57,41 +57,60 @@ rcpt_matches(const struct client *c, const struct store_rcpt *s)
 			   domain)));
 }
 
-enum err
-control_matches(struct client *c, const struct store_row *row, bool *yes)
+/* By what the envelope says beside its recipients. */
+static bool
+envelope_matches(const struct client *c, const struct envelope *e)
 {
 	struct slice from = slice_str(c->from);
+
+	if (slice_eq(from, SLICE_LIT("<>")))
+		from = SLICE_NONE;
+	return (c->from[0] == '\0' || slice_eq_nocase(e->sender, from)) &&
+	       queue_wall(c->q).ms - (int64_t)e->arrival_ms >= c->age_min_ms;
+}
+
+/* Does one of the recipients that wait? */
+static enum err
+any_rcpt_matches(struct client *c, const struct store_row *row, bool *yes)
+{
 	struct store_message m;
 	struct envelope e;
 	uint32_t next = 0;
 	enum err err;
 
-	*yes =
-	    c->statuses == 0 || (c->statuses & 1u << control_status(row)) != 0;
-	if (!*yes || (from.len == 0 && c->to[0] == '\0' &&
-			 c->domain[0] == '\0' && c->age_min_ms == 0))
-		return OK;
-	if (slice_eq(from, SLICE_LIT("<>")))
-		from = SLICE_NONE;
-	for (*yes = false;; next = m.next_index) {
-		err = peek(c, row, next, &m, &e);
+	for (;; next = m.next_index) {
+		err = peek(c, row, next, PEEK_RCPTS, &m, &e);
 		if (err != OK)
 			return err;
-		if ((c->from[0] != '\0' && !slice_eq_nocase(e.sender, from)) ||
-		    queue_wall(c->q).ms - (int64_t)e.arrival_ms < c->age_min_ms)
-			return OK;
 		for (uint32_t i = 0; i < m.rcpt_count; i++)
 			if (rcpt_matches(c, &m.rcpts[i])) {
 				*yes = true;
 				return OK;
 			}
-		if (c->to[0] == '\0' && c->domain[0] == '\0') {
-			*yes = true;
-			return OK;
-		}
 		if (m.next_index >= m.rcpt_total || m.next_index <= next)
 			return OK;
 	}
+}
+
+enum err
+control_matches(struct client *c, const struct store_row *row, bool *yes)
+{
+	struct store_message m;
+	struct envelope e;
+	enum err err;
+
+	*yes =
+	    c->statuses == 0 || (c->statuses & 1u << control_status(row)) != 0;
+	if (*yes && (c->from[0] != '\0' || c->age_min_ms != 0)) {
+		err = peek(c, row, 0, 0, &m, &e);
+		if (err != OK)
+			return err;
+		*yes = envelope_matches(c, &e);
+	}
+	if (!*yes || (c->to[0] == '\0' && c->domain[0] == '\0'))
+		return OK;
+	*yes = false;
+	return any_rcpt_matches(c, row, yes);
 }
 
 static enum err
@@ -174,7 +193,7 @@ control_item(struct client *c, const struct store_row *row)
 			return err;
 	}
 	do {
-		err = peek(c, row, c->rcpt_from, &m, &e);
+		err = peek(c, row, c->rcpt_from, PEEK_RCPTS, &m, &e);
 		if (err == OK)
 			err = send_some(c, row, &m, &e);
 		if (err != OK)

@@ -149,7 +149,6 @@ struct msg {
 	uint32_t routing;     /* of these given to route_add, not answered */
 	uint32_t deferred;    /* of this pass, earlier parts included */
 	uint32_t put_back;    /* likewise */
-	uint64_t dest;	      /* store_dest_key of a deferred recipient */
 	uint8_t state;	      /* enum msg_state */
 	uint8_t origin;	      /* enum envelope_origin */
 	bool from_disk;	      /* as deferred mail: of the share of such */
@@ -203,6 +202,7 @@ struct txn {
 	struct buf rcpts;
 	struct buf body; /* waits for the store */
 	uint32_t rcpts_expected, rcpts_got;
+	uint64_t dest;	    /* of store_commit, of those so far */
 	bool rcpts_spilled; /* the first of them are in the log already */
 	uint64_t size_hint_bytes;
 	uint64_t body_bytes;  /* received */

@@ -211,7 +211,7 @@ report_free(struct report *r)
 static void
 report_failed(struct queue *q, struct report *r)
 {
-	struct store_update u = { .dest = r->msg->dest };
+	struct store_update u = { .dest = r->msg->store.row.dest };
 	struct msg *m = r->msg;
 
 	report_free(r);
@@ -367,7 +367,7 @@ report_update(struct queue *q, struct report *r, struct store_result *results,
 	unsigned count = 0;
 
 	*u = (struct store_update){ .results = results,
-		.dest = m->dest,
+		.dest = m->store.row.dest,
 		.due_ms = result_due_ms(q, m),
 		.flags = m->store.row.flags,
 		.over = is_last(r) };

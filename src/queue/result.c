@@ -81,7 +81,7 @@ gather(struct msg *m, struct record *rec)
 	}
 	rec->u = (struct store_update){ .results = rec->results,
 		.result_count = count,
-		.dest = m->dest,
+		.dest = m->store.row.dest,
 		.flags = m->store.row.flags };
 	if (m->deferred > 0)
 		rec->u.flags |= STORE_TRIED;

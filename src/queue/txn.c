@@ -251,6 +251,18 @@ rcpts_spill(struct queue *q, struct txn *t)
 	return e;
 }
 
+/* Another recipient's domain: the same as before, or there are several. */
+static void
+note_domain(struct txn *t, struct slice address)
+{
+	size_t at = slice_rfind(address, '@');
+	uint64_t key = 0;
+
+	if (at < address.len)
+		key = store_dest_key(slice_sub(address, at + 1, address.len));
+	t->dest = t->rcpts_got == 0 || t->dest == key ? key : 0;
+}
+
 static void
 on_rcpt(struct peer *p, struct txn *t, struct frame *f)
 {
@@ -264,12 +276,14 @@ on_rcpt(struct peer *p, struct txn *t, struct frame *f)
 		peer_bad(p, "TXN_RCPT");
 		return;
 	}
-	for (rd = rd_of(in.rcpts); rd.left > 0; t->rcpts_got++)
+	for (rd = rd_of(in.rcpts); rd.left > 0; t->rcpts_got++) {
 		if (!envelope_rcpt_get(&rd, &r) ||
 		    t->rcpts_got == t->rcpts_expected) {
 			peer_bad(p, "recipients that do not decode");
 			return;
 		}
+		note_domain(t, r.address);
+	}
 	e = buf_put(&t->rcpts, in.rcpts);
 	if (e == ERR_TOOBIG) {
 		e = rcpts_spill(q, t);

@@ -39,6 +39,7 @@ txn_commit(struct queue *q, struct txn *t)
 		.rcpts = buf_data(&t->rcpts),
 		.rcpt_count = t->rcpts_got,
 		.due_ms = queue_wall(q).ms,
+		.dest = t->dest,
 	};
 	struct msg *m = t->msg;
 	enum err e;

@@ -34,6 +34,7 @@ enum index_sql {
 	SQL_Q_FRESH,
 	SQL_Q_FIND,
 	SQL_Q_LIST,
+	SQL_Q_DEST,
 	SQL_Q_OLD,
 	SQL_Q_COUNT,
 	SQL_DUE_ALL,
@@ -132,9 +133,10 @@ bool index_snapshot(struct store *s, void *buf, size_t size, size_t *len_out);
 /* After replay at open: nothing is held; count and bytes of what lives. */
 MUST_CHECK enum err index_settle(struct store *s);
 
-/* Run one of the row queries; rows have room for limit. */
+/* Run one of the row queries; rows have room for limit.  dest: of SQL_Q_DEST
+ * only. */
 MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,
-    unsigned limit, struct store_row *rows, unsigned *count_out);
+    uint64_t dest, unsigned limit, struct store_row *rows, unsigned *count_out);
 MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
 /* Give back what SQLite keeps only to be faster. */
 void index_shrink(struct index *ix);

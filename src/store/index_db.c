@@ -31,6 +31,7 @@ static const char schema[] =
     "CREATE INDEX IF NOT EXISTS message_fresh ON message(due)"
     " WHERE state=0 AND flags&2=0;"
     "CREATE INDEX IF NOT EXISTS message_first ON message(first);"
+    "CREATE INDEX IF NOT EXISTS message_dest ON message(dest);"
     "CREATE INDEX IF NOT EXISTS message_busy ON message(state)"
     " WHERE state<>0;"
     "CREATE TABLE IF NOT EXISTS meta(k INTEGER PRIMARY KEY, version INTEGER,"
@@ -39,6 +40,10 @@ static const char schema[] =
 enum { INDEX_VERSION = 1 };
 
 #define ROW_COLUMNS "id,es,eo,el,rs,ro,rl,first,dest,bytes,due,flags"
+/* A page of the messages with such a key, from the index of the keys. */
+#define WITH_DEST(key)                                                       \
+	"SELECT * FROM (SELECT " ROW_COLUMNS " FROM message WHERE dest=" key \
+	" AND id>?1 ORDER BY id LIMIT ?2)"
 /* state: 0 waits, 1 active, 2 on hold */
 #define STATE_OF "CASE WHEN state=1 THEN 1 WHEN ?2&1 THEN 2 ELSE 0 END"
 
@@ -48,7 +53,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_PUT] = "INSERT OR REPLACE INTO message(" ROW_COLUMNS ",state)"
 		    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
 	[SQL_RESULT] = "UPDATE message SET flags=?2,state=" STATE_OF
-		       ",due=?3,dest=?4,rs=?5,ro=?6,rl=?7 WHERE id=?1",
+		       ",due=?3,rs=?4,ro=?5,rl=?6 WHERE id=?1",
 	[SQL_FLAGS] = "UPDATE message SET flags=(flags&~1)|?2,state=" STATE_OF
 		      " WHERE id=?1",
 	[SQL_DUE] = "UPDATE message SET due=?2 WHERE id=?1",
@@ -65,6 +70,8 @@ static const char *const texts[SQL_COUNT] = {
 		       " LIMIT ?2",
 	[SQL_Q_LIST] = "SELECT " ROW_COLUMNS " FROM message WHERE id>?1"
 		       " ORDER BY id LIMIT ?2",
+	[SQL_Q_DEST] = WITH_DEST("0") " UNION ALL " WITH_DEST(
+	    "?3") " ORDER BY id LIMIT ?2",
 	[SQL_Q_OLD] = "SELECT " ROW_COLUMNS " FROM message WHERE first<=?1"
 		      " ORDER BY first LIMIT ?2",
 	/* Each from an index of its own: nothing here goes through all
@@ -339,7 +346,7 @@ put_change(struct index *ix, const struct change *c)
 	if (c->mask & CHANGE_ROW)
 		return put_row(ix, r);
 	if (c->mask & CHANGE_RESULT) {
-		int64_t v[] = { id, r->flags, r->due_ms, (int64_t)r->dest,
+		int64_t v[] = { id, r->flags, r->due_ms,
 			(int64_t)r->result.segment, r->result.offset,
 			r->result.length };
 

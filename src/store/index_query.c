@@ -26,8 +26,8 @@ row_of(sqlite3_stmt *st, struct store_row *r)
 }
 
 enum err
-index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
-    struct store_row *rows, unsigned *count_out)
+index_rows(struct index *ix, enum index_sql q, int64_t a, uint64_t dest,
+    unsigned limit, struct store_row *rows, unsigned *count_out)
 {
 	sqlite3_stmt *st;
 	unsigned n = 0;
@@ -37,7 +37,8 @@ index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
 	*count_out = 0;
 	if (ix->db == NULL || ix->broken)
 		return ERR_AGAIN;
-	st = index_bind(ix, q, (int64_t[]){ a, limit }, 2);
+	st = index_bind(ix, q, (int64_t[]){ a, limit, (int64_t)dest },
+	    q == SQL_Q_DEST ? 3 : 2);
 	while ((e = index_step(ix, st, &more)) == OK && more && n < limit)
 		row_of(st, &rows[n++]);
 	if (st != NULL)

@@ -45,6 +45,13 @@ is_due(const struct query *q)
 	return q->sql == SQL_Q_DUE || q->sql == SQL_Q_FRESH;
 }
 
+/* Sorted by id, with what the index does not know yet. */
+static bool
+is_list(const struct query *q)
+{
+	return q->sql == SQL_Q_LIST || q->sql == SQL_Q_DEST;
+}
+
 /* Correct each row, drop what is gone; for due queries also what is active,
  * on hold or not due any more. */
 static void
@@ -105,6 +112,9 @@ add_unindexed(struct query *q, struct list *l, uint64_t to)
 			continue;
 		if (row.id > to)
 			continue;
+		if (q->sql == SQL_Q_DEST && c->row.dest != q->dest &&
+		    c->row.dest != 0)
+			continue;
 		if (track_correct(q->store, &row))
 			insert_row(q, &row);
 	}
@@ -117,8 +127,8 @@ run_query(struct job *j)
 	struct index *ix = &q->store->index;
 
 	if (q->kind == QUERY_ROWS)
-		q->err = index_rows(ix, q->sql, q->value, q->limit, q->rows,
-		    &q->row_count);
+		q->err = index_rows(ix, q->sql, q->value, q->dest, q->limit,
+		    q->rows, &q->row_count);
 	else if (q->kind == QUERY_COUNTS && !q->known)
 		q->err = index_counts(ix, &q->counts);
 	else if (q->kind == QUERY_COUNTS)
@@ -177,7 +187,7 @@ ask_again(struct query *q, uint64_t last)
 
 	if (q->row_count > 0 || q->again_count >= QUERY_AGAIN_MAX)
 		return false;
-	if (q->sql == SQL_Q_LIST) {
+	if (is_list(q)) {
 		q->value = (int64_t)last;
 	} else if (is_due(q)) {
 		s->index.want_flush = true;
@@ -204,17 +214,15 @@ answer_rows(struct query *q)
 		if (q->row_count > 0)
 			last = q->rows[q->row_count - 1].id;
 		correct_rows(q);
-		if (q->sql == SQL_Q_LIST || q->sql == SQL_Q_FIND) {
-			uint64_t to =
-			    q->sql == SQL_Q_LIST && full ? last : UINT64_MAX;
+		if (is_list(q) || q->sql == SQL_Q_FIND) {
+			uint64_t to = is_list(q) && full ? last : UINT64_MAX;
 
 			add_unindexed(q, &t->changes, to);
 			add_unindexed(q, &t->flushing, to);
 		}
 		if (full && ask_again(q, last))
 			return false;
-		if (full && q->row_count == 0 &&
-		    (is_due(q) || q->sql == SQL_Q_LIST))
+		if (full && q->row_count == 0 && (is_due(q) || is_list(q)))
 			q->err = ERR_AGAIN;
 	}
 	q->rows_fn(q->arg, q->err, q->rows, q->row_count);
@@ -253,8 +261,8 @@ query_silence(struct query *q)
 }
 
 static enum err
-ask_rows(struct store *s, enum index_sql sql, int64_t value, unsigned limit,
-    store_rows_fn *fn, void *arg)
+ask_rows_dest(struct store *s, enum index_sql sql, int64_t value, uint64_t dest,
+    unsigned limit, store_rows_fn *fn, void *arg)
 {
 	struct query *q;
 
@@ -269,6 +277,7 @@ ask_rows(struct store *s, enum index_sql sql, int64_t value, unsigned limit,
 	}
 	q->sql = sql;
 	q->value = value;
+	q->dest = dest;
 	q->limit = limit;
 	q->rows_fn = fn;
 	q->arg = arg;
@@ -276,6 +285,13 @@ ask_rows(struct store *s, enum index_sql sql, int64_t value, unsigned limit,
 	q->job.done = on_query_done;
 	work_post(s->work, LANE_INDEX, &q->job);
 	return OK;
+}
+
+static enum err
+ask_rows(struct store *s, enum index_sql sql, int64_t value, unsigned limit,
+    store_rows_fn *fn, void *arg)
+{
+	return ask_rows_dest(s, sql, value, 0, limit, fn, arg);
 }
 
 enum err
@@ -297,6 +313,14 @@ store_list(struct store *s, uint64_t after_id, unsigned limit,
     store_rows_fn *fn, void *arg)
 {
 	return ask_rows(s, SQL_Q_LIST, (int64_t)after_id, limit, fn, arg);
+}
+
+enum err
+store_list_dest(struct store *s, uint64_t after_id, uint64_t dest,
+    unsigned limit, store_rows_fn *fn, void *arg)
+{
+	return ask_rows_dest(s, SQL_Q_DEST, (int64_t)after_id, dest, limit, fn,
+	    arg);
 }
 
 enum err

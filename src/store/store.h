@@ -117,7 +117,7 @@ struct store_row {
 	struct store_pos envelope;
 	struct store_pos result; /* last one after the envelope */
 	uint64_t first_segment;	 /* oldest that the message lives in */
-	uint64_t dest;		 /* store_dest_key() of a destination */
+	uint64_t dest;		 /* as in struct store_commit */
 	uint64_t bytes;		 /* of the log, about */
 	int64_t due_ms;		 /* wall clock: next attempt */
 	uint32_t flags;		 /* enum store_flag */
@@ -188,8 +188,8 @@ struct store_update {
 	uint32_t result_count;
 	int64_t due_ms;
 	uint32_t flags; /* enum store_flag; all of them, not a change */
-	uint64_t dest;
-	bool over; /* every recipient is DONE: the message ends */
+	uint64_t dest;	/* that of the commit */
+	bool over;	/* every recipient is DONE: the message ends */
 };
 
 struct store_counts {
@@ -388,6 +388,8 @@ struct store_commit {
 	uint32_t rcpt_count;   /* in all */
 	int64_t due_ms;
 	uint32_t flags; /* enum store_flag */
+	/* store_dest_key() of the domain of all recipients; 0: they have
+	 * several, or nobody knows.  It stays with the message. */
 	uint64_t dest;
 	/* A delivery report: this update of another held message becomes
 	 * durable together with the new message or not at all. */
@@ -446,7 +448,8 @@ MUST_CHECK enum err store_row_check(struct store *s,
     const struct store_row *row);
 
 /* Like store_load, but the message is only looked at: nothing is held, and
- * its extents are given in the arena. */
+ * its extents are given in the arena.  rcpt_max 0: only the envelope, which is
+ * one read; what is not of the envelope is not set. */
 MUST_CHECK enum err store_peek(struct store *s, const struct store_row *row,
     struct arena *ar, uint32_t rcpt_from, uint32_t rcpt_max,
     struct store_message *out, struct store_extent **extents_out,
@@ -505,6 +508,10 @@ MUST_CHECK enum err store_find(struct store *s, uint64_t id, store_rows_fn *fn,
  * last id until no row comes. */
 MUST_CHECK enum err store_list(struct store *s, uint64_t after_id,
     unsigned limit, store_rows_fn *fn, void *arg);
+/* As store_list, but only those whose dest is this one or 0, however many
+ * others there are. */
+MUST_CHECK enum err store_list_dest(struct store *s, uint64_t after_id,
+    uint64_t dest, unsigned limit, store_rows_fn *fn, void *arg);
 
 typedef void store_counts_fn(void *arg, enum err e,
     const struct store_counts *c);
@@ -520,7 +527,7 @@ MUST_CHECK enum err store_due_all(struct store *s, struct wall now,
 MUST_CHECK enum err store_due_set(struct store *s, uint64_t id,
     struct wall due);
 
-/* A stable key of a destination ("smtp:example.com"), case folded. */
+/* A stable key of a domain, case folded. */
 uint64_t store_dest_key(struct slice name);
 
 /* Living messages now (transactions not counted), and bytes of them. */

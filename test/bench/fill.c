@@ -67,7 +67,7 @@ add(unsigned long n, size_t bytes, int64_t now_ms)
 	    now_ms + (DUE_S + (int64_t)(n % SPREAD_S)) * INT64_C(1000);
 	struct store_commit c = { .rcpt_count = 1,
 		.due_ms = due,
-		.dest = store_dest_key(SLICE_LIT("smtp:far.example")) };
+		.dest = store_dest_key(SLICE_LIT("far.example")) };
 	struct store_result result = { .status = STORE_WAITING,
 		.attempts = 1,
 		.dsn = SLICE_LIT("4.2.0"),

@@ -251,12 +251,12 @@ append_result(struct sim *m, bool over)
 	struct store_result r[SIM_RCPTS_MAX];
 	struct store_update u = { .results = r,
 		.due_ms = m->now_ms + (int64_t)chance(m, 2000),
-		.flags = STORE_TRIED,
-		.dest = chance(m, 5) };
+		.flags = STORE_TRIED };
 	struct store_ticket t;
 
 	if (a == NULL || a->msg.over)
 		return;
+	u.dest = a->msg.row.dest;
 	for (unsigned i = 0; i < a->model->rcpt_count; i++) {
 		if (a->model->done[i] != NO || chance(m, 2))
 			continue;

@@ -194,7 +194,7 @@ index_db_flush(struct index *ix)
 /* ---- queries ---- */
 
 static bool
-matches(const struct sim_row *r, enum index_sql q, int64_t a)
+matches(const struct sim_row *r, enum index_sql q, int64_t a, uint64_t dest)
 {
 	const struct store_row *row = &r->row;
 
@@ -205,6 +205,9 @@ matches(const struct sim_row *r, enum index_sql q, int64_t a)
 		       !(row->flags & STORE_TRIED);
 	case SQL_Q_FIND: return row->id == (uint64_t)a;
 	case SQL_Q_LIST: return row->id > (uint64_t)a;
+	case SQL_Q_DEST:
+		return row->id > (uint64_t)a &&
+		       (row->dest == dest || row->dest == 0);
 	default: return row->first_segment <= (uint64_t)a;
 	}
 }
@@ -219,8 +222,8 @@ key(const struct store_row *row, enum index_sql q)
 }
 
 enum err
-index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
-    struct store_row *rows, unsigned *count_out)
+index_rows(struct index *ix, enum index_sql q, int64_t a, uint64_t dest,
+    unsigned limit, struct store_row *rows, unsigned *count_out)
 {
 	struct sim_index *d = rows_of(ix);
 	unsigned n = 0, at;
@@ -231,7 +234,7 @@ index_rows(struct index *ix, enum index_sql q, int64_t a, unsigned limit,
 	for (unsigned i = 0; i < d->count; i++) {
 		const struct store_row *row = &d->rows[i].row;
 
-		if (!matches(&d->rows[i], q, a))
+		if (!matches(&d->rows[i], q, a, dest))
 			continue;
 		for (at = n; at > 0 && key(&rows[at - 1], q) > key(row, q);)
 			at--;

@@ -30,6 +30,7 @@ struct message {
 	uint32_t flags;
 	uint32_t offset, length; /* of the body */
 	uint64_t tried;
+	uint64_t dest;
 };
 
 enum { MESSAGES = 4096, OPS = 65536, QUERIES = STORE_QUERIES_MAX };
@@ -60,7 +61,7 @@ struct query {
 	store_rows_fn *rows;
 	store_counts_fn *counts;
 	void *arg;
-	uint64_t id, limit;
+	uint64_t id, limit, dest;
 	bool fresh;
 	int64_t now_ms;
 };
@@ -211,6 +212,12 @@ fake_flags(uint64_t id)
 	return find(id) == NULL ? 0 : find(id)->flags;
 }
 
+uint64_t
+fake_dest(uint64_t id)
+{
+	return find(id) == NULL ? 0 : find(id)->dest;
+}
+
 int64_t
 fake_due(uint64_t id)
 {
@@ -269,6 +276,7 @@ fill_row(struct store *s, const struct message *m, struct store_row *r)
 	*r = (struct store_row){ .id = m->id,
 		.due_ms = m->due_ms,
 		.flags = m->flags,
+		.dest = m->dest,
 		.held = s->held[m->id] != NULL };
 }
 
@@ -304,7 +312,8 @@ answer(struct store *s, const struct query *q)
 			m->due_ms <= q->now_ms + fake.due_shift_ms &&
 			!(q->fresh && (m->flags & STORE_TRIED))) ||
 		    (q->kind == 1 && id == q->id) ||
-		    (q->kind == 2 && id > q->id))
+		    (q->kind == 2 && id > q->id &&
+			(q->dest == 0 || m->dest == q->dest || m->dest == 0)))
 			fill_row(s, m, &rows[n++]);
 	}
 	if (q->kind == 3)
@@ -466,6 +475,7 @@ store_commit(struct store *s, struct store_msg *m, const struct store_commit *c,
 	copy->envelope_len = c->envelope.len;
 	copy->due_ms = c->due_ms;
 	copy->flags = c->flags;
+	copy->dest = c->dest;
 	copy->offset = m->extents[0].offset;
 	copy->length = m->extents[0].length;
 	copy->rcpts = keep(c->rcpt_count * sizeof(struct rcpt));
@@ -730,6 +740,18 @@ store_list(struct store *s, uint64_t after_id, unsigned limit,
 			  .arg = arg,
 			  .limit = limit,
 			  .id = after_id });
+}
+
+enum err
+store_list_dest(struct store *s, uint64_t after_id, uint64_t dest,
+    unsigned limit, store_rows_fn *fn, void *arg)
+{
+	return ask(s, (struct query){ .kind = 2,
+			  .rows = fn,
+			  .arg = arg,
+			  .limit = limit,
+			  .id = after_id,
+			  .dest = dest });
 }
 
 enum err

@@ -42,4 +42,5 @@ unsigned fake_count(void);
 /* Status of a recipient; STORE_STATUS_COUNT: no such message. */
 enum store_status fake_rcpt(uint64_t id, uint32_t index, struct slice *text);
 uint32_t fake_flags(uint64_t id);
+uint64_t fake_dest(uint64_t id);
 int64_t fake_due(uint64_t id);

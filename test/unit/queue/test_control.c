@@ -189,6 +189,10 @@ static const struct {
 	{ "second recipient", { .to = SLICE_LIT("defer3@e") }, 1 },
 	{ "domain", { .domain = SLICE_LIT("D") }, 3 },
 	{ "another domain", { .domain = SLICE_LIT("e") }, 1 },
+	{ "a domain and a sender",
+	    { .from = SLICE_LIT("c@b"), .domain = SLICE_LIT("d") }, 1 },
+	{ "its recipient of another",
+	    { .to = SLICE_LIT("defer@d"), .domain = SLICE_LIT("e") }, 0 },
 	{ "no such domain", { .domain = SLICE_LIT("f") }, 0 },
 	{ "deferred", { .status = 1 << CTL_DEFERRED }, 3 },
 	{ "active", { .status = 1 << CTL_ACTIVE }, 0 },
@@ -199,17 +203,22 @@ static const struct {
 static void
 test_list(void **state)
 {
+	uint64_t first, several;
+
 	(void)state;
 	control_open("");
-	(void)deferred("a@b", "defer@d");
+	first = deferred("a@b", "defer@d");
 	(void)deferred("", "defer2@d");
-	(void)deferred("c@b", "defer@d,defer3@e");
+	several = deferred("c@b", "defer@d,defer3@e");
 	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
 		list(&filters[i].f);
 		if (a.error != OK || a.items != filters[i].items ||
 		    a.count != a.items)
 			fail_msg("%s: %u items", filters[i].why, a.items);
 	}
+	/* One domain, or several: what is not asked for is not looked at. */
+	assert_int_equal(fake_dest(first), store_dest_key(SLICE_LIT("d")));
+	assert_int_equal(fake_dest(several), 0);
 	fake.page_max = 1; /* the store may answer with fewer than asked */
 	list(&filters[0].f);
 	assert_int_equal(a.items, 3);

@@ -164,6 +164,18 @@ spool_on_counts(void *arg, enum err e, const struct store_counts *c)
 	sp->counts = *c;
 }
 
+void
+spool_remove_index(struct spool *sp)
+{
+	static const char *const names[] = { "index", "index-wal" };
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", sp->dir, names[i]);
+		assert_true(unlink(path) == 0 || i > 0);
+	}
+}
+
 unsigned
 spool_list(struct spool *sp)
 {
@@ -254,7 +266,7 @@ spool_add(struct spool *sp, struct store_msg *m, unsigned rcpt_count,
 		.rcpts = wr_done(&rw),
 		.rcpt_count = rcpt_count,
 		.due_ms = due_ms,
-		.dest = 7 };
+		.dest = sp->dest };
 
 	while ((e = store_commit(sp->store, m, &c, &t)) == ERR_AGAIN)
 		step(sp);

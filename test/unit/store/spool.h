@@ -21,6 +21,7 @@ struct spool {
 	unsigned damage_count;
 	struct store_damage damage; /* the last */
 	bool poisoned;
+	uint64_t dest; /* of what spool_add makes */
 	/* Answer of the last query. */
 	bool answered;
 	enum err err;
@@ -35,6 +36,8 @@ void spool_open(struct spool *sp);
 void spool_close(struct spool *sp);
 /* Leave without closing, as a killed process does. */
 void spool_kill(struct spool *sp);
+/* While it is closed: the next open makes the index from the log. */
+void spool_remove_index(struct spool *sp);
 /* Close what is open and remove the directory; checks the account. */
 void spool_fini(struct spool *sp);
 
