@@ -1,5 +1,5 @@
 /*
- * loop: turns, descriptors, tasks and signals on libevent.
+ * loop: the wait, descriptors and signals, on libevent.
  *
  * libevent waits and says which descriptors are ready; one libevent timer
  * stands for the earliest of ours.
@@ -14,9 +14,7 @@
 #include "base/mem.h"
 #include "ev/alloc.h"
 #include "ev/timer.h"
-
-/* A task may defer another; so many rounds of them belong to one turn. */
-enum { TASK_ROUNDS_MAX = 4 };
+#include "ev/turn.h"
 
 struct signal_watch {
 	struct event event;
@@ -26,20 +24,14 @@ struct signal_watch {
 };
 
 struct ev_loop {
+	struct ev_turn turn; /* first */
 	struct acct *acct;
 	struct event_base *base;
 	struct event wake; /* stands for the earliest timer */
 	int64_t wake_ms;   /* when it is set to; INT64_MAX: not set */
-	struct ev_timer *timers;
-	struct list tasks;
-	struct list end_tasks;
-	struct ev_task *hooks[EV_TURN_HOOKS_MAX];
-	unsigned hook_count;
 	struct signal_watch signals[EV_SIGNALS_MAX];
 	unsigned signal_count;
-	struct clock clock; /* gives now */
-	struct mono now;
-	bool now_valid; /* read since the loop last waited */
+	bool now_valid; /* turn.now was read since the loop last waited */
 	bool stop;
 };
 
@@ -57,33 +49,15 @@ read_clock(struct ev_loop *l)
 {
 	if (l->now_valid)
 		return;
-	l->now = clock_system.mono(&clock_system);
+	l->turn.now = clock_system.mono(&clock_system);
 	l->now_valid = true;
 }
 
-static struct mono
-turn_mono(struct clock *c)
-{
-	return CONTAINER(c, struct ev_loop, clock)->now;
-}
-
 static struct wall
-turn_wall(struct clock *c)
+system_wall(struct clock *c)
 {
 	(void)c;
 	return clock_system.wall(&clock_system);
-}
-
-struct mono
-ev_now(const struct ev_loop *l)
-{
-	return l->now;
-}
-
-struct clock *
-ev_clock(struct ev_loop *l)
-{
-	return &l->clock;
 }
 
 /* ---- the loop ---- */
@@ -93,8 +67,8 @@ ev_clock(struct ev_loop *l)
 static void
 set_wake(struct ev_loop *l)
 {
-	int64_t next = timer_heap_next(l->timers);
-	int64_t wait = next - l->now.ms;
+	int64_t next = timer_heap_next(l->turn.timers);
+	int64_t wait = next - l->turn.now.ms;
 	struct timeval tv;
 
 	if (next >= l->wake_ms)
@@ -117,50 +91,19 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	l->wake_ms = INT64_MAX;
 }
 
-static void
-run_timers(struct ev_loop *l)
-{
-	struct ev_timer *t;
-
-	while ((t = timer_heap_pop(&l->timers, l->now.ms)) != NULL)
-		t->fn(t->arg, t);
-}
-
-/* Those that are in the list now; what they defer waits for the next call. */
-static void
-run_tasks(struct list *tasks)
-{
-	struct list_node mark = { NULL, NULL };
-	struct list_node *n;
-
-	if (list_empty(tasks))
-		return;
-	list_push_back(tasks, &mark);
-	while ((n = list_pop_front(tasks)) != &mark) {
-		struct ev_task *t = CONTAINER(n, struct ev_task, node);
-
-		t->fn(t->arg, t);
-	}
-}
-
 static enum err
 turn(struct ev_loop *l, bool wait)
 {
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 
-	if (!wait || !list_empty(&l->tasks) || !list_empty(&l->end_tasks))
+	if (!wait || turn_has_tasks(&l->turn))
 		flags |= EVLOOP_NONBLOCK;
 	set_wake(l);
 	l->now_valid = false;
 	if (event_base_loop(l->base, flags) < 0)
 		return ERR_SYS;
 	read_clock(l);
-	run_timers(l);
-	for (unsigned i = 0; i < TASK_ROUNDS_MAX; i++)
-		run_tasks(&l->tasks);
-	run_tasks(&l->end_tasks);
-	for (unsigned i = 0; i < l->hook_count; i++)
-		l->hooks[i]->fn(l->hooks[i]->arg, l->hooks[i]);
+	turn_run(&l->turn);
 	return OK;
 }
 
@@ -218,9 +161,7 @@ ev_loop_new(struct acct *a, struct ev_loop **out)
 		goto free_loop;
 
 	l->acct = a;
-	list_init(&l->tasks);
-	list_init(&l->end_tasks);
-	l->clock = (struct clock){ turn_mono, turn_wall };
+	turn_init(&l->turn, system_wall);
 	l->wake_ms = INT64_MAX;
 	event_assign(&l->wake, l->base, -1, 0, on_wake, l);
 	read_clock(l);
@@ -296,81 +237,6 @@ ev_io_fini(struct ev_io *io)
 	if (io->loop != NULL)
 		ev_io_want(io, 0);
 	io->loop = NULL;
-}
-
-/* ---- timers ---- */
-
-void
-ev_timer_init(struct ev_timer *t, struct ev_loop *l, ev_timer_fn *fn, void *arg)
-{
-	*t = (struct ev_timer){ .loop = l, .fn = fn, .arg = arg };
-}
-
-void
-ev_timer_set(struct ev_timer *t, int64_t delay_ms)
-{
-	int64_t due = t->loop->now.ms + (delay_ms > 1 ? delay_ms : 1);
-
-	timer_heap_set(&t->loop->timers, t, due);
-}
-
-void
-ev_timer_clear(struct ev_timer *t)
-{
-	if (t->pending)
-		timer_heap_remove(&t->loop->timers, t);
-}
-
-bool
-ev_timer_pending(const struct ev_timer *t)
-{
-	return t->pending;
-}
-
-/* ---- tasks ---- */
-
-void
-ev_task_init(struct ev_task *t, ev_task_fn *fn, void *arg)
-{
-	*t = (struct ev_task){ .fn = fn, .arg = arg };
-}
-
-void
-ev_defer(struct ev_loop *l, struct ev_task *t)
-{
-	if (!list_linked(&t->node))
-		list_push_back(&l->tasks, &t->node);
-}
-
-void
-ev_defer_end(struct ev_loop *l, struct ev_task *t)
-{
-	if (!list_linked(&t->node))
-		list_push_back(&l->end_tasks, &t->node);
-}
-
-void
-ev_task_cancel(struct ev_task *t)
-{
-	list_remove(&t->node);
-}
-
-void
-ev_each_turn(struct ev_loop *l, struct ev_task *t)
-{
-	ASSERT(l->hook_count < EV_TURN_HOOKS_MAX);
-	l->hooks[l->hook_count++] = t;
-}
-
-void
-ev_each_turn_stop(struct ev_loop *l, struct ev_task *t)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < l->hook_count; i++)
-		if (l->hooks[i] != t)
-			l->hooks[kept++] = l->hooks[i];
-	l->hook_count = kept;
 }
 
 /* ---- signals ---- */
