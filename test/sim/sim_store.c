@@ -13,17 +13,14 @@
  * sim_store [--mode NAME] [--seeds N] [--seed S] [--jobs J] [-v]
  * A failure prints the command that shows it again.
  */
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "modes.h"
+#include "seeds.h"
 #include "sim.h"
 
 struct sim_stats sim_stats;
@@ -31,7 +28,7 @@ bool sim_verbose;
 char sim_where[160];
 
 static uint64_t seed_now;
-static const char *mode_now;
+static unsigned mode_now;
 
 static const struct {
 	const char *name;
@@ -45,7 +42,7 @@ static const struct {
 	{ "rot", mode_rot },
 };
 
-enum { MODES = sizeof(modes) / sizeof(modes[0]), JOBS_MAX = 64 };
+enum { MODES = sizeof(modes) / sizeof(modes[0]) };
 
 void
 sim_fail(const char *fmt, ...)
@@ -53,15 +50,15 @@ sim_fail(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	fprintf(stderr, "sim_store: %s: seed %llu: ", mode_now,
+	fprintf(stderr, "sim_store: %s: seed %llu: ", modes[mode_now].name,
 	    (unsigned long long)seed_now);
 	vfprintf(stderr, fmt, ap);
 	fprintf(stderr,
 	    "%s%s\nsim_store: again: %s --mode %s --seeds 1 --seed "
 	    "%llu -v\n",
 	    sim_where[0] ? "; " : "", sim_where,
-	    STORE_SCALE == 1 ? "sim_store_full" : "sim_store", mode_now,
-	    (unsigned long long)seed_now);
+	    STORE_SCALE == 1 ? "sim_store_full" : "sim_store",
+	    modes[mode_now].name, (unsigned long long)seed_now);
 	va_end(ap);
 	if (getenv("SIM_ABORT") != NULL)
 		abort();
@@ -81,18 +78,13 @@ sim_say(const char *fmt, ...)
 	printf("\n");
 }
 
-/* Seeds first, first + step, ...; the figures go to fd. */
 static void
-run_seeds(unsigned mode, uint64_t first, uint64_t count, unsigned step, int fd)
+run_one(uint64_t seed)
 {
-	for (uint64_t i = 0; i < count; i += step) {
-		seed_now = first + i;
-		sim_where[0] = '\0';
-		modes[mode].run(seed_now);
-		sim_stats.runs++;
-	}
-	if (write(fd, &sim_stats, sizeof(sim_stats)) != sizeof(sim_stats))
-		exit(1);
+	seed_now = seed;
+	sim_where[0] = '\0';
+	modes[mode_now].run(seed);
+	sim_stats.runs++;
 }
 
 static double
@@ -104,77 +96,47 @@ now_s(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Of all processes that have ended. */
-static double
-cpu_s(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_CHILDREN, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
-	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
+/* Of all processes of a mode. */
+static struct sim_stats all;
 
 static void
-add_stats(struct sim_stats *to, const struct sim_stats *from)
+add_stats(const void *arg)
 {
-	to->runs += from->runs;
-	to->opens += from->opens;
-	to->crashes += from->crashes;
-	to->faults += from->faults;
-	to->found += from->found;
-	to->moved += from->moved;
-	to->retired += from->retired;
-	to->set_aside += from->set_aside;
+	const struct sim_stats *one = arg;
+
+	all.runs += one->runs;
+	all.opens += one->opens;
+	all.crashes += one->crashes;
+	all.faults += one->faults;
+	all.found += one->found;
+	all.moved += one->moved;
+	all.retired += one->retired;
+	all.set_aside += one->set_aside;
 }
 
-/* One mode in several processes.  False: a seed failed. */
+/* One mode.  False: a seed failed. */
 static bool
-run_mode(unsigned mode, uint64_t first, uint64_t count, unsigned jobs)
+run_mode(unsigned mode, const struct seeds *s)
 {
-	struct sim_stats all = { 0 }, one;
-	double began = now_s(), cpu = cpu_s(), took;
-	int fds[2];
-	bool good = true;
+	double began = now_s(), cpu = seeds_cpu_s(), took;
 
-	mode_now = modes[mode].name;
-	if (pipe(fds) < 0)
-		exit(1);
-	fflush(stdout);
-	for (unsigned j = 0; j < jobs && j < count; j++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			exit(1);
-		if (pid == 0) {
-			run_seeds(mode, first + j, count - j, jobs, fds[1]);
-			fflush(stdout);
-			_exit(0);
-		}
-	}
-	close(fds[1]);
-	while (read(fds[0], &one, sizeof(one)) == sizeof(one))
-		add_stats(&all, &one);
-	close(fds[0]);
-	for (int status; wait(&status) > 0;)
-		good &= status == 0;
+	mode_now = mode;
+	all = (struct sim_stats){ 0 };
+	if (!seeds_run(s, run_one, &sim_stats, sizeof(sim_stats), add_stats))
+		return false;
 	took = now_s() - began;
-	cpu = cpu_s() - cpu;
-	if (good)
-		printf("sim_store: %-6s %llu seeds from %llu: %llu opens, "
-		       "%llu crashes, %llu faults, %llu messages checked, "
-		       "%llu moved, %llu segments reused, %llu set aside; "
-		       "%.1f s, %.1f s of CPU, %.0f seeds per CPU second\n",
-		    mode_now, (unsigned long long)all.runs,
-		    (unsigned long long)first, (unsigned long long)all.opens,
-		    (unsigned long long)all.crashes,
-		    (unsigned long long)all.faults,
-		    (unsigned long long)all.found,
-		    (unsigned long long)all.moved,
-		    (unsigned long long)all.retired,
-		    (unsigned long long)all.set_aside, took, cpu,
-		    (double)all.runs / (cpu > 0 ? cpu : 1));
-	return good;
+	cpu = seeds_cpu_s() - cpu;
+	printf("sim_store: %-6s %llu seeds from %llu: %llu opens, %llu "
+	       "crashes, %llu faults, %llu messages checked, %llu moved, %llu "
+	       "segments reused, %llu set aside; %.1f s, %.1f s of CPU, %.0f "
+	       "seeds per CPU second\n",
+	    modes[mode].name, (unsigned long long)all.runs,
+	    (unsigned long long)s->first, (unsigned long long)all.opens,
+	    (unsigned long long)all.crashes, (unsigned long long)all.faults,
+	    (unsigned long long)all.found, (unsigned long long)all.moved,
+	    (unsigned long long)all.retired, (unsigned long long)all.set_aside,
+	    took, cpu, (double)all.runs / (cpu > 0 ? cpu : 1));
+	return true;
 }
 
 static int
@@ -197,39 +159,29 @@ share(unsigned mode, uint64_t seeds)
 int
 main(int argc, char **argv)
 {
-	uint64_t seeds = 100, first = 1;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned jobs = cpus < 1	  ? 1
-			: cpus > JOBS_MAX ? JOBS_MAX
-					  : (unsigned)cpus;
+	struct seeds given, seeds;
 	const char *mode = NULL;
 	bool good = true, any = false;
 
+	seeds_init(&given);
 	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--seeds") && i + 1 < argc)
-			seeds = strtoull(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "--seed") && i + 1 < argc)
-			first = strtoull(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "--mode") && i + 1 < argc)
+		if (seeds_option(&given, argc, argv, &i))
+			continue;
+		if (!strcmp(argv[i], "--mode") && i + 1 < argc)
 			mode = argv[++i];
-		else if (!strcmp(argv[i], "--jobs") && i + 1 < argc)
-			jobs = (unsigned)strtoul(argv[++i], NULL, 10);
 		else if (!strcmp(argv[i], "-v"))
 			sim_verbose = true;
 		else
 			return usage();
 	}
-	if (jobs < 1 || jobs > JOBS_MAX)
-		return usage();
-	/* Stores come and go: their memory need not go back each time. */
-	mallopt(M_MMAP_THRESHOLD, 1 << 26);
-	mallopt(M_TRIM_THRESHOLD, 1 << 28);
 	for (unsigned i = 0; i < MODES; i++) {
 		if (mode != NULL && strcmp(mode, modes[i].name) != 0)
 			continue;
 		any = true;
-		good &= run_mode(i, first,
-		    mode == NULL ? share(i, seeds) : seeds, jobs);
+		seeds = given;
+		if (mode == NULL)
+			seeds.count = share(i, given.count);
+		good &= run_mode(i, &seeds);
 	}
 	return !any ? usage() : good ? 0 : 1;
 }
