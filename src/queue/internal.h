@@ -399,8 +399,6 @@ void peers_pause_body(struct queue *q, bool paused);
 /* ---- txn.c ---- */
 void txn_on_frame(struct peer *p, struct frame *f);
 void txn_peer_closed(struct peer *p);
-/* Whether there is room on the disk, to an smtpd that is new. */
-void txn_tell_state(struct peer *p);
 /* The store has room again. */
 void txn_on_room(struct queue *q);
 /* Tickets became durable. */
@@ -411,12 +409,6 @@ void txn_active(struct queue *q, struct txn *t);
 unsigned txn_ending(struct queue *q);
 /* Answers every transaction with e (the store is poisoned). */
 void txn_fail_all(struct queue *q, enum err e);
-/* Ask the store whether there is room; every smtpd is told of a change. */
-void txn_check_disk(struct queue *q);
-/* Is it short of memory?  Once a second. */
-void txn_check_memory(struct queue *q);
-/* ERR_NOSPACE was said: the log names the limit. */
-void txn_no_space(struct queue *q);
 /* At the end: without waiting for its commit. */
 void txn_drop(struct queue *q, struct txn *t);
 /* Take it as far as it goes now; it may be gone afterwards. */
@@ -434,6 +426,16 @@ struct txn *txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f);
 struct txn *txn_find(struct peer *p, uint32_t tag);
 /* Without its message, which lives on after a commit. */
 void txn_free(struct queue *q, struct txn *t);
+
+/* ---- shortage.c ---- */
+/* Whether new mail can be taken, to an smtpd that is new. */
+void shortage_tell(struct peer *p);
+/* Ask the store whether there is room; every smtpd is told of a change. */
+void shortage_check_disk(struct queue *q);
+/* Is it short of memory?  Once a second. */
+void shortage_check_memory(struct queue *q);
+/* ERR_NOSPACE was said: the log names the limit. */
+void shortage_refused(struct queue *q);
 
 /* ---- txn_ahead.c ---- */
 /* An answer was given, e: grant, or refuse, what was asked for with it. */

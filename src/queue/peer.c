@@ -228,7 +228,7 @@ peer_open(struct queue *q, enum role role, unsigned index, int fd)
 		break;
 	case ROLE_SMTP:
 	case ROLE_LOCAL: job_agent_opened(p); break;
-	case ROLE_SMTPD: txn_tell_state(p); break;
+	case ROLE_SMTPD: shortage_tell(p); break;
 	default: break;
 	}
 }

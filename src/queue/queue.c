@@ -287,8 +287,8 @@ second_fired(void *arg, struct ev_timer *t)
 	result_parts(q);
 	status_tick(q);
 	control_tick(q);
-	txn_check_disk(q);
-	txn_check_memory(q);
+	shortage_check_disk(q);
+	shortage_check_memory(q);
 	if (q->seconds % 5 == 0)
 		due_count(q);
 	if (q->seconds % TRIM_SECONDS == 0)
@@ -472,7 +472,7 @@ void
 queue_go(struct queue *q)
 {
 	q->running = true;
-	txn_check_disk(q);
+	shortage_check_disk(q);
 	(void)retry_clock_look(&q->clock, queue_mono(q), queue_wall(q));
 	status_changed(q);
 	due_now(q);

@@ -94,7 +94,7 @@ txn_fail(struct queue *q, struct txn *t, enum err e)
 	struct msg *m = t->msg;
 
 	if (e == ERR_NOSPACE)
-		txn_no_space(q);
+		shortage_refused(q);
 	txn_answer(t, e);
 	txn_free(q, t);
 	msg_free(q, m);
@@ -229,7 +229,7 @@ txn_fail_early(struct queue *q, struct txn *t, enum err e)
 		return;
 	}
 	if (e == ERR_NOSPACE)
-		txn_no_space(q);
+		shortage_refused(q);
 	txn_refuse(t->peer, t->tag, e);
 	txn_free(q, t);
 	msg_free(q, m);
@@ -482,79 +482,4 @@ txn_ending(struct queue *q)
 		n = n->prev;
 	}
 	return count;
-}
-
-/* ---- disk space ---- */
-
-void
-txn_tell_state(struct peer *p)
-{
-	struct queue *q = p->q;
-	struct fr_queue_state f = {
-		.error = q->short_of_disk		   ? ERR_NOSPACE
-			 : q->ladder.step >= LADDER_REFUSE ? ERR_FULL
-							   : OK,
-	};
-	enum err e = send_queue_state(p->chan, 0, &f, -1);
-
-	if (e != OK)
-		peer_stuck(p, e);
-}
-
-static void
-name_limit(struct queue *q, const char *action)
-{
-	const char *name;
-	int64_t value;
-	enum store_short why = store_why_short(q->store, &name, &value);
-
-	log_limit(&q->short_sites[why], queue_mono(q), name, value,
-	    SLICE_LIT("new mail"), action);
-}
-
-static void
-tell_all(struct queue *q)
-{
-	for (unsigned i = 0; i < PEERS_MAX; i++)
-		if (q->peers[i] != NULL && q->peers[i]->chan != NULL &&
-		    q->peers[i]->role == ROLE_SMTPD)
-			txn_tell_state(q->peers[i]);
-}
-
-void
-txn_check_disk(struct queue *q)
-{
-	bool is_short = store_reserve(q->store, NULL, 0) == ERR_NOSPACE;
-
-	if (q->short_of_disk == is_short)
-		return;
-	q->short_of_disk = is_short;
-	if (is_short)
-		name_limit(q, "refused with 452 at MAIL");
-	else
-		log_info("there is room for new mail again");
-	tell_all(q);
-}
-
-void
-txn_check_memory(struct queue *q)
-{
-	enum ladder_step was = q->ladder.step;
-	int64_t used = q->memory_max - acct_room(q->env.acct);
-
-	if (!ladder_look(&q->ladder, 0,
-		used > 0 ? (unsigned)(used * 100 / q->memory_max) : 0,
-		queue_mono(q)))
-		return;
-	if ((was >= LADDER_REFUSE) != (q->ladder.step >= LADDER_REFUSE))
-		tell_all(q);
-	if (was == LADDER_PAUSE)
-		ev_defer(q->loop, &q->sched_task);
-}
-
-void
-txn_no_space(struct queue *q)
-{
-	name_limit(q, "refused with 452");
-	txn_check_disk(q);
 }
