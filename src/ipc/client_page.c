@@ -165,53 +165,6 @@ network_key(const struct client_key *key, struct client_key *out)
 
 /* ---- rates ---- */
 
-static const int64_t minute_us = 60 * 1000000LL;
-
-/* When all will have been paid for, with these events; not to be before it was
- * with none. */
-static int64_t
-rate_with(const struct entry *e, enum client_rate rate, unsigned events,
-    unsigned per_minute, int64_t now_us)
-{
-	int64_t tat = e->tat_us[rate] > now_us ? e->tat_us[rate] : now_us;
-
-	return tat + minute_us / per_minute * events;
-}
-
-/* e NULL, or per_minute 0: no limit. */
-static bool
-rate_passes(const struct entry *e, enum client_rate rate, unsigned events,
-    unsigned per_minute, int64_t now_us)
-{
-	return e == NULL || per_minute == 0 ||
-	       rate_with(e, rate, events > 0 ? events : 1, per_minute,
-		   now_us) <= now_us + minute_us;
-}
-
-static void
-rate_count(struct entry *e, enum client_rate rate, unsigned events,
-    unsigned per_minute, int64_t now_us)
-{
-	if (e != NULL && per_minute != 0 && events > 0)
-		e->tat_us[rate] =
-		    rate_with(e, rate, events, per_minute, now_us);
-}
-
-static enum client_over
-rate_take(struct entry *e, struct entry *network, enum client_rate rate,
-    unsigned events, struct client_limits limits, int64_t now_ms)
-{
-	int64_t us = now_ms * 1000;
-
-	if (!rate_passes(e, rate, events, limits.client, us))
-		return CLIENT_OVER_OWN;
-	if (!rate_passes(network, rate, events, limits.network, us))
-		return CLIENT_OVER_NETWORK;
-	rate_count(e, rate, events, limits.client, us);
-	rate_count(network, rate, events, limits.network, us);
-	return CLIENT_PASSED;
-}
-
 enum client_over
 client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
     unsigned events, struct client_limits limits, struct mono now)
@@ -222,8 +175,8 @@ client_page_rate(struct client_page *p, uint32_t slot, enum client_rate rate,
 	if (slot >= p->slot_count || (limits.client | limits.network) == 0)
 		return CLIENT_PASSED;
 	client_page_lock(p, owner_of(p, slot));
-	over = rate_take(entry_of(p, slot), network_of(p, slot), rate, events,
-	    limits, now.ms);
+	over = client_entry_rate(entry_of(p, slot), network_of(p, slot), rate,
+	    events, limits, now.ms);
 	client_page_unlock(p);
 	return over;
 }
@@ -277,7 +230,8 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 	if (unproven)
 		ni = find_network(p, key, e, now_ms);
 	network = entry_at(p, ni);
-	over = rate_take(e, network, CLIENT_RATE_CONNECTION, 1, rates, now_ms);
+	over = client_entry_rate(e, network, CLIENT_RATE_CONNECTION, 1, rates,
+	    now_ms);
 	if (over != CLIENT_PASSED)
 		return over == CLIENT_OVER_OWN ? CLIENT_OVER_RATE
 					       : CLIENT_NETWORK_RATE;

@@ -55,6 +55,14 @@ void client_page_unlock(struct client_page *p);
  * taken from somebody, who may have been in the middle of a change. */
 bool client_page_lock_from(struct client_page *p, uint32_t who, uint32_t dead);
 
+/* ---- client_page_rate.c ---- */
+
+/* Count events (0: only look) at both entries, or at neither if one would be
+ * over its limit.  network may be NULL; a limit of 0 is none. */
+enum client_over client_entry_rate(struct entry *e, struct entry *network,
+    enum client_rate rate, unsigned events, struct client_limits limits,
+    int64_t now_ms);
+
 /* ---- client_page.c ---- */
 
 /* Every figure and count made anew from the slots and entries. */
