@@ -116,6 +116,8 @@ void pool_put(struct pool *p, void *object);
  * went back, and mem_trim is worth its time.
  */
 bool pool_trim(struct pool *p);
+/* Of objects that are made and free: no account refuses them. */
+size_t pool_spare_bytes(const struct pool *p);
 /* What was freed goes back to the system, as far as the C library can. */
 void mem_trim(void);
 /* Bytes that count objects cost, for the plan. */

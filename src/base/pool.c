@@ -235,6 +235,12 @@ drop_marked(struct pool *p)
 	}
 }
 
+size_t
+pool_spare_bytes(const struct pool *p)
+{
+	return (size_t)(p->made - p->in_use) * p->object_bytes;
+}
+
 bool
 pool_trim(struct pool *p)
 {

@@ -5,6 +5,11 @@
 #include "base/assert.h"
 #include "base/limits.h"
 
+/* While no delivery has ended. */
+#define PACE_MS_FIRST 5.0f
+/* Those who wait on disk come back so much faster than they are taken. */
+#define LINE_PACE 0.8f
+
 static uint64_t
 dest_hash(const struct sched_transport *t, struct slice nexthop)
 {
@@ -162,12 +167,63 @@ dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
 }
 
 bool
-dest_has_crowd(const struct sched *s, const struct sched_dest *d,
-    struct mono now)
+dest_has_share(const struct sched *s, const struct sched_dest *d)
 {
-	return s->crowd_max > 0 && d->peer_count >= s->crowd_max &&
-	       d->in_flight >= d->window.size &&
+	uint64_t soon = d->window.size;
+
+	if (d->peer_count >= s->msg_room &&
+	    (d->peer_count >= soon || d->peer_count >= s->share_max))
+		return true;
+	return d->rcpt_count >= soon * d->transport->rcpts_max &&
+	       d->rcpt_count >= (uint64_t)s->rcpt_room * SCHED_RCPT_SHARE;
+}
+
+bool
+dest_is_stuck(const struct sched_dest *d, struct mono now)
+{
+	return d->in_flight >= d->window.size &&
 	       mono_sub(now, d->moved) >= SCHED_STUCK_MS;
+}
+
+void
+dest_moved(struct sched_dest *d, struct mono now)
+{
+	float ms = (float)mono_sub(now, d->moved);
+
+	d->pace_ms += d->pace_ms == 0 ? ms : (ms - d->pace_ms) / 8;
+	d->moved = now;
+}
+
+/* How long it takes for what waits. */
+static int64_t
+drain_ms(const struct sched_dest *d, float pace_ms)
+{
+	uint32_t deliveries = d->rcpt_count / d->transport->rcpts_max;
+
+	if (deliveries < d->peer_count)
+		deliveries = d->peer_count;
+	return (int64_t)((float)deliveries * pace_ms);
+}
+
+int64_t
+dest_queue_up(const struct sched *s, struct sched_dest *d, struct mono now)
+{
+	float pace_ms = d->pace_ms > 0 ? d->pace_ms : PACE_MS_FIRST;
+	struct mono first = mono_add(now, drain_ms(d, pace_ms) / 2);
+	struct mono last = mono_add(now, s->dead_ms);
+	int64_t ms;
+
+	if (mono_sub(first, d->line_end) > 0) {
+		d->line_end = first;
+		d->line_part = 0;
+	}
+	if (mono_sub(d->line_end, last) > 0)
+		d->line_end = last;
+	ms = mono_sub(d->line_end, now);
+	d->line_part += pace_ms * LINE_PACE;
+	d->line_end = mono_add(d->line_end, (int64_t)d->line_part);
+	d->line_part -= (float)(int64_t)d->line_part;
+	return ms > SCHED_AGAIN_MS_MIN ? ms : SCHED_AGAIN_MS_MIN;
 }
 
 bool

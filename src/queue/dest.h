@@ -19,6 +19,10 @@ struct sched_dest {
 	uint32_t written;	/* that run, but hold no slot any more */
 	uint32_t woken;		/* peers that hold a slot, not started */
 	uint32_t peer_count;
+	uint32_t rcpt_count;  /* that wait */
+	float pace_ms;	      /* from one end to the next; 0: none was */
+	float line_part;      /* of a millisecond, of line_end */
+	struct mono line_end; /* of what was sent to wait on disk */
 	bool dead;
 	uint16_t nexthop_len;
 	char nexthop[];
@@ -47,8 +51,16 @@ void dest_settle(struct sched *s, struct sched_dest *d);
 bool dest_is_dead(struct sched_dest *d, struct mono now);
 void dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
     struct mono now);
-/* It takes nothing, and more wait for it than may? */
-bool dest_has_crowd(const struct sched *s, const struct sched_dest *d,
+/* As much waits for it as may: see sched_set_room. */
+bool dest_has_share(const struct sched *s, const struct sched_dest *d);
+/* It takes nothing. */
+bool dest_is_stuck(const struct sched_dest *d, struct mono now);
+/* A delivery ended: at what pace does it take mail? */
+void dest_moved(struct sched_dest *d, struct mono now);
+/* When one more message that must wait on disk is to come back: behind those
+ * before it, a little faster than the destination takes them, and the first
+ * when half of what waits here is gone. */
+int64_t dest_queue_up(const struct sched *s, struct sched_dest *d,
     struct mono now);
 /* A slot that nobody uses or holds. */
 bool dest_has_room(const struct sched_dest *d);

@@ -74,6 +74,9 @@ enum {
 	RESULTS_PER_RECORD = 64,
 	/* Memory that active messages leave to transactions. */
 	MSG_RESERVE_BYTES = 256 << 10,
+	/* What a message, or a recipient, in memory takes of it, about. */
+	MSG_BYTES = 1024,
+	RCPT_BYTES = 256,
 	/* A recipient for which there was no room comes back so soon. */
 	PUT_BACK_MS = 10000,
 };
@@ -149,6 +152,7 @@ struct msg {
 	uint32_t routing;     /* of these given to route_add, not answered */
 	uint32_t deferred;    /* of this pass, earlier parts included */
 	uint32_t put_back;    /* likewise */
+	uint32_t put_back_ms; /* when these are to come back */
 	uint8_t state;	      /* enum msg_state */
 	uint8_t origin;	      /* enum envelope_origin */
 	bool from_disk;	      /* as deferred mail: of the share of such */
@@ -475,6 +479,9 @@ void msg_route(struct queue *q, struct msg *m);
 /* Room for one more message, and recipients for it?  Deferred mail has at most
  * half of everything, so that new mail never waits for it. */
 bool msg_room(const struct queue *q, bool deferred);
+/* Tell the scheduler how much room there is, for the shares of destinations:
+ * places, and memory in messages and recipients of usual size. */
+void msg_tell_room(struct queue *q);
 uint32_t msg_rcpt_room(const struct queue *q, bool deferred);
 /* The address of the envelope. */
 struct slice rcpt_stored_address(const struct rcpt *r);
@@ -541,8 +548,9 @@ void result_loaded(struct queue *q, struct rcpt *r, const struct store_rcpt *s);
 /* Undelivered recipients in memory that do not run fail now, and those of
  * further parts when they are read: the administrator gave the message up. */
 void result_give_up(struct queue *q, struct msg *m);
-/* Not tried for want of room: comes back soon, nothing is logged. */
-void result_put_back(struct queue *q, struct rcpt *r);
+/* Not tried for want of room: comes back after so long, or when what else is
+ * put back of its message does; nothing is logged. */
+void result_put_back(struct queue *q, struct rcpt *r, uint32_t again_ms);
 /* Store what is unwritten, end passes. */
 void result_task(void *arg, struct ev_task *t);
 void result_mark(struct queue *q, struct msg *m); /* look at m there */

@@ -245,6 +245,29 @@ msg_room(const struct queue *q, bool deferred)
 	       acct_room(&q->msg_acct) >= MSG_RESERVE_BYTES;
 }
 
+static uint32_t
+least(uint32_t count, int64_t bytes, int64_t each_bytes)
+{
+	return bytes / each_bytes < count ? (uint32_t)(bytes / each_bytes)
+					  : count;
+}
+
+void
+msg_tell_room(struct queue *q)
+{
+	uint32_t used = q->active_count + q->ending_count;
+	int64_t bytes = acct_room(&q->msg_acct) +
+			(int64_t)(pool_spare_bytes(&q->msg_pool) +
+				  pool_spare_bytes(&q->sched.peer_pool)) -
+			MSG_RESERVE_BYTES;
+
+	if (bytes < 0)
+		bytes = 0;
+	sched_set_room(&q->sched,
+	    least(left(q->active_max, used), bytes, MSG_BYTES),
+	    least(left(q->rcpt_max, q->rcpt_count), bytes, RCPT_BYTES));
+}
+
 void
 msg_activate(struct queue *q, struct msg *m)
 {
@@ -308,7 +331,7 @@ msg_withdraw(struct queue *q, struct msg *m)
 			sched_remove(&q->sched, &r->sched);
 		else
 			continue;
-		result_put_back(q, r);
+		result_put_back(q, r, PUT_BACK_MS);
 	}
 	result_mark(q, m);
 }

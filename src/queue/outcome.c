@@ -208,10 +208,12 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 }
 
 void
-result_put_back(struct queue *q, struct rcpt *r)
+result_put_back(struct queue *q, struct rcpt *r, uint32_t again_ms)
 {
 	r->put_back = true;
 	r->msg->put_back++;
+	if (r->msg->put_back_ms < again_ms)
+		r->msg->put_back_ms = again_ms;
 	rcpt_over(q, r);
 }
 

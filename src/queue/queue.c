@@ -351,9 +351,9 @@ init_accounts(struct queue *q)
 static enum err
 init_tables(struct queue *q)
 {
-	struct sched_conf sc = { .rcpts_max = q->rcpt_max,
-		.dead_ms = q->retry.min_ms,
-		.crowd_max = q->active_max > 400 ? q->active_max / 4 : 100 };
+	struct sched_conf sc = { .msgs_max = q->active_max,
+		.rcpts_max = q->rcpt_max,
+		.dead_ms = q->retry.min_ms };
 	enum err e;
 
 	pool_init(&q->msg_pool, &q->msg_acct, "messages",

@@ -33,7 +33,7 @@ result_due_ms(struct queue *q, const struct msg *m)
 	/* Without a deferred recipient it matters after a crash only. */
 	if (m->deferred == 0)
 		return now.ms +
-		       (m->put_back > 0 && !q->closing ? PUT_BACK_MS : 0);
+		       (m->put_back > 0 && !q->closing ? m->put_back_ms : 0);
 	if (m->soon && delay_ms > q->conf->transport_retry_time_ms)
 		delay_ms = q->conf->transport_retry_time_ms;
 	return now.ms + delay_ms;

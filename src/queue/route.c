@@ -7,7 +7,7 @@
  * lookup just answered for; the answer goes to the scheduler.  Failure modes:
  * lookup dies (its questions are asked again of the next one); it does not
  * answer in time (deferred); it refuses (deferred or failed); there is no room
- * in the scheduler (put back).
+ * in the scheduler, or its destination has its share of the room (put back).
  */
 #include <ctype.h>
 #include <string.h>
@@ -187,25 +187,27 @@ deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
 	const struct sched_transport *t =
 	    sched_transport_find(&q->sched, f->transport);
-	struct slice reason = SLICE_NONE;
+	struct sched_refusal why = { .reason = SLICE_NONE };
 
 	r->uid = f->uid;
 	r->gid = f->gid;
 	r->remote = t != NULL && t->class == SCHED_REMOTE;
+	msg_tell_room(q);
 	switch (sched_add(&q->sched, &r->msg->sched, &r->sched, f->transport,
-	    destination(q, t, r, f), queue_mono(q), &reason)) {
+	    destination(q, t, r, f), queue_mono(q), &why)) {
 	case OK:
 		r->state = RCPT_WAITING;
 		ev_defer(q->loop, &q->sched_task);
 		break;
-	case ERR_BUSY: suspended(q, r, reason); break;
+	case ERR_BUSY: suspended(q, r, why.reason); break;
+	case ERR_AGAIN: result_put_back(q, r, (uint32_t)why.again_ms); break;
 	case ERR_NOTFOUND:
 		log_warning("transport \"%.*s\" is not known",
 		    SLICE_ARGS(f->transport));
 		no_delivery(q, r, JOB_DEFERRED, SLICE_LIT("4.3.5"),
 		    SLICE_LIT("mail transport unavailable"));
 		break;
-	default: result_put_back(q, r); break;
+	default: result_put_back(q, r, PUT_BACK_MS); break;
 	}
 }
 
@@ -213,7 +215,7 @@ static void
 answered(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
 	if (!keep_way(q, r, f))
-		result_put_back(q, r);
+		result_put_back(q, r, PUT_BACK_MS);
 	else if (f->verdict == RESOLVE_REFUSE)
 		no_delivery(q, r,
 		    f->code / 100 == 5 ? JOB_FAILED : JOB_DEFERRED,

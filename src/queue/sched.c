@@ -12,8 +12,8 @@
  * Invariant: while peers are blocked at a living destination, it has no room
  * (dest_has_room is false): every slot is used or held by a woken peer.
  *
- * Failure modes: a bound or the account refuses in sched_add only; everything
- * later needs no memory.
+ * Failure modes: a bound, the share of a destination or the account refuses
+ * in sched_add only; everything later needs no memory.
  */
 #include "queue/sched.h"
 
@@ -35,10 +35,12 @@ sched_init(struct sched *s, struct acct *a, const struct sched_conf *conf,
 
 	*s = (struct sched){ .acct = a,
 		.dead_ms = conf->dead_ms,
-		.crowd_max = conf->crowd_max };
+		.msg_room = UINT32_MAX,
+		.rcpt_room = UINT32_MAX };
 	s->gates[SCHED_LOCAL] = local;
 	s->gates[SCHED_REMOTE] = remote;
 	s->dest_max = conf->rcpts_max + SCHED_IDLE_MAX;
+	s->share_max = conf->msgs_max < 4 ? 1 : conf->msgs_max / 2;
 	for (unsigned c = 0; c < SCHED_CLASS_COUNT; c++) {
 		list_init(&s->rings[c][0]);
 		list_init(&s->rings[c][1]);
@@ -60,6 +62,8 @@ sched_init(struct sched *s, struct acct *a, const struct sched_conf *conf,
 	s->dest_row = limits_row(LIMIT_POOL, "destinations",
 	    "qmgr_message_recipient_limit", sizeof(struct sched_dest),
 	    s->dest_max);
+	s->share_row = limits_row(LIMIT_COUNT, "messages for one destination",
+	    "qmgr_message_active_limit", 0, s->share_max);
 	return OK;
 }
 
@@ -271,17 +275,39 @@ peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d)
 	p->dest = d;
 	list_init(&p->waiting);
 	hash_add(&s->peers, &p->hash, peer_hash(m, d));
-	d->peer_count++;
+	limit_set_in_use(s->share_row, ++d->peer_count);
 	peer_place(s, p);
 	return p;
 }
 
 /* ---- recipients ---- */
 
+void
+sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts)
+{
+	s->msg_room = msgs;
+	s->rcpt_room = rcpts;
+}
+
+/* d has its share of the room: no more for now. */
+static enum err
+refuse(struct sched *s, struct sched_dest *d, struct mono now,
+    struct sched_refusal *why)
+{
+	limit_refused(s->share_row);
+	if (dest_is_stuck(d, now)) {
+		why->reason = SLICE_LIT("the destination takes nothing, and "
+					"many messages wait for it");
+		return ERR_BUSY;
+	}
+	why->again_ms = dest_queue_up(s, d, now);
+	return ERR_AGAIN;
+}
+
 enum err
 sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
     struct slice transport, struct slice nexthop, struct mono now,
-    struct slice *reason_out)
+    struct sched_refusal *why)
 {
 	struct sched_transport *t = transport_find(s, transport);
 	struct sched_dest *d;
@@ -294,15 +320,12 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 	if (d == NULL)
 		return ERR_FULL;
 	if (dest_is_dead(d, now)) {
-		*reason_out = slice_str(d->reason);
-		return ERR_BUSY;
-	}
-	if (dest_has_crowd(s, d, now)) {
-		*reason_out = SLICE_LIT("the destination takes nothing, and "
-					"many messages wait for it");
+		why->reason = slice_str(d->reason);
 		return ERR_BUSY;
 	}
 	p = peer_find(s, m, d);
+	if (p == NULL && dest_has_share(s, d))
+		return refuse(s, d, now, why);
 	if (p == NULL)
 		p = peer_new(s, m, d);
 	dest_settle(s, d);
@@ -310,6 +333,7 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 		return ERR_FULL;
 	list_push_back(&p->waiting, &r->node);
 	p->waiting_count++;
+	d->rcpt_count++;
 	m->waiting++;
 	r->peer = p;
 	return OK;
@@ -327,6 +351,7 @@ sched_remove(struct sched *s, struct sched_rcpt *r)
 	list_remove(&r->node);
 	r->peer = NULL;
 	p->msg->waiting--;
+	d->rcpt_count--;
 	if (--p->waiting_count > 0)
 		return;
 	peer_unlink(p);
@@ -350,6 +375,7 @@ peer_cut(struct sched_peer *p, struct list *to, unsigned max)
 	}
 	p->waiting_count -= count;
 	p->msg->waiting -= count;
+	p->dest->rcpt_count -= count;
 	return count;
 }
 
@@ -523,7 +549,7 @@ sched_done(struct sched *s, struct sched_job *job, enum job_site site,
 	struct sched_dest *d = job->dest;
 
 	ASSERT(d != NULL && (job->written ? d->written : d->in_flight) > 0);
-	d->moved = now;
+	dest_moved(d, now);
 	if (site == SITE_OK && !d->dead)
 		window_good(&d->window, d->in_flight + d->written,
 		    d->transport->window_initial);
@@ -566,9 +592,13 @@ sched_revive(struct sched *s)
 {
 	for (uint32_t b = 0; b < s->dests.bucket_count; b++)
 		for (struct hash_node *n = s->dests.buckets[b]; n != NULL;
-		     n = n->next)
-			CONTAINER(n, struct sched_dest, node)->dead_until.ms =
-			    INT64_MIN;
+		     n = n->next) {
+			struct sched_dest *d =
+			    CONTAINER(n, struct sched_dest, node);
+
+			d->dead_until.ms = INT64_MIN;
+			d->line_end.ms = 0; /* all of it comes back now */
+		}
 }
 
 void

@@ -22,8 +22,18 @@
  *
  * A destination that cannot be reached (a window's worth of failures) is
  * dead for a while: what waits for it is handed back to be deferred, and
- * sched_add refuses more.  One that takes connections and nothing else is
- * refused more once crowd_max messages wait for it.
+ * sched_add refuses more.
+ *
+ * Room in memory is shared by a threshold that moves (sched_set_room): no
+ * more messages wait for a destination than there is room left for, and at
+ * most four times as many recipients; what its window takes at once may wait
+ * in any case, up to half of the places.  So one slow destination has half of
+ * the places at most, two
+ * have a third each, n leave one part of n + 1 free, and a message for a
+ * destination for which few wait finds a place.  Of what is refused, mail
+ * for a destination that takes connections and nothing else is to be
+ * deferred; other mail waits on disk and comes back at the pace at which the
+ * destination takes it, so that it is read about once more.
  *
  * The objects that the caller has anyway (message, recipient, delivery)
  * embed the scheduler's part; peers and destinations are the scheduler's,
@@ -60,6 +70,10 @@ enum {
 	/* A destination takes nothing: its window is full, and for so long no
 	 * delivery to it ended. */
 	SCHED_STUCK_MS = 2000,
+	/* Recipients of one destination, for each that there is room for. */
+	SCHED_RCPT_SHARE = 4,
+	/* What is refused comes back after so long at least. */
+	SCHED_AGAIN_MS_MIN = 1000,
 };
 
 struct sched_transport {
@@ -128,18 +142,22 @@ struct sched {
 	unsigned dest_max;
 	struct list suspended;		 /* peers of dead destinations */
 	int64_t dead_ms;		 /* how long a destination stays dead */
-	uint32_t crowd_max;		 /* see struct sched_conf */
+	uint32_t msg_room, rcpt_room;	 /* sched_set_room */
+	uint32_t share_max;		 /* messages of one destination */
 	char reason[SCHED_REASON_BYTES]; /* of sched_next_suspended */
-	struct limit_row *dest_row;
+	struct limit_row *dest_row, *share_row;
 };
 
 struct sched_conf {
+	unsigned msgs_max;  /* messages that may be in memory */
 	unsigned rcpts_max; /* recipients that may wait here */
 	int64_t dead_ms;    /* minimal_backoff_time */
-	/* Messages that may wait for a destination that takes nothing; more
-	 * are refused, so that they do not fill the places of all others.
-	 * 0: any number. */
-	uint32_t crowd_max;
+};
+
+/* Why sched_add refused, and what to do. */
+struct sched_refusal {
+	struct slice reason; /* ERR_BUSY; valid until the next call */
+	int64_t again_ms;    /* ERR_AGAIN: wait on disk for so long */
 };
 
 /* Gates are borrowed.  ERR_FULL: the account refuses. */
@@ -168,20 +186,28 @@ void sched_msg_init(struct sched_msg *m, bool internal);
  */
 void sched_msg_park(struct sched *s, struct sched_msg *m, bool parked);
 
+/* Memory has room for so many more messages and recipients, those included
+ * that came and are not added yet: the threshold of sched_add.  Before the
+ * first call it is without bound. */
+void sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts);
+
 /*
- * sched_add(s, m, r, transport, nexthop, now, reason_out):
+ * sched_add(s, m, r, transport, nexthop, now, why):
  * A recipient waits for delivery.  nexthop: for a transport that delivers one
  * recipient at a time the caller gives the recipient, so that destination
  * limits are per recipient, as with Postfix.
  *
  * ERR_FULL       a bound or the account: try later.
  * ERR_NOTFOUND   no such transport.
- * ERR_BUSY       the destination is dead, or takes nothing and has a crowd;
- *                *reason_out says why (valid until the next call).
+ * ERR_BUSY       defer it: the destination is dead, or takes nothing and has
+ *                its share of the room; why->reason.
+ * ERR_AGAIN      the destination has its share of the room, and takes mail:
+ *                come back after why->again_ms, at most dead_ms.  Recipients
+ *                of a message of which one waits there are not refused.
  */
 MUST_CHECK enum err sched_add(struct sched *s, struct sched_msg *m,
     struct sched_rcpt *r, struct slice transport, struct slice nexthop,
-    struct mono now, struct slice *reason_out);
+    struct mono now, struct sched_refusal *why);
 
 /* Take back a recipient that waits; no-op if it does not. */
 void sched_remove(struct sched *s, struct sched_rcpt *r);

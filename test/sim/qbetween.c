@@ -95,18 +95,18 @@ __wrap_window_good(struct window *win, unsigned in_use, unsigned initial)
 
 enum err __real_sched_add(struct sched *s, struct sched_msg *m,
     struct sched_rcpt *r, struct slice transport, struct slice nexthop,
-    struct mono now, struct slice *reason_out);
+    struct mono now, struct sched_refusal *why);
 enum err __wrap_sched_add(struct sched *s, struct sched_msg *m,
     struct sched_rcpt *r, struct slice transport, struct slice nexthop,
-    struct mono now, struct slice *reason_out);
+    struct mono now, struct sched_refusal *why);
 enum err
 __wrap_sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
     struct slice transport, struct slice nexthop, struct mono now,
-    struct slice *reason_out)
+    struct sched_refusal *why)
 {
 	if (strikes(PLANT_LOST, 50))
 		return OK;
-	return __real_sched_add(s, m, r, transport, nexthop, now, reason_out);
+	return __real_sched_add(s, m, r, transport, nexthop, now, why);
 }
 
 bool __real_store_durable(struct store *s, struct store_ticket t);

@@ -897,6 +897,31 @@ test_new_beside_deferred(void **state)
 	}
 }
 
+/* Much comes for a next hop that says nothing: mail for others has a place in
+ * memory all the same, and that which has none is not given up or told. */
+static void
+test_silent_beside_others(void **state)
+{
+	uint64_t id = 0;
+	unsigned begun;
+
+	(void)state;
+	world_open("qmgr_message_active_limit = 20\n");
+	w.jobs_hang = true;
+	for (uint32_t m = 1; m <= 60; m++)
+		id = submit(m, "a@b", "c@silent.example");
+	turns(20);
+	/* Those of its window, and half of the places. */
+	assert_in_range(jobs_begun(), 1, 5);
+	assert_in_range(w.q->active_count, 6, 5 + 10);
+	assert_int_equal(fake_flags(id) & STORE_TRIED, 0);
+	begun = jobs_begun();
+	(void)submit(100, "a@b", "c@new.example");
+	turns(5);
+	assert_int_equal(jobs_begun(), begun + 1);
+	world_close();
+}
+
 /* The most recipients that were in memory. */
 static int64_t
 rcpts_peak(void)
@@ -1138,6 +1163,7 @@ main(void)
 		cmocka_unit_test(test_malformed), cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_active_limit),
 		cmocka_unit_test(test_new_beside_deferred),
+		cmocka_unit_test(test_silent_beside_others),
 		cmocka_unit_test(test_part_room),
 		cmocka_unit_test(test_load_again),
 		cmocka_unit_test(test_load_short_pages),

@@ -17,7 +17,7 @@
 #include "queue/dest.h"
 #include "queue/sched.h"
 
-enum { RCPTS = 10100, MSGS = 200, JOBS = 64, DEADLINE_MS = 1000000 };
+enum { RCPTS = 10100, MSGS = 300, JOBS = 64, DEADLINE_MS = 1000000 };
 
 struct rcpt {
 	struct sched_rcpt sched;
@@ -49,6 +49,7 @@ static struct world {
 	unsigned started_count;
 	unsigned running, running_peak;
 	const char *broken; /* next hop that cannot be reached */
+	int64_t again_ms;   /* what was refused last comes back so soon */
 } w;
 
 static void
@@ -67,7 +68,9 @@ transport(const char *name, enum sched_class class, unsigned window,
 static void
 world(unsigned local, unsigned remote, unsigned rcpts_max)
 {
-	struct sched_conf conf = { .rcpts_max = rcpts_max, .dead_ms = 300000 };
+	struct sched_conf conf = { .msgs_max = 100,
+		.rcpts_max = rcpts_max,
+		.dead_ms = 300000 };
 
 	memset(&w, 0, sizeof(w));
 	w.now.ms = 1;
@@ -109,14 +112,17 @@ static enum err
 add(unsigned msg, const char *t, const char *nexthop, struct slice *reason)
 {
 	struct rcpt *r = &w.rcpts[w.rcpt_count];
+	struct sched_refusal why = { .reason = SLICE_NONE };
 	enum err e;
 
 	assert_true(w.rcpt_count < RCPTS);
 	r->msg = msg;
 	e = sched_add(&w.s, &w.msgs[msg], &r->sched, slice_str(t),
-	    slice_str(nexthop), w.now, reason);
+	    slice_str(nexthop), w.now, &why);
 	if (e == OK)
 		w.rcpt_count++;
+	*reason = why.reason;
+	w.again_ms = why.again_ms;
 	return e;
 }
 
@@ -523,21 +529,28 @@ test_dead_destination(void **state)
 	world_end();
 }
 
-/* A destination that takes connections and nothing else: from crowd_max on it
- * is refused more, until a delivery to it ends. */
+/* No more wait for a destination than there is room for, and those of a
+ * window.  What is refused is deferred when nothing moves there, until a
+ * delivery ends. */
 static void
-test_crowd(void **state)
+test_share(void **state)
 {
 	static const struct {
-		unsigned waiting;
+		unsigned waiting, msgs, rcpts;
 		int64_t after_ms;
 		enum err e;
 		const char *why;
 	} rows[] = {
-		{ 9, SCHED_STUCK_MS, OK, "one less than a crowd" },
-		{ 10, SCHED_STUCK_MS - 1, OK, "it may be slow" },
-		{ 10, SCHED_STUCK_MS, ERR_BUSY, "stuck, with a crowd" },
-		{ 11, SCHED_STUCK_MS * 100, ERR_BUSY, "for long" },
+		{ 9, 10, 1000, SCHED_STUCK_MS, OK, "one less than room" },
+		{ 10, 10, 1000, SCHED_STUCK_MS - 1, ERR_AGAIN, "maybe slow" },
+		{ 10, 10, 1000, SCHED_STUCK_MS, ERR_BUSY, "stuck" },
+		{ 11, 10, 1000, SCHED_STUCK_MS * 100, ERR_BUSY, "for long" },
+		{ 4, 1, 1000, 0, OK, "as many as its window takes" },
+		{ 5, 1, 1000, 0, ERR_AGAIN, "and no more" },
+		{ 249, 1000, 10, 0, OK, "recipients that its window takes" },
+		{ 250, 1000, 10, 0, ERR_AGAIN, "and no more" },
+		{ 251, 1000, 63, 0, OK, "recipients: four for each place" },
+		{ 251, 1000, 62, 0, ERR_AGAIN, "and no more" },
 	};
 	struct slice reason = SLICE_NONE;
 
@@ -546,7 +559,6 @@ test_crowd(void **state)
 		unsigned m = 0;
 
 		world(10, 20, 1000);
-		w.s.crowd_max = 10;
 		w.now.ms = 1000000;
 		/* The window's five have begun, the others wait. */
 		for (; m < rows[i].waiting + 5; m++)
@@ -554,15 +566,58 @@ test_crowd(void **state)
 		start_all(1000000);
 		assert_int_equal(w.running, 5);
 		w.now.ms += rows[i].after_ms;
-		if (add(m++, "smtp", "stalls", &reason) != rows[i].e)
+		sched_set_room(&w.s, rows[i].msgs, rows[i].rcpts);
+		if (add(m, "smtp", "stalls", &reason) != rows[i].e)
 			fail_msg("%s", rows[i].why);
-		/* Others are not concerned; nor is it, once it moves. */
-		add_ok(m++, "smtp", "up");
-		start_all(1);
-		assert_true(end_one());
+		assert_int_equal(reason.len > 0, rows[i].e == ERR_BUSY);
+		assert_int_equal(w.again_ms > 0, rows[i].e == ERR_AGAIN);
+		/* Others are not concerned, nor is who waits there already;
+		 * and there may be more room. */
+		add_ok(m + 1, "smtp", "up");
+		add_ok(m - 1, "smtp", "stalls");
+		sched_set_room(&w.s, rows[i].waiting + 2,
+		    (rows[i].waiting + 5) / SCHED_RCPT_SHARE);
 		add_ok(m, "smtp", "stalls");
 		world_end();
 	}
+}
+
+/* What is refused comes back in the order in which it came, a little faster
+ * than the destination takes it, and no later than what is deferred. */
+static void
+test_share_line(void **state)
+{
+	struct slice reason = SLICE_NONE;
+	unsigned m = 0;
+	int64_t last_ms = 0;
+
+	(void)state;
+	world(10, 20, 1000);
+	/* One in 100 ms: 20 deliveries in two seconds. */
+	for (; m < 60; m++)
+		add_ok(m, "smtp", "slow");
+	for (unsigned i = 0; i < 20; i++) {
+		start_all(1);
+		w.now.ms += 100;
+		assert_true(end_one());
+	}
+	start_all(1);
+	sched_set_room(&w.s, 1, 1000);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(add(m, "smtp", "slow", &reason), ERR_AGAIN);
+		if (i == 0)
+			assert_in_range(w.again_ms, 500, 3000);
+		else
+			assert_in_range(w.again_ms - last_ms, 40, 100);
+		last_ms = w.again_ms;
+	}
+	for (unsigned i = 0; i < 10000; i++)
+		assert_int_equal(add(m, "smtp", "slow", &reason), ERR_AGAIN);
+	assert_int_equal(w.again_ms, 300000);
+	sched_revive(&w.s);
+	assert_int_equal(add(m, "smtp", "slow", &reason), ERR_AGAIN);
+	assert_in_range(w.again_ms, 500, 3000);
+	world_end();
 }
 
 static void
@@ -830,7 +885,8 @@ main(void)
 		cmocka_unit_test(test_written),
 		cmocka_unit_test(test_window_grows),
 		cmocka_unit_test(test_dead_destination),
-		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_share),
+		cmocka_unit_test(test_share_line),
 		cmocka_unit_test(test_internal_takes_turns),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_stall),
