@@ -8,8 +8,9 @@
  *
  * Failure modes: the queue refuses (452, 451); its channel is lost (451, the
  * session goes on); it has no credit or its channel no room (what the machine
- * yielded is held, the client is not read).  Frames with a tag that is not in
- * use any more are answers to transactions that were given up.
+ * yielded is held, the client is not read; what is not begun waits).  Frames
+ * with a tag that is not in use any more are answers to transactions that were
+ * given up.
  */
 #include <inttypes.h>
 
@@ -22,7 +23,8 @@ enum {
 	RCPT_FRAME_BYTES = 16384,
 	RCPT_COST_BYTES = ENVELOPE_RCPT_BYTES_MAX, /* of one in the arena */
 	REFUSAL_COST_BYTES = 512,
-	GATHER_BYTES = 512, /* fewer wait for more: chunks of one octet */
+	BEGIN_BYTES_MIN = 128, /* in the queue's channel, headers and all */
+	GATHER_BYTES = 512,    /* fewer wait for more: chunks of one octet */
 	HOLD_BYTES_MAX = 2 * READ_BYTES_MAX + RECEIVED_BYTES_MAX,
 };
 
@@ -96,7 +98,7 @@ forget(struct session *s)
 	tags_put(&s->server->tags, t->tag);
 	t->tag = TAG_NONE;
 	t->credit = 0;
-	t->commit_due = false;
+	t->begin_due = t->commit_due = false;
 	buf_take(&t->hold, t->hold.len);
 	buf_release(&t->hold);
 }
@@ -118,7 +120,7 @@ txn_abort(struct session *s)
 
 	if (t->tag == TAG_NONE)
 		return;
-	if (!t->committed && sv->queue != NULL &&
+	if (!t->committed && !t->begin_due && sv->queue != NULL &&
 	    send_txn_abort(sv->queue, t->tag, &f, -1) == ERR_FULL) {
 		txn_abort_later(sv, t->tag);
 		t->tag = TAG_NONE;
@@ -225,14 +227,39 @@ send_rcpts(struct session *s)
 	return send_txn_rcpt(s->server->queue, s->txn->tag, &f, -1);
 }
 
-/* Envelope and recipients.  ERR_FULL: nothing was sent. */
+/* Where it waits for room: strangers behind all others. */
+static struct list *
+line_of(const struct session *s)
+{
+	struct server *sv = s->server;
+
+	return client_page_is_unproven(&sv->page, s->slot)
+		   ? &sv->starved_strangers
+		   : &sv->starved;
+}
+
+/* The queue's channel has no room: go on when it has. */
+static void
+starve(struct session *s)
+{
+	if (!list_linked(&s->starved))
+		list_push_back(line_of(s), &s->starved);
+}
+
+/* Envelope and recipients.  ERR_AGAIN: the channel has no room, s waits for
+ * it; ERR_FULL: no memory; nothing was sent then. */
 static enum err
 begin(struct session *s)
 {
-	enum err e = ERR_FULL;
+	struct chan *queue = s->server->queue;
+	enum err e;
 
-	if (chan_room(s->server->queue) > CHAN_RESERVE_BYTES)
-		e = send_open(s);
+	if (chan_room(queue) <= CHAN_RESERVE_BYTES) {
+		starve(s);
+		chan_tell_room(queue);
+		return ERR_AGAIN;
+	}
+	e = send_open(s);
 	if (e != OK)
 		return e;
 	e = send_rcpts(s);
@@ -283,11 +310,27 @@ opened(struct session *s)
 }
 
 void
+txn_begin(struct session *s)
+{
+	struct txn *t = s->txn;
+	enum err e = begin(s);
+
+	/* With many clients it is full because all of them send: that passes
+	 * sooner than they would come back. */
+	t->begin_due = e == ERR_AGAIN;
+	if (e == OK || e == ERR_AGAIN)
+		return;
+	if (t->tag != TAG_NONE)
+		forget(s);
+	/* A channel that was lost on the way has answered already. */
+	refuse(s, e);
+}
+
+void
 txn_open(struct session *s)
 {
 	struct server *sv = s->server;
 	struct txn *t = s->txn;
-	enum err e = ERR_FULL;
 
 	if (sv->queue == NULL) {
 		struct smtps_refusal why = smtps_why(SMTPS_REPLY_NO_QUEUE);
@@ -303,13 +346,15 @@ txn_open(struct session *s)
 		return;
 	}
 	t->tag = tags_get(&sv->tags, s, 0);
-	if (t->tag != TAG_NONE)
-		e = begin(s);
-	if (e != OK && t->tag != TAG_NONE)
-		forget(s);
-	/* A channel that was lost on the way has answered already. */
-	if (e != OK)
-		refuse(s, e);
+	if (t->tag == TAG_NONE) {
+		refuse(s, ERR_FULL);
+	} else if (list_empty(line_of(s))) {
+		txn_begin(s);
+	} else {
+		/* Those who came before it, and bodies that are here. */
+		t->begin_due = true;
+		starve(s);
+	}
 }
 
 /* ---- body ---- */
@@ -327,14 +372,6 @@ txn_room(const struct session *s)
 	room = (size_t)t->credit - t->hold.len;
 	/* Normalising may double it; what is too much is held. */
 	return room < READ_BYTES_MAX ? room : READ_BYTES_MAX;
-}
-
-/* The queue's channel has no room: go on when it has. */
-static void
-starve(struct session *s)
-{
-	if (!list_linked(&s->starved))
-		list_push_back(&s->server->starved, &s->starved);
 }
 
 /* As much of data as there is credit and room for. */
@@ -621,12 +658,34 @@ send_aborts(struct server *sv)
 	}
 }
 
+/* Who waits next. */
+static struct session *
+first_starved(struct server *sv)
+{
+	struct list_node *n = list_pop_front(&sv->starved);
+
+	if (n == NULL)
+		n = list_pop_front(&sv->starved_strangers);
+	return n != NULL ? CONTAINER(n, struct session, starved) : NULL;
+}
+
+/* As many as may find room, then those behind them: with thousands in line each
+ * would be woken for every few that are served.  Only with memory for all that
+ * the channel may hold is it room that they wait for. */
 void
 queue_on_room(struct server *sv)
 {
-	struct list_node *n;
+	size_t room = sv->queue != NULL ? chan_room(sv->queue) : 0;
+	bool by_room = acct_room(sv->acct) > 2 * (int64_t)CHAN_QUEUE_BYTES;
+	struct session *s;
 
 	send_aborts(sv);
-	while ((n = list_pop_front(&sv->starved)) != NULL)
-		session_wake(CONTAINER(n, struct session, starved));
+	while ((room > 0 || !by_room) && (s = first_starved(sv)) != NULL) {
+		size_t least = BEGIN_BYTES_MIN + s->txn->hold.len;
+
+		session_wake(s);
+		room = least < room ? room - least : 0;
+	}
+	if (room == 0 && by_room && sv->queue != NULL)
+		chan_tell_room(sv->queue);
 }

@@ -81,8 +81,7 @@ on_second(void *arg, struct ev_timer *t)
 	struct server *sv = arg;
 
 	/* What was refused for memory is not told when there is some. */
-	if (sv->aborts_due > 0 || !list_empty(&sv->starved))
-		queue_on_room(sv);
+	queue_on_room(sv);
 	open_owed(sv);
 	clients_each_second(sv);
 	ahead_each_second(sv);
@@ -110,6 +109,7 @@ server_new(struct ev_loop *loop, struct acct *a, const struct conf *conf,
 	for (unsigned r = 0; r < ROLE_COUNT; r++)
 		sv->owed_fds[r] = -1;
 	list_init(&sv->starved);
+	list_init(&sv->starved_strangers);
 	list_init(&sv->asking);
 	list_init(&sv->open_sessions);
 	list_init(&sv->handed_over);

@@ -109,8 +109,9 @@ struct server {
 	enum err queue_state; /* OK, or why MAIL is refused */
 	unsigned aborts_due;  /* TXN_ABORTs that found no room */
 	struct ahead ahead[AHEAD_MAX];
-	struct list starved; /* sessions waiting for room to the queue */
-	struct list asking;  /* session.asking: lookup had no room */
+	/* session.starved: waiting for room to the queue */
+	struct list starved, starved_strangers;
+	struct list asking; /* session.asking: lookup had no room */
 
 	struct client_page page;
 	struct limit_row *gate_row; /* of smtpd 0 */

@@ -357,6 +357,8 @@ session_wake(struct session *s)
 static void
 run(struct session *s)
 {
+	if (s->txn != NULL && s->txn->begin_due)
+		txn_begin(s);
 	/* What these wait for will drive the machine. */
 	if (s->wait == WAIT_WRITE || s->wait == WAIT_PAUSE)
 		return;

@@ -50,6 +50,7 @@ struct txn {
 	struct buf hold; /* body that found no credit or no room */
 	bool committed;	 /* TXN_COMMIT was sent */
 	bool commit_due; /* as soon as what is held was sent */
+	bool begin_due;	 /* OPEN waits for room in the queue's channel */
 	bool open_due;	 /* granted ahead: OPEN goes with the body */
 };
 
@@ -142,6 +143,8 @@ void session_set_timer(struct session *s);
 struct txn *txn_new(struct session *s, const struct smtp_mail *mail);
 void txn_free(struct session *s); /* no-op without one */
 void txn_open(struct session *s);
+/* Send what txn_open could not send for want of room. */
+void txn_begin(struct session *s);
 void txn_body(struct session *s, struct slice body);
 void txn_commit(struct session *s);
 void txn_abort(struct session *s);

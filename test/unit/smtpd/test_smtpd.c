@@ -572,6 +572,65 @@ drop_queue(void)
 	turns(5);
 }
 
+/* Nothing more goes to the queue, which does not read. */
+static void
+fill_channel(void)
+{
+	struct fr_txn_abort f = { 0 };
+
+	chan_pause(w.queue, true);
+	while (chan_room(w.sv->queue) > CHAN_RESERVE_BYTES) {
+		while (chan_room(w.sv->queue) > CHAN_RESERVE_BYTES)
+			assert_int_equal(
+			    send_txn_abort(w.sv->queue, 4711, &f, -1), OK);
+		turns(1);
+	}
+}
+
+/* With many clients the channel is full because all of them send: DATA waits
+ * for room, strangers behind the others; it is not refused. */
+static void
+test_queue_is_busy(void **state)
+{
+	enum { CLIENTS = 6 };
+	int fd[CLIENTS];
+
+	(void)state;
+	world_open(CONF);
+	for (int i = 0; i < CLIENTS; i++)
+		fd[i] = greeted(i == 0 ? "198.51.100.1" : "192.0.2.7");
+	fill_channel();
+	for (int i = 0; i < CLIENTS; i++) {
+		say(fd[i], i == 0 ? "MAIL FROM:<stranger@x>\r\n"
+				    "RCPT TO:<a@v>\r\nDATA\r\n"
+				  : START "DATA\r\n");
+		assert_hears(fd[i], "");
+	}
+	assert_int_equal(w.opened, 0);
+	chan_pause(w.queue, false);
+	for (int i = 0; i < TURNS_MAX && w.opened < CLIENTS; i++)
+		turns(1);
+	for (int i = 0; i < CLIENTS; i++) {
+		assert_hears(fd[i], OK_MAIL OK_RCPT GO354);
+		close(fd[i]);
+	}
+	assert_int_equal(w.opened, CLIENTS);
+	assert_string_equal(w.txn.sender, "stranger@x");
+	turns(5);
+	assert_int_equal(w.sv->tags.in_use, 0);
+
+	/* The queue dies meanwhile. */
+	fd[0] = greeted("192.0.2.7");
+	fill_channel();
+	say(fd[0], START "DATA\r\n");
+	assert_hears(fd[0], "");
+	drop_queue();
+	assert_hears(fd[0],
+	    OK_MAIL OK_RCPT "451 4.3.0 Error: queue file write error\r\n");
+	close(fd[0]);
+	world_close();
+}
+
 /* A message is handed in: by the steps of one who does not pipeline. */
 static void
 hand_in(int fd, const char *start)
@@ -1236,6 +1295,7 @@ main(void)
 		cmocka_unit_test(test_local_and_lmtp),
 		cmocka_unit_test(test_credit),
 		cmocka_unit_test(test_queue_refuses),
+		cmocka_unit_test(test_queue_is_busy),
 		cmocka_unit_test(test_queue_lost),
 		cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_ahead_unfit),
