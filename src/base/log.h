@@ -103,6 +103,11 @@ struct log_limit_site {
 	bool seen;
 };
 
+struct limit_row;
+/* The same with name and value of a row; a time is written with its unit,
+ * "1000 ms".  Counts nothing. */
+void log_limit_row(struct log_limit_site *site, struct mono now,
+    const struct limit_row *row, struct slice who, const char *action);
 /* who: foreign text is allowed; action: what was done, "452", "waits". */
 void log_limit(struct log_limit_site *site, struct mono now, const char *name,
     int64_t value, struct slice who, const char *action);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/log_sink.h"
 
@@ -369,9 +370,9 @@ log_end(struct log_line *l)
 	line_finish(l);
 }
 
-void
-log_limit(struct log_limit_site *site, struct mono now, const char *name,
-    int64_t value, struct slice who, const char *action)
+static void
+say_limit(struct log_limit_site *site, struct mono now, const char *name,
+    int64_t value, const char *unit, struct slice who, const char *action)
 {
 	uint64_t count = ++site->suppressed_count;
 
@@ -380,7 +381,22 @@ log_limit(struct log_limit_site *site, struct mono now, const char *name,
 	site->seen = true;
 	site->next = mono_add(now, 60000);
 	site->suppressed_count = 0;
-	log_warning("limit %s (%lld) reached by %.*s: %s (%llu %s)", name,
-	    (long long)value, SLICE_ARGS(who), action,
+	log_warning("limit %s (%lld%s) reached by %.*s: %s (%llu %s)", name,
+	    (long long)value, unit, SLICE_ARGS(who), action,
 	    (unsigned long long)count, count == 1 ? "time" : "times");
+}
+
+void
+log_limit(struct log_limit_site *site, struct mono now, const char *name,
+    int64_t value, struct slice who, const char *action)
+{
+	say_limit(site, now, name, value, "", who, action);
+}
+
+void
+log_limit_row(struct log_limit_site *site, struct mono now,
+    const struct limit_row *row, struct slice who, const char *action)
+{
+	say_limit(site, now, row->parameter, row->limit,
+	    row->kind == LIMIT_DEADLINE ? " ms" : "", who, action);
 }

@@ -11,10 +11,13 @@
 #include "bounce/reporter_int.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 
@@ -206,6 +209,18 @@ open_txn(struct reporter *p, struct report *r)
 	return err == OK ? txn_client_rcpts(&r->txn, wr_done(&rw)) : err;
 }
 
+/* It was only its size. */
+static void
+say_too_large(struct reporter *p, uint64_t id)
+{
+	char who[32];
+	int len = snprintf(who, sizeof(who), "message %" PRIu64, id);
+
+	limit_refused(p->size_row);
+	log_limit_row(&p->size_site, ev_now(p->env.loop), p->size_row,
+	    slice_of(who, (size_t)len), "its report has only the header");
+}
+
 static void
 on_report(struct reporter *p, struct frame *f)
 {
@@ -250,6 +265,9 @@ on_report(struct reporter *p, struct frame *f)
 		.header_only = compose_header_only(in.kind, r->envelope.ret,
 		    r->envelope.body_bytes, p->conf->bounce_size_limit_bytes),
 	};
+	if (r->c.header_only && !compose_header_only(in.kind, r->envelope.ret,
+				    r->envelope.body_bytes, INT64_MAX))
+		say_too_large(p, in.id);
 	r->stage = STAGE_OPEN;
 	e = open_txn(p, r);
 	if (e != OK)
@@ -380,6 +398,8 @@ reporter_open(const struct reporter_env *env, struct reporter **out)
 		return ERR_NOMEM;
 	}
 	list_init(&p->segments);
+	p->size_row = limits_row(LIMIT_SIZE, "original in a report",
+	    "bounce_size_limit", 0, p->conf->bounce_size_limit_bytes);
 	ev_timer_init(&p->idle, env->loop, idle_fired, p);
 	ev_timer_set(&p->idle, REPORTER_IDLE_MS);
 	*out = p;
@@ -390,6 +410,7 @@ void
 reporter_reload(struct reporter *p, const struct conf *conf)
 {
 	p->conf = conf;
+	limit_set_limit(p->size_row, conf->bounce_size_limit_bytes);
 	/* Those under way must not point into the old configuration. */
 	for (unsigned i = 0; i < REPORTS_MAX; i++) {
 		struct compose *c = &p->reports[i].c;

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "bounce/compose.h"
 #include "bounce/reporter.h"
 #include "ev/loop.h"
@@ -73,6 +74,8 @@ struct reporter {
 	struct report reports[REPORTS_MAX];
 	struct ev_timer idle;
 	unsigned char *piece; /* COMPOSE_PIECE_BYTES_MAX */
+	struct limit_row *size_row;
+	struct log_limit_site size_site;
 };
 
 /* ---- original.c ---- */

@@ -161,6 +161,7 @@ job_on_done(void *arg, struct delivery *d)
 	(void)arg;
 	jd->job->written_count -= d->written;
 	d->written = false;
+	jobs_limits_count(jd);
 	if (jd->plan != NULL)
 		plan_on_done(jd->plan);
 	else if (jd->is_pipe)

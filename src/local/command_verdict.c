@@ -163,6 +163,8 @@ died(const struct request *q, const struct command_end *end, struct outcome *o)
 		return false;
 	set_text(o, bounces ? JOB_FAILED : JOB_DEFERRED,
 	    bounces ? "5.3.0" : "4.3.0", how, name_of(q), end->output);
+	if (end->timed_out)
+		o->limit = OUTCOME_LIMIT_TIME;
 	return true;
 }
 

@@ -440,6 +440,7 @@ jobs_new(struct ev_loop *loop, struct acct *a, const struct target_env *env,
 	segments_init(&js->segments, a);
 	pool_init(&js->pool, a, "jobs", "", sizeof(struct job), JOBS_MAX);
 	limits_row(LIMIT_COUNT, "actions of a plan", "", 0, PLAN_ACTIONS_MAX);
+	jobs_limits_show(js);
 	passwd_limits();
 	copies_prepare(&js->copies, env->conf->queue_directory);
 	open_tables(js);
@@ -479,6 +480,7 @@ jobs_reload(struct jobs *js)
 {
 	workers_set_limit(js->workers,
 	    (unsigned)js->env->conf->concurrency_local);
+	jobs_limits_show(js);
 	open_tables(js);
 }
 

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/time.h"
 #include "ipc/job.h"
@@ -43,6 +45,16 @@ struct rcpt_piece {
 	struct job_delivery *deliveries;
 };
 
+/* Rows of the limits page. */
+enum jobs_row { JOBS_ROW_FILTER, JOBS_ROW_COMMAND, JOBS_ROW_LOCK, JOBS_ROWS };
+
+enum { JOBS_PIPE_LIMITS_MAX = 32 };
+
+struct jobs_limit {
+	struct limit_row *row; /* NULL: not used */
+	struct log_limit_site site;
+};
+
 struct jobs {
 	struct ev_loop *loop;
 	struct acct *acct;
@@ -59,6 +71,8 @@ struct jobs {
 	struct pool pool;
 	struct hash by_tag;
 	struct list all, answers;
+	struct jobs_limit limits[JOBS_ROWS];
+	struct jobs_limit pipe_limits[JOBS_PIPE_LIMITS_MAX];
 	bool draining;
 	/* Frames of a job were dropped, for there was no memory even to
 	 * remember it: a job that does not fit together is no fault now. */
@@ -107,6 +121,16 @@ MUST_CHECK enum err job_assemble(struct job *j, struct frame *f);
 
 /* Its memory, and its place in every list. */
 void job_free(struct job *j);
+
+/* ---- limits.c ---- */
+
+/* Make the rows, or set them to the configuration. */
+void jobs_limits_show(struct jobs *js);
+/* A limit was hit by this delivery; action: what was done. */
+void jobs_limit_hit(const struct job_delivery *jd, enum jobs_row which,
+    const char *action);
+/* A worker is done with it: the limit that its outcome names, if any. */
+void jobs_limits_count(const struct job_delivery *jd);
 
 /* ---- answer.c ---- */
 

@@ -226,7 +226,9 @@ mailbox_lock_take(struct mailbox_lock *l, int dir_fd, const char *name, int fd,
 			return false;
 		}
 	}
-	return outcome_set(o, JOB_DEFERRED, "4.2.0",
+	outcome_set(o, JOB_DEFERRED, "4.2.0",
 	    "mailbox is locked by another process (%s lock, %u attempts)",
 	    kind_names[kind], policy->attempts);
+	o->limit = OUTCOME_LIMIT_LOCK;
+	return false;
 }

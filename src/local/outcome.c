@@ -18,6 +18,7 @@ outcome_set(struct outcome *o, enum job_status status, const char *dsn,
 
 	ASSERT(strlen(dsn) < sizeof(o->dsn));
 	o->status = status;
+	o->limit = OUTCOME_LIMIT_NONE;
 	memcpy(o->dsn, dsn, strlen(dsn) + 1);
 	va_start(ap, fmt);
 	vsnprintf(o->text, sizeof(o->text), fmt, ap);

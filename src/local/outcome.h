@@ -8,20 +8,31 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "ipc/job.h"
 
 enum { OUTCOME_TEXT_BYTES = 400 };
 
+/* A limit that ended it, for the counters of weir-local. */
+enum outcome_limit {
+	OUTCOME_LIMIT_NONE,
+	OUTCOME_LIMIT_TIME, /* of a command */
+	OUTCOME_LIMIT_LOCK, /* attempts at the lock of a mailbox */
+	OUTCOME_LIMIT_COUNT
+};
+
 struct outcome {
 	enum job_status status;
 	char dsn[12];		       /* RFC 3463: "2.0.0" */
 	char text[OUTCOME_TEXT_BYTES]; /* terminated, cut to fit */
+	uint8_t limit;		       /* enum outcome_limit */
 };
 
-/* Set all three; dsn is a literal "x.y.z".  Returns false when status is not
- * JOB_SENT, so that "return outcome_set(...)" ends a delivery step. */
+/* Set all, without a limit; dsn is a literal "x.y.z".  Returns false when
+ * status is not JOB_SENT, so that "return outcome_set(...)" ends a delivery
+ * step. */
 bool outcome_set(struct outcome *o, enum job_status status, const char *dsn,
     const char *fmt, ...) PRINTF(4, 5);
 

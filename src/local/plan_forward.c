@@ -4,11 +4,9 @@
  * An address that was met before is not taken again.  duplicate_filter_limit
  * addresses are remembered; beyond it duplicates may pass, which is logged.
  */
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "conf/conf.h"
 #include "local/jobs_internal.h"
 #include "local/plan.h"
@@ -92,11 +90,8 @@ static void
 filter_full(struct plan *p)
 {
 	if (!p->filter_told)
-		log_warning("duplicate_filter_limit (%" PRId64
-			    ") is reached by what %.*s forwards to: "
-			    "further addresses may get it twice",
-		    conf_of(p)->duplicate_filter_limit,
-		    SLICE_ARGS(p->jd->rcpt.address));
+		jobs_limit_hit(p->jd, JOBS_ROW_FILTER,
+		    "further addresses may get it twice");
 	p->filter_told = true;
 }
 

@@ -265,10 +265,11 @@ request_get(struct rd *r, struct request *q)
 
 static void
 put_result(struct wr *w, uint32_t tag, unsigned status, struct slice dsn,
-    struct slice text)
+    struct slice text, unsigned limit)
 {
 	wr_u32(w, tag);
 	wr_u8(w, (uint8_t)status);
+	wr_u8(w, (uint8_t)limit);
 	wr_str(w, dsn, sizeof(((struct outcome *)0)->dsn));
 	wr_str(w, text, ACTION_TEXT_BYTES_MAX);
 }
@@ -276,27 +277,30 @@ put_result(struct wr *w, uint32_t tag, unsigned status, struct slice dsn,
 void
 result_put(struct wr *w, uint32_t tag, const struct outcome *o)
 {
-	put_result(w, tag, o->status, slice_str(o->dsn), slice_str(o->text));
+	put_result(w, tag, o->status, slice_str(o->dsn), slice_str(o->text),
+	    o->limit);
 }
 
 void
 result_put_stop(struct wr *w, uint32_t tag, const struct outcome *o)
 {
 	ASSERT(o->status == JOB_SENT);
-	put_result(w, tag, RESULT_STOP, slice_str(o->dsn), slice_str(o->text));
+	put_result(w, tag, RESULT_STOP, slice_str(o->dsn), slice_str(o->text),
+	    OUTCOME_LIMIT_NONE);
 }
 
 void
 result_put_written(struct wr *w, uint32_t tag)
 {
-	put_result(w, tag, RESULT_WRITTEN, SLICE_NONE, SLICE_NONE);
+	put_result(w, tag, RESULT_WRITTEN, SLICE_NONE, SLICE_NONE,
+	    OUTCOME_LIMIT_NONE);
 }
 
 void
 result_put_action(struct wr *w, uint32_t tag, enum action_kind kind,
     uint32_t line, struct slice text)
 {
-	put_result(w, tag, RESULT_ACTION, SLICE_NONE, text);
+	put_result(w, tag, RESULT_ACTION, SLICE_NONE, text, OUTCOME_LIMIT_NONE);
 	wr_u8(w, (uint8_t)kind);
 	wr_u32(w, line);
 }
@@ -309,6 +313,7 @@ result_get(struct rd *r, struct result *result)
 	memset(result, 0, sizeof(*result));
 	result->tag = rd_u32(r);
 	result->status = rd_u8(r);
+	result->limit = rd_u8(r);
 	action = result->status == RESULT_ACTION;
 	result->dsn = rd_str(r, sizeof(((struct outcome *)0)->dsn) - 1);
 	result->text =
@@ -318,5 +323,6 @@ result_get(struct rd *r, struct result *result)
 		result->line = rd_u32(r);
 	}
 	return !r->bad && result->status < RESULT_STATUS_COUNT &&
+	       result->limit < OUTCOME_LIMIT_COUNT &&
 	       result->action < ACTION_KINDS;
 }

@@ -224,6 +224,7 @@ enum action_kind {
 struct result {
 	uint32_t tag;
 	uint8_t status;	  /* enum job_status, or one of RESULT_* */
+	uint8_t limit;	  /* enum outcome_limit */
 	uint8_t action;	  /* RESULT_ACTION: enum action_kind */
 	uint32_t line;	  /* RESULT_ACTION: in its file; 0: none */
 	struct slice dsn; /* empty for RESULT_WRITTEN, RESULT_ACTION */

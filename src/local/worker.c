@@ -275,6 +275,7 @@ take_end(struct worker *w, struct delivery *d, const struct result *r)
 {
 	d->stop = r->status == RESULT_STOP;
 	d->outcome.status = d->stop ? JOB_SENT : (enum job_status)r->status;
+	d->outcome.limit = r->limit;
 	if (!slice_copy(r->dsn, d->outcome.dsn, sizeof(d->outcome.dsn)) ||
 	    !slice_copy(r->text, d->outcome.text, sizeof(d->outcome.text)))
 		return false;

@@ -124,6 +124,31 @@ execute(struct instance *i, struct errtext *et)
 	return OK;
 }
 
+void
+instances_limits(struct master *m)
+{
+	struct backoff_rules rules = rules_of(m);
+
+	limit_set_limit(m->attempts_row, rules.attempts);
+	limit_set_limit(m->throttle_row, rules.throttle_ms);
+}
+
+/* A role has failed too often; how long it waits is said with each start. */
+static void
+say_throttled(struct instance *i)
+{
+	struct master *m = i->master;
+	char who[32];
+	int len =
+	    snprintf(who, sizeof(who), "%s %u", role_name(i->role), i->index);
+
+	limit_refused(m->attempts_row);
+	limit_waited(m->throttle_row);
+	log_limit_row(&m->attempts_site, ev_now(m->loop), m->attempts_row,
+	    slice_of(who, (size_t)len),
+	    "started every service_throttle_time from now on");
+}
+
 /* Wait, as the policy says, before the next start. */
 static void
 wait_for_start(struct instance *i, int64_t lived_ms, bool was_ready,
@@ -139,7 +164,10 @@ wait_for_start(struct instance *i, int64_t lived_ms, bool was_ready,
 	    role_name(i->role), i->index, what, wait_ms,
 	    backoff_throttled(&i->backoff, &rules) ? " (service_throttle_time)"
 						   : "");
-	if (i->role == ROLE_SMTPD && backoff_throttled(&i->backoff, &rules))
+	if (!backoff_throttled(&i->backoff, &rules))
+		return;
+	say_throttled(i);
+	if (i->role == ROLE_SMTPD)
 		control_lend(i);
 }
 
@@ -320,6 +348,11 @@ instances_init(struct master *m)
 			add(m, order[k], n);
 	m->processes =
 	    limits_row(LIMIT_POOL, "processes", "", 0, m->instance_count);
+	m->attempts_row = limits_row(LIMIT_COUNT, "failed starts of a role",
+	    "fork_attempts", 0, 0);
+	m->throttle_row = limits_row(LIMIT_DEADLINE, "pause of a role",
+	    "service_throttle_time", 0, 0);
+	instances_limits(m);
 }
 
 void

@@ -69,6 +69,7 @@ reload(struct master *m)
 		log_error("reload: the old configuration stays in force");
 	} else {
 		control_conf(m);
+		instances_limits(m);
 		log_info("reloaded");
 	}
 	notify_send("READY=1\nSTATUS=serving");

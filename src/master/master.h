@@ -108,6 +108,8 @@ struct master {
 	struct instance instances[INSTANCES_MAX];
 	unsigned instance_count;
 	struct limit_row *processes; /* that run */
+	struct limit_row *attempts_row, *throttle_row;
+	struct log_limit_site attempts_site;
 	enum master_state state;
 	struct ev_timer grace;	      /* DRAINING: shutdown_grace */
 	struct ev_timer logger_timer; /* multilog ended: start it again */
@@ -118,6 +120,8 @@ struct master {
 
 /* A place for each process of the plan. */
 void instances_init(struct master *m);
+/* The limits page, after a reload. */
+void instances_limits(struct master *m);
 /* All permanent roles, and pickup if something was dropped. */
 void instances_start(struct master *m);
 /* WANT: start an on-demand role. */

@@ -291,6 +291,8 @@ due_load_task(void *arg, struct ev_task *t)
 		e = msg_room(q, deferred) ? load(q, row, deferred, &m)
 					  : ERR_FULL;
 		if (e == ERR_FULL) {
+			if (!q->starved)
+				msg_say_no_room(q, deferred, row->id);
 			q->starved = true;
 			return;
 		}

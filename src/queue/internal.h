@@ -309,6 +309,7 @@ struct queue {
 	uint32_t deferred_rcpt_count; /* of deferred_count messages */
 	struct ev_task write_task;
 	struct limit_row *rcpt_row;
+	struct log_limit_site active_site, rcpt_site, agent_site;
 	bool store_full; /* ERR_AGAIN: wait for on_room */
 
 	/* transactions */
@@ -370,7 +371,7 @@ struct queue {
 	bool status_owed, status_said;
 	struct store_counts counts;
 	struct limit_row *active_row, *deferred_row, *incoming_row, *hold_row;
-	struct limit_row *txn_row, *ahead_row;
+	struct limit_row *txn_row, *ahead_row, *agent_row;
 	unsigned ahead_count;
 };
 
@@ -483,6 +484,9 @@ bool msg_room(const struct queue *q, bool deferred);
  * places, and memory in messages and recipients of usual size. */
 void msg_tell_room(struct queue *q);
 uint32_t msg_rcpt_room(const struct queue *q, bool deferred);
+/* There was none for this message, or not for all its recipients: count and
+ * name the limit. */
+void msg_say_no_room(struct queue *q, bool deferred, uint64_t id);
 /* The address of the envelope. */
 struct slice rcpt_stored_address(const struct rcpt *r);
 /* The one it is delivered to: where an alias leads, else the stored one. */
@@ -631,6 +635,8 @@ void gates_reload(struct queue *q);
 
 /* ---- status.c ---- */
 void status_init(struct queue *q);
+/* Rows, after a reload. */
+void status_limits(struct queue *q);
 void status_changed(struct queue *q);
 void status_write(struct queue *q); /* whatever was written last */
 void status_exiting(const struct queue *q);

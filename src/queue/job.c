@@ -474,6 +474,19 @@ job_agent_opened(struct peer *p)
 	class_agents(p->q, p->role);
 }
 
+static void
+say_rest(struct peer *p, const struct msg *m)
+{
+	struct queue *q = p->q;
+	char who[64];
+	int len = snprintf(who, sizeof(who), "message %llu, its %s agent died",
+	    (unsigned long long)m->store.id, role_name(p->role));
+
+	limit_waited(q->agent_row);
+	log_limit_row(&q->agent_site, queue_mono(q), q->agent_row,
+	    slice_of(who, (size_t)len), "tried again after that time");
+}
+
 void
 job_agent_closed(struct peer *p)
 {
@@ -485,6 +498,8 @@ job_agent_closed(struct peer *p)
 		struct msg *m = CONTAINER(j->sched.msg, struct msg, sched);
 
 		m->soon = true;
+		if (!p->q->closing)
+			say_rest(p, m);
 		job_end(p->q, j, SITE_NEUTRAL, SLICE_LIT("4.3.0"),
 		    p->q->closing ? SLICE_LIT("interrupted by a stop")
 				  : SLICE_LIT("delivery agent died"),

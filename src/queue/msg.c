@@ -269,6 +269,25 @@ msg_tell_room(struct queue *q)
 }
 
 void
+msg_say_no_room(struct queue *q, bool deferred, uint64_t id)
+{
+	bool active = q->active_count + q->ending_count >= q->active_max ||
+		      (deferred && q->deferred_count >= half(q->active_max));
+	struct limit_row *row = active ? q->active_row : q->rcpt_row;
+	char who[32];
+	int len;
+
+	/* Else it is memory, which counts for itself. */
+	if (!active && msg_rcpt_room(q, deferred) > 0)
+		return;
+	len =
+	    snprintf(who, sizeof(who), "message %llu", (unsigned long long)id);
+	limit_waited(row);
+	log_limit_row(active ? &q->active_site : &q->rcpt_site, queue_mono(q),
+	    row, slice_of(who, (size_t)len), "it waits on the disk");
+}
+
+void
 msg_activate(struct queue *q, struct msg *m)
 {
 	m->state = MSG_ACTIVE;

@@ -498,6 +498,7 @@ queue_reload(struct queue *q, const struct conf *conf)
 	domain_cache_clear(q->domains);
 	q->sched.dead_ms = q->retry.min_ms;
 	gates_reload(q);
+	status_limits(q);
 	set_transports(q);
 	store_limits(conf, &q->store_conf);
 	store_reconf(q->store, &q->store_conf);

@@ -48,10 +48,12 @@ shortage_check_disk(struct queue *q)
 	if (q->short_of_disk == is_short)
 		return;
 	q->short_of_disk = is_short;
-	if (is_short)
+	if (is_short) {
+		store_count_short(q->store);
 		name_limit(q, "refused with 452 at MAIL");
-	else
+	} else {
 		log_info("there is room for new mail again");
+	}
 	tell_all(q);
 }
 

@@ -4,8 +4,17 @@
 enum { STATUS_MS = 1000 };
 
 void
+status_limits(struct queue *q)
+{
+	limit_set_limit(q->agent_row, q->conf->transport_retry_time_ms);
+}
+
+void
 status_init(struct queue *q)
 {
+	q->agent_row = limits_row(LIMIT_DEADLINE, "mail of an agent that died",
+	    "transport_retry_time", 0, 0);
+	status_limits(q);
 	q->rcpt_row = limits_row(LIMIT_POOL, "recipients",
 	    "qmgr_message_recipient_limit", sizeof(struct rcpt), q->rcpt_max);
 	q->active_row = limits_row(LIMIT_POOL, "active messages",

@@ -163,8 +163,12 @@ txn_activate(struct queue *q, struct txn *t)
 	struct rd rd = rd_of(buf_data(&t->rcpts));
 	uint32_t skip = m->rcpt_total;
 
-	if (!msg_room(q, false) || q->draining)
+	if (q->draining)
 		return false;
+	if (!msg_room(q, false)) {
+		msg_say_no_room(q, false, m->store.id);
+		return false;
+	}
 	msg_activate(q, m);
 	/* The first recipients of a large message went to the log. */
 	if (t->rcpts_spilled)
@@ -180,6 +184,8 @@ txn_activate(struct queue *q, struct txn *t)
 			break;
 		m->next_index = i + 1;
 	}
+	if (m->next_index < skip)
+		msg_say_no_room(q, false, m->store.id);
 	return m->rcpt_count > 0;
 }
 

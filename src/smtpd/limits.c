@@ -29,6 +29,9 @@ rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 		    c->hopcount_limit },
 		[ROW_RCPTS] = { LIMIT_COUNT, "recipients of a message",
 		    "smtpd_recipient_limit", c->smtpd_recipient_limit },
+		[ROW_LOCAL_RCPTS] = { LIMIT_COUNT,
+		    "recipients of a local message", "extract_recipient_limit",
+		    c->extract_recipient_limit },
 		[ROW_ERRORS] = { LIMIT_COUNT, "errors of a session",
 		    "smtpd_hard_error_limit", c->smtpd_hard_error_limit },
 		[ROW_CLIENT] = { LIMIT_COUNT, "sessions of a client",
@@ -113,7 +116,8 @@ row_of(const struct session *s, enum smtps_reply r)
 			   ? ROW_HEADER
 			   : ROW_FIELDS;
 	case SMTPS_REPLY_HOPS: return ROW_HOPS;
-	case SMTPS_REPLY_RCPT_COUNT: return ROW_RCPTS;
+	case SMTPS_REPLY_RCPT_COUNT:
+		return s->kind == LISTEN_LOCAL ? ROW_LOCAL_RCPTS : ROW_RCPTS;
 	case SMTPS_REPLY_ERRORS: return ROW_ERRORS;
 	default: return SERVER_ROWS;
 	}
@@ -130,10 +134,6 @@ limits_hit(const struct session *s, const struct smtps_io *io)
 	if (at == SERVER_ROWS)
 		return;
 	rows_of(sv->conf, rows);
-	if (at == ROW_RCPTS && s->kind == LISTEN_LOCAL) {
-		rows[at].parameter = "extract_recipient_limit";
-		rows[at].limit = sv->local.rcpt_max;
-	}
 	report_client(s, who);
 	memcpy(action + sizeof(action) - 4, io->reject.data, 3);
 	log_limit(&sv->hit_sites[at], ev_now(sv->loop), rows[at].parameter,

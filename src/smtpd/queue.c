@@ -507,10 +507,12 @@ txn_commit(struct session *s)
 	}
 	t->committed = true;
 	report_message_id(s);
-	if (t->m.header.cut)
+	if (t->m.header.cut) {
+		limit_refused(sv->rows[ROW_FIELD]);
 		log_message(t->id,
 		    "a header was cut at header_size_limit (%" PRId64 ")",
 		    sv->conf->header_size_limit_bytes);
+	}
 }
 
 /* ---- frames ---- */

@@ -38,6 +38,7 @@ enum server_row {
 	ROW_FIELDS,
 	ROW_HOPS,
 	ROW_RCPTS,
+	ROW_LOCAL_RCPTS,
 	ROW_ERRORS,
 	ROW_CLIENT,
 	ROW_RATES, /* enum client_rate, in its order */

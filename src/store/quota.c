@@ -153,6 +153,16 @@ may_share(struct store *s, const struct store_msg *m, uint64_t bytes)
 		   : ERR_NOSPACE;
 }
 
+void
+store_count_short(struct store *s)
+{
+	struct quota *q = &s->quota;
+
+	limit_refused(q->why == STORE_SHORT_SIZE       ? q->row_size
+		      : q->why == STORE_SHORT_MESSAGES ? q->row_messages
+						       : q->row_free);
+}
+
 enum err
 quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 {
@@ -166,10 +176,9 @@ quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 		m->reserved_bytes += bytes;
 		if (m->unproven)
 			q->unproven_bytes += bytes;
-	} else if (q->why == STORE_SHORT_SIZE)
-		limit_refused(q->row_size);
-	else
-		limit_refused(q->row_free);
+	} else {
+		store_count_short(s);
+	}
 	return e;
 }
 

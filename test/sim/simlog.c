@@ -1,6 +1,7 @@
 /* simlog: the log (base/log.h): with -v lines go to standard output. */
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "qsim.h"
 
@@ -104,4 +105,11 @@ log_limit(struct log_limit_site *site, struct mono now, const char *name,
 	(void)now;
 	q_say("limit %s (%lld) reached by %.*s: %s", name, (long long)value,
 	    SLICE_ARGS(who), action);
+}
+
+void
+log_limit_row(struct log_limit_site *site, struct mono now,
+    const struct limit_row *row, struct slice who, const char *action)
+{
+	log_limit(site, now, row->parameter, row->limit, who, action);
 }

@@ -47,9 +47,15 @@ def say_message(w, body, rcpt="joe@example.test", size=None):
         return c.reply()
 
 
-def named(w, control):
-    """The line that a limit which was hit writes."""
-    return w.wait_log(rf"limit {control} \(\d+\) reached by .*: ")
+def named(w, control, who=".*"):
+    """The line that a limit which was hit writes, and its counter."""
+    found = w.wait_log(rf"limit {control} \(\d+( ms)?\) reached by {who}: ")
+    wait_for(lambda: refused(w, control) > 0, f"{control} in weir limits")
+    return found
+
+
+def unnamed(w, control):
+    assert w.count_log(f"limit {control} ") == refused(w, control) == 0
 
 
 def refused(w, control):
@@ -197,7 +203,9 @@ def test_header_size_limit(by):
         assert "X-After: b\n" in mail and mail.endswith("\nbody\n")
         assert ((field + "\n") in mail) == within(by)
         assert all(len(f) < 1000 for f in mail.split("\n\n")[0].split("\n"))
-        assert bool(w.count_log(rf"{id}: a header was cut at header_size_limit \(1000\)")) != within(by)
+        cut = 0 if within(by) else 1
+        assert w.count_log(rf"{id}: a header was cut at header_size_limit \(1000\)") == cut
+        assert refused(w, "header_size_limit") == cut
 
 
 @pytest.mark.parametrize("by", AROUND)
@@ -254,6 +262,7 @@ def test_extract_recipient_limit(by):
         else:
             assert r.returncode == 65 and "20" in r.err, (r.returncode, r.err)
             assert w.queue() == [] and not w.count_log("client=")
+            unnamed(w, "extract_recipient_limit")  # the server never heard of it
 
 
 @pytest.mark.parametrize("by", AROUND)
@@ -301,6 +310,10 @@ def test_bounce_size_limit(by):
             report = sorted(w.wait_mails("joe", 2), key=len)[-1] if within(by) else \
                 [m for m in w.wait_mails("joe", 2) if b"p" * 98 not in m][0]
             assert (b"q" * 70 in report) == within(by)
+            if within(by):
+                unnamed(w, "bounce_size_limit")
+            else:
+                named(w, "bounce_size_limit", rf"message {id}")
     finally:
         mx.close()
 
@@ -321,6 +334,10 @@ def test_qmgr_limits(controls, by):
             rows = [r for r in w.json("limits")["limits"] if r["parameter"] in controls and r["name"] in
                     ("active messages", "recipients")]
             assert len(rows) == len(controls) and all(r["high_water"] <= r["limit"] == 4 for r in rows), rows
+            if by in (-1, 0):
+                unnamed(w, controls[0])
+            else:  # of two it is the first that more would exceed
+                named(w, controls[0], r"message \d+")
             w.write_conf(concurrency_remote="20")
             w.hup()
             wait_for(lambda: len(mx.messages) == count, lambda: f"{len(mx.messages)} of {count}", 60)
@@ -385,8 +402,11 @@ def test_duplicate_filter_limit(by, system_user):
         w.wait_log(rf"{new}: removed")
         to = re.findall(rf"{new}: to=<u(\d+)@far.example>, .*status=sent", w.log())
         assert sorted(map(int, to)) == sorted([*range(count), *range(5, count)])
-        said = w.count_log(r"duplicate_filter_limit \(5\) is reached by what .*: further addresses may get it twice")
-        assert said == (not within(by))
+        if within(by):
+            unnamed(w, "duplicate_filter_limit")
+        else:
+            named(w, "duplicate_filter_limit", rf"message {id} to {system_user.pw_name}@localhost")
+            assert refused(w, "duplicate_filter_limit") == 1  # once for each list
 
 
 @pytest.mark.parametrize("control", ["command_time_limit", "TRANSPORT_time_limit"])
@@ -408,6 +428,9 @@ def test_command_time_limit(control):
         wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "its child is gone")
         took = re.search(rf"{long}: .*delays=\S+/([\d.]+), ", w.log()).group(1)
         assert float(took) >= 1
+        named(w, "t_time_limit", rf"message {long} to long@far.example")
+        assert refused(w, "t_time_limit") == 1
+        unnamed(w, "command_time_limit")  # of commands in users' files
 
 
 def test_fork_attempts_fork_delay_and_service_throttle_time():
@@ -432,19 +455,29 @@ def test_fork_attempts_fork_delay_and_service_throttle_time():
         wait_for(lambda: say_message(w, "s: x\r\n\r\n")[0] == 250, lambda: w.log()[-3000:])
         w.wait_mails("joe")
         assert others == {r: w.role_pids(r) for r in others}
+        named(w, "fork_attempts", "queue 0")
+        assert refused(w, "fork_attempts") == refused(w, "service_throttle_time") >= 2
 
 
 def test_transport_retry_time():
     """An agent that dies: its mail waits, other transports go on."""
-    mx = FakeMX()
+    dying = []
+
+    def die(verb, arg, conn):
+        if verb == "RCPT" and "b@" in arg and not dying:
+            dying.extend(w.role_pids("smtp"))
+            for pid in dying:
+                os.kill(pid, signal.SIGKILL)
+    mx = FakeMX(die)
     try:
         with Weir(dict(relay_conf(mx), **dict(FAST_RETRY, transport_retry_time="3s"), fork_delay="10ms")) as w:
             w.send("a@far.example")
             wait_for(lambda: len(mx.messages) == 1, "the first")
-            for pid in w.role_pids("smtp"):
-                os.kill(pid, signal.SIGKILL)
-            w.send(["b@far.example", "joe@example.test"])
+            unnamed(w, "transport_retry_time")
+            id = w.send(["b@far.example", "joe@example.test"])
             w.wait_mails("joe")
+            named(w, "transport_retry_time", rf"message {id}, its smtp agent died")
+            assert refused(w, "transport_retry_time") == 1
             wait_for(lambda: len(mx.messages) == 2, lambda: w.log()[-3000:])
             assert re.search(r"weir/master\[\d+\]: .*smtp", w.log())
     finally:

@@ -14,11 +14,13 @@ def test_the_committed_page_is_current():
 
 
 def test_what_it_names_is_in_weir_limits():
-    mx = FakeMX()
+    mx = FakeMX(lambda verb, arg, conn: "550 5.1.1 nobody" if verb == "RCPT" and "nobody" in arg else None)
     try:
         with Weir(relay_conf(mx)) as w:
-            w.send(["joe@example.test", "x@far.example"])
+            # A report, so that its role has a page, too.
+            w.send(["joe@example.test", "x@far.example", "nobody@far.example"], sender="ann@example.test")
             w.wait_mails("joe")
+            w.wait_mails("ann")
             rows = {f"{r['role']} {r['name']}": r["parameter"] for r in w.json("limits")["limits"]}
             pages = re.split(r"(?m)^### ", made())[1:]
             assert len(pages) > 30

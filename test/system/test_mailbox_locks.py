@@ -117,6 +117,8 @@ def test_row_22_deliver_lock_attempts_and_deliver_lock_delay(attempts):
         took = w.wait_log(rf"{id}: .*delays=\S+/([\d.]+), dsn=4\.2\.0, status=deferred").group(1)
         assert float(took) >= 0.1 * (attempts - 1) - 0.01
         assert lock.read_text() == "held\n"
+        w.wait_log(rf"limit deliver_lock_attempts \({attempts}\) reached by message {id} to joe@example.test: ")
+        assert [r["refused"] for r in w.json("limits")["limits"] if r["parameter"] == "deliver_lock_attempts"] == [1]
 
 
 def test_a_lock_that_is_given_back_in_time():

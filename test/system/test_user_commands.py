@@ -235,6 +235,8 @@ def test_output_without_end_takes_no_processor(system_user):
             return sum(int(s[11]) + int(s[12]) for s in stats) / os.sysconf("SC_CLK_TCK")
         id = w.send(f"{system_user.pw_name}@localhost")
         w.wait_log(rf"{id}: .*status=deferred \(Command time limit exceeded")
+        w.wait_log(rf"limit command_time_limit \(\d+ ms\) reached by message {id} to ")
+        assert [r["refused"] for r in w.json("limits")["limits"] if r["parameter"] == "command_time_limit"] == [1]
         assert used() < 0.4
 
 

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 
 static int saved_stderr;
@@ -442,6 +443,29 @@ test_limit_site(void **state)
 			  "(3 times)\n");
 }
 
+/* With name and value of a row of the limits page; a time has its unit. */
+static void
+test_limit_row(void **state)
+{
+	struct log_limit_site site = { .seen = false };
+	struct limit_row row = { .parameter = "a_limit",
+		.kind = LIMIT_COUNT,
+		.limit = 7 };
+	struct slice who = SLICE_LIT("message 1");
+	struct mono t = { 0 };
+
+	(void)state;
+	start_pipe(LOG_POSTFIX);
+	log_limit_row(&site, t, &row, who, "waits");
+	expect_text(true, "warning: limit a_limit (7) reached by message 1: "
+			  "waits (1 time)\n");
+	row.kind = LIMIT_DEADLINE;
+	log_limit_row(&site, mono_add(t, 60000), &row, who, "waits");
+	expect_text(true, "warning: limit a_limit (7 ms) reached by message 1: "
+			  "waits (1 time)\n");
+	assert_int_equal(row.refused, 0);
+}
+
 int
 main(void)
 {
@@ -459,6 +483,7 @@ main(void)
 		cmocka_unit_test_teardown(test_syslog, teardown),
 		cmocka_unit_test_teardown(test_unknown_destination, teardown),
 		cmocka_unit_test_teardown(test_limit_site, teardown),
+		cmocka_unit_test_teardown(test_limit_row, teardown),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -337,6 +337,16 @@ results(void **state)
 	packet[4] = RESULT_STATUS_COUNT;
 	r = rd_of(wr_done(&w));
 	assert_false(result_get(&r, &got));
+	/* The limit that ended it goes along; an unknown one is refused. */
+	w = wr_of(packet, sizeof(packet));
+	o.limit = OUTCOME_LIMIT_LOCK;
+	result_put(&w, 1, &o);
+	r = rd_of(wr_done(&w));
+	assert_true(result_get(&r, &got));
+	assert_int_equal(got.limit, OUTCOME_LIMIT_LOCK);
+	packet[5] = OUTCOME_LIMIT_COUNT;
+	r = rd_of(wr_done(&w));
+	assert_false(result_get(&r, &got));
 }
 
 static void
