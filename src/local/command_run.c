@@ -10,6 +10,8 @@
  * When the first process exits in time, others that it has left are not
  * touched.  A hang-up of the channel kills them all at once.  Whoever writes
  * without end is read slowly, so that he takes no processor from others.
+ *
+ * A worker that is killed cannot kill: then the command's guard does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +30,7 @@
 #include "alias/command.h"
 #include "base/time.h"
 #include "local/command.h"
+#include "local/command_guard.h"
 #include "local/pipe.h"
 
 enum run_phase { RUNNING, TERMED, KILLED };
@@ -50,6 +53,7 @@ struct run {
 	pid_t pid;
 	int pid_fd;
 	int output_fd; /* -1: closed by all */
+	int guard_fd;
 	int channel_fd;
 	enum run_phase phase;
 	struct mono phase_end;
@@ -170,7 +174,7 @@ execute(const struct request *q, struct command_env *env)
 
 _Noreturn static void
 child(const struct request *q, struct command_env *env, pid_t worker,
-    int home_fd, int message_fd, int output_fd)
+    int home_fd, int message_fd, int output_fd, const int guard_ends[2])
 {
 	reset_signals();
 	/* A worker that is killed cannot kill any more; it may have been
@@ -179,6 +183,8 @@ child(const struct request *q, struct command_env *env, pid_t worker,
 	if (getppid() != worker)
 		_exit(EXEC_TEMPFAIL);
 	(void)setsid();
+	if (!command_guard_start(guard_ends))
+		fail("cannot start guard", EXEC_TEMPFAIL);
 	arrange(home_fd, message_fd, output_fd);
 	umask(077);
 	set_limit(RLIMIT_CORE, 0);
@@ -346,7 +352,7 @@ wait_for(struct run *r)
 	}
 }
 
-/* Orphans of commands before that have ended since. */
+/* Guards and orphans of commands before that have ended since. */
 static void
 reap_orphans(void)
 {
@@ -363,7 +369,7 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 {
 	static struct command_env env;
 	pid_t worker = getpid();
-	int ends[2];
+	int ends[2], guard_ends[2];
 
 	reap_orphans();
 	command_env_make(&env, q, w);
@@ -371,15 +377,23 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 		return false;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return outcome_errno(o, errno, "cannot make pipe");
-	r->pid = fork();
-	if (r->pid == 0)
-		child(q, &env, worker, home_fd, message_fd, ends[1]);
-	close(ends[1]);
-	if (r->pid < 0) {
-		outcome_errno(o, errno, "cannot start command");
+	if (!command_guard_pair(guard_ends)) {
+		outcome_errno(o, errno, "cannot guard command");
+		close(ends[1]);
 		goto close_output;
 	}
+	r->pid = fork();
+	if (r->pid == 0)
+		child(q, &env, worker, home_fd, message_fd, ends[1],
+		    guard_ends);
+	close(ends[1]);
+	close(guard_ends[0]);
+	if (r->pid < 0) {
+		outcome_errno(o, errno, "cannot start command");
+		goto close_guard;
+	}
 	r->output_fd = ends[0];
+	r->guard_fd = guard_ends[1];
 	r->output_len = r->dropped = 0;
 	r->channel_fd = w->channel_fd;
 	(void)fcntl(r->output_fd, F_SETFL, O_NONBLOCK);
@@ -391,6 +405,8 @@ begin(struct run *r, const struct request *q, const struct command_world *w,
 	kill_all(r);
 	(void)waitpid(r->pid, NULL, 0);
 
+close_guard:
+	close(guard_ends[1]);
 close_output:
 	close(ends[0]);
 	return false;
@@ -416,6 +432,8 @@ command_run(const struct request *q, const struct command_world *w, int home_fd,
 		.output = slice_of(r.output, r.output_len),
 	};
 	(void)waitpid(r.pid, &end->status, how == WAIT_HANGS ? WNOHANG : 0);
+	/* What the command left may go on. */
+	command_guard_dismiss(r.guard_fd);
 	close(r.pid_fd);
 	if (r.output_fd >= 0)
 		close(r.output_fd);

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import time
 
 import pytest
@@ -264,6 +265,25 @@ def test_row_27_a_fork_bomb_is_bounded(system_user):
         def left():
             return [p for p in procs_of(system_user.pw_uid) if "weir" not in p]
         wait_for(lambda: not left(), lambda: f"{len(left())} processes are left")
+
+
+def test_a_command_dies_with_its_worker(system_user):
+    """With all that it started: the next attempt does not run beside it.  What
+    a command that has ended left behind lives on."""
+    dot(system_user, ".qmail", "|sleep 1000 >/dev/null 2>&1 & echo $! >left\n"
+        "|sh -c 'trap \"\" TERM HUP; echo $$ >child; while :; do sleep 1; done' & wait\n")
+    with Weir() as w:
+        w.send(f"{system_user.pw_name}@localhost")
+        child = wait_for(lambda: home(system_user, "child").exists() and home(system_user, "child").read_text(), "it runs")
+        left = home(system_user, "left").read_text().strip()
+        try:
+            for pid in w.role_pids("deliver"):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not os.path.exists(f"/proc/{child.strip()}"), "the child of the command is gone")
+            w.wait_log(r"status=deferred \(delivery process died\)")
+            assert os.path.exists(f"/proc/{left}")
+        finally:
+            os.kill(int(left), signal.SIGKILL)
 
 
 def test_memory_of_a_command_is_bounded(system_user):
