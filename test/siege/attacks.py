@@ -48,6 +48,23 @@ class Raid:
         return json.loads(out)
 
 
+class Busy:
+    """Nobody attacks: on each processor a stranger counts.  What is missing
+    then is what any other work on the machine takes."""
+
+    name = "busy"
+
+    def start(self, field):
+        self.processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=aside)
+                          for _ in range(os.cpu_count())]
+
+    def stop(self, field):
+        for p in self.processes:
+            p.kill()
+            p.wait()
+        return {"kind": self.name}
+
+
 class StalledHop:
     """The queue's old mail becomes due, strangers send more, and the next hop
     of both takes connections and says nothing.  They send 1,000 messages a
@@ -222,6 +239,7 @@ def single(clients):
     """Each way for itself; clients: as how many the crowds come."""
     few = min(200, clients)
     return [
+        Busy(),
         Raid("idle", clients),
         Raid("slow", clients),
         Raid("line", few),

@@ -440,7 +440,7 @@ def table(results):
                             f"{p['refused'] + p['lost']:>7}"
                             f"{p['received_per_second']:>12}{p['cpu_percent']:>11.0f}%" if p["counts"] else
                             f"   {p['messages']} taken, {p['refused']} refused for now; back {p['back_s']:.2f} s after"))
-        disturbed = [p for p in disturbed if p["counts"]]
+        disturbed = [p for p in disturbed if p["counts"] and p["phase"] != attacks.Busy.name]
         lines += ["", "  where the good client waits, us a message:",
                   f"  {'':<18}" + "".join(f"{n:>10}" for n in STAGES)]
         for p in [q for q in r["phases"] if q["counts"] and q["messages"]]:
