@@ -246,26 +246,26 @@ msg_room(const struct queue *q, bool deferred)
 }
 
 static uint32_t
-least(uint32_t count, int64_t bytes, int64_t each_bytes)
+least(uint32_t count, int64_t other)
 {
-	return bytes / each_bytes < count ? (uint32_t)(bytes / each_bytes)
-					  : count;
+	return other < count ? (uint32_t)other : count;
 }
 
 void
 msg_tell_room(struct queue *q)
 {
-	uint32_t used = q->active_count + q->ending_count;
-	int64_t bytes = acct_room(&q->msg_acct) +
+	uint32_t msgs = left(q->active_max, q->active_count + q->ending_count);
+	uint32_t rcpts = left(q->rcpt_max, q->rcpt_count);
+	int64_t bytes = acct_room(&q->msg_acct) - MSG_RESERVE_BYTES +
 			(int64_t)(pool_spare_bytes(&q->msg_pool) +
-				  pool_spare_bytes(&q->sched.peer_pool)) -
-			MSG_RESERVE_BYTES;
+				  pool_spare_bytes(&q->sched.peer_pool));
 
 	if (bytes < 0)
 		bytes = 0;
-	sched_set_room(&q->sched,
-	    least(left(q->active_max, used), bytes, MSG_BYTES),
-	    least(left(q->rcpt_max, q->rcpt_count), bytes, RCPT_BYTES));
+	/* Each message has a recipient. */
+	msgs = least(least(msgs, rcpts), bytes / MSG_BYTES);
+	rcpts = least(rcpts, bytes / RCPT_BYTES);
+	sched_set_room(&q->sched, msgs, rcpts);
 }
 
 void

@@ -186,9 +186,9 @@ void sched_msg_init(struct sched_msg *m, bool internal);
  */
 void sched_msg_park(struct sched *s, struct sched_msg *m, bool parked);
 
-/* Memory has room for so many more messages and recipients, those included
- * that came and are not added yet: the threshold of sched_add.  Before the
- * first call it is without bound. */
+/* Memory has room for so many more messages, of one recipient each, and for so
+ * many recipients, beside those that came and are not added yet: the threshold
+ * of sched_add.  Before the first call it is without bound. */
 void sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts);
 
 /*

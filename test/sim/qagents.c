@@ -203,7 +203,7 @@ q_job_end(unsigned job, uint32_t tag)
 	if (!j->used || j->tag != tag || w.agent[j->agent] == NULL)
 		return;
 	kind = mood(j->dest);
-	if (kind == KIND_SILENT && q_chance(3) == 0) {
+	if (kind == KIND_SILENT && !w.crowd && q_chance(3) == 0) {
 		/* The master ends an agent that hangs. */
 		unsigned agent = j->agent;
 

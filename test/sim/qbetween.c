@@ -109,6 +109,16 @@ __wrap_sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 	return __real_sched_add(s, m, r, transport, nexthop, now, why);
 }
 
+void __real_sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts);
+void __wrap_sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts);
+void
+__wrap_sched_set_room(struct sched *s, uint32_t msgs, uint32_t rcpts)
+{
+	if (q_plant == PLANT_HOP)
+		msgs = rcpts = UINT32_MAX;
+	__real_sched_set_room(s, msgs, rcpts);
+}
+
 bool __real_store_durable(struct store *s, struct store_ticket t);
 bool __wrap_store_durable(struct store *s, struct store_ticket t);
 bool

@@ -144,7 +144,7 @@ check_rcpt_start(unsigned i)
 	    w.now_ms < r->deferred_ms + w.least_backoff_ms - SLACK_MS)
 		q_fail("recipient %u was deferred at %lld and is tried at %lld",
 		    i, (long long)r->deferred_ms, (long long)w.now_ms);
-	r->running = true;
+	r->tried = r->running = true;
 	r->moved_ms = w.now_ms;
 	seen(r->msg);
 }
@@ -325,6 +325,11 @@ check_dests(const struct sched *s)
 			const struct sched_dest *d =
 			    CONTAINER(n, struct sched_dest, node);
 
+			if (d->peer_count > 1 &&
+			    d->peer_count > w.q->active_max / 2)
+				q_fail("%u of %u messages wait for %.*s",
+				    d->peer_count, w.q->active_max,
+				    (int)d->nexthop_len, d->nexthop);
 			running += d->in_flight + d->written;
 			used[d->transport->class] += d->in_flight;
 			if (d->window.size < 1 ||
@@ -389,6 +394,7 @@ q_check(void)
 	check_shares(q);
 	check_dests(&q->sched);
 	check_waits(&q->sched);
+	q_crowd_check();
 }
 
 static bool

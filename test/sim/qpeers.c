@@ -158,7 +158,8 @@ random_notify(void)
 		NOTIFY_SUCCESS | NOTIFY_FAILURE, NOTIFY_FAILURE,
 		NOTIFY_FAILURE | NOTIFY_DELAY };
 
-	return kinds[q_chance(sizeof(kinds))];
+	/* Reports of a crowd are too many for the model. */
+	return w.crowd ? NOTIFY_NEVER : kinds[q_chance(sizeof(kinds))];
 }
 
 void
@@ -175,14 +176,15 @@ q_arrive(void)
 	msg = q_msg_new();
 	w.msgs[msg].null_sender = q_chance(10) == 0;
 	for (unsigned i = 0; i < 3; i++)
-		dests[i] = (unsigned)q_chance(Q_DESTS);
-	if (q_chance(3) == 0)
+		dests[i] =
+		    w.crowd ? q_crowd_dest() : (unsigned)q_chance(Q_DESTS);
+	if (!w.crowd && q_chance(3) == 0)
 		n +=
 		    (unsigned)q_chance(q_chance(4) == 0 ? Q_RCPTS_EACH_MAX : 8);
 	for (unsigned i = 0; i < n; i++)
 		(void)q_rcpt_new(msg,
-		    q_chance(8) == 0 ? (unsigned)q_chance(Q_DESTS)
-				     : dests[q_chance(3)],
+		    !w.crowd && q_chance(8) == 0 ? (unsigned)q_chance(Q_DESTS)
+						 : dests[q_chance(3)],
 		    random_notify());
 	q_say("%lld: message %u arrives, %u recipients", (long long)w.now_ms,
 	    msg, n);
@@ -269,7 +271,7 @@ lookup_frame(void *arg, struct chan *c, struct frame *f)
 	*q = (struct q_question){ .used = true, .tag = f->tag };
 	slice_copy(in.address, q->address, sizeof(q->address));
 	q->dest = (unsigned)atol(q->address + at + 2) % Q_DESTS;
-	if (q_chance(3))
+	if (w.crowd || q_chance(3))
 		q_lookup_answer(slot - 1);
 	else
 		q_after((int64_t)q_chance(w.healing ? 50 : 3000), DO_ANSWER,

@@ -49,6 +49,7 @@ enum q_kind {
 struct q_rcpt {
 	unsigned msg;
 	uint8_t dest, notify;
+	bool tried;	  /* in a delivery, ever */
 	bool running;	  /* in a delivery, as the queue sees it */
 	bool done;	  /* delivered, or given up without a report */
 	bool owed;	  /* a report about it is owed */
@@ -122,6 +123,7 @@ enum q_plant {
 	PLANT_EARLY,  /* a retry comes at once */
 	PLANT_CROWD,  /* the limit of active messages does not count */
 	PLANT_SHARE,  /* deferred mail takes the places of new mail */
+	PLANT_HOP,    /* one destination takes the places of others */
 	PLANT_COUNT
 };
 
@@ -146,6 +148,9 @@ struct qsim {
 	unsigned trouble; /* 1 of so many steps is mischief */
 	int64_t least_backoff_ms, lifetime_ms;
 	enum q_kind kind[Q_DESTS];
+	bool crowd;    /* qcrowd.c: most mail is for the last hops */
+	unsigned hops; /* so many of them */
+	unsigned turn; /* healthy destinations */
 	unsigned arrivals;
 
 	struct q_event events[Q_EVENTS_MAX];
@@ -197,6 +202,14 @@ void q_after(int64_t ms, enum q_event_kind kind, unsigned a, unsigned b);
 /* Join a new pair: our end (*at, with its events) and the queue's. */
 void q_connect(enum role role, unsigned index, struct chan **at,
     const struct chan_events *events, void *arg);
+
+/* ---- qcrowd.c ---- */
+
+/* This run is one of a crowd, and only that. */
+void q_crowd_begin(void);
+unsigned q_crowd_dest(void); /* of the next recipient */
+/* Mail for healthy destinations does not wait; between turns. */
+void q_crowd_check(void);
 
 /* ---- qpeers.c, qagents.c ---- */
 

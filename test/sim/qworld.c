@@ -19,6 +19,7 @@ enum {
 	SPINS_MAX = 2000,
 	MEMORY_BYTES = 24 << 20,
 	DAY_MS = 86400000,
+	CROWD_SEEDS = 8, /* one of so many is for qcrowd.c */
 };
 
 struct qsim w;
@@ -215,6 +216,22 @@ fall(bool orderly)
 
 /* ---- configuration ---- */
 
+/* Messages, and recipients, in memory at least: in a crowd what three windows
+ * take at once may wait beside as many that run, and some room is left. */
+static unsigned
+places(void)
+{
+	return w.crowd ? 50 : 2;
+}
+
+/* Of a destination.  Without a limit (0) slow ones would have all that may run
+ * at once. */
+static unsigned
+window_max(void)
+{
+	return w.crowd ? 1 + (unsigned)q_chance(5) : (unsigned)q_chance(6);
+}
+
 static void
 load_conf(bool first)
 {
@@ -229,7 +246,8 @@ load_conf(bool first)
 		min_s = 4 + (unsigned)q_chance(6);
 		max_s = min_s + (unsigned)q_chance(20);
 		life_s = 60 + (unsigned)q_chance(120);
-		singly = q_chance(4) == 0;
+		/* Then each recipient is a destination. */
+		singly = q_chance(4) == 0 && !w.crowd;
 		w.least_backoff_ms = min_s * 1000;
 		w.lifetime_ms = life_s * 1000;
 	}
@@ -247,15 +265,15 @@ load_conf(bool first)
 	    "queue_run_delay = %us\ntransport_retry_time = 3s\n"
 	    "delay_warning_time = %us\n"
 	    "queue_segment_size = 1M\nqueue_minfree = 0\n",
-	    first ? 2 + (unsigned)q_chance(25)
+	    first ? places() + (unsigned)q_chance(25)
 		  : (unsigned)old->qmgr_message_active_limit,
-	    first ? 2 + (unsigned)q_chance(80)
+	    first ? places() + (unsigned)q_chance(80)
 		  : (unsigned)old->qmgr_message_recipient_limit,
 	    1 + (unsigned)q_chance(4),
-	    1 + (unsigned)q_chance(q_chance(4) == 0 ? 40 : 8),
-	    1 + (unsigned)q_chance(5), (unsigned)q_chance(6),
-	    1 + (unsigned)q_chance(3), singly ? 1 : 2 + (unsigned)q_chance(10),
-	    min_s, max_s, life_s, life_s, 2 + (unsigned)q_chance(10),
+	    (w.crowd ? 20 : 1) + (unsigned)q_chance(q_chance(4) == 0 ? 40 : 8),
+	    1 + (unsigned)q_chance(5), window_max(), 1 + (unsigned)q_chance(3),
+	    singly ? 1 : 2 + (unsigned)q_chance(10), min_s, max_s, life_s,
+	    life_s, 2 + (unsigned)q_chance(10),
 	    q_chance(3) == 0 ? 10 + (unsigned)q_chance(40) : 0);
 	if (r == NULL || conf_load_text(&w.conf_acct, slice_str(text), "sim", r,
 			     &w.conf) != OK)
@@ -364,7 +382,8 @@ happen(const struct q_event *e)
 	case DO_ARRIVE:
 		q_arrive();
 		if (w.now_ms < RUN_MS)
-			q_after((int64_t)q_chance(3000), DO_ARRIVE, 0, 0);
+			q_after((int64_t)q_chance(w.crowd ? 100 : 3000),
+			    DO_ARRIVE, 0, 0);
 		break;
 	case DO_JOB: q_job_end(e->a, e->b); break;
 	case DO_ANSWER:
@@ -514,10 +533,13 @@ q_run(uint64_t seed)
 	for (unsigned d = 0; d < Q_DESTS; d++)
 		w.kind[d] =
 		    q_chance(2) ? KIND_FAST : (enum q_kind)q_chance(KIND_COUNT);
+	if (seed % CROWD_SEEDS == 0)
+		q_crowd_begin();
 	load_conf(true);
 	start();
 	q_after(0, DO_ARRIVE, 0, 0);
-	q_after(STEP_MS, DO_MISCHIEF, 0, 0);
+	if (!w.crowd)
+		q_after(STEP_MS, DO_MISCHIEF, 0, 0);
 	run_until(RUN_MS);
 	heal();
 	stop(true);

@@ -34,6 +34,7 @@ static const char *const plants[PLANT_COUNT] = {
 	[PLANT_EARLY] = "early",
 	[PLANT_CROWD] = "crowd",
 	[PLANT_SHARE] = "share",
+	[PLANT_HOP] = "hop",
 };
 
 void
