@@ -304,9 +304,18 @@ finish_header(struct message *m, struct slice header,
 {
 	struct wall now = clock_system.wall(&clock_system);
 	char date[TIME_RFC5322_BYTES], id[HOST_BYTES_MAX + 80];
+	char daemon[HOST_BYTES_MAX + 16];
 	struct head_added added = { .from = m->sender, .full_name = name };
 	enum err e;
 	int n;
+
+	/* A From field needs an address, and the null sender is none. */
+	if (m->sender.len == 0) {
+		n = snprintf(daemon, sizeof(daemon), "MAILER-DAEMON@%s",
+		    m->conf->myorigin);
+		ASSERT(n > 0 && (size_t)n < sizeof(daemon));
+		added.from = slice_of(daemon, (size_t)n);
+	}
 
 	time_rfc5322(now, date);
 	n = snprintf(id, sizeof(id), "<%lld.%ld.%016llx@%s>", (long long)now.ms,
