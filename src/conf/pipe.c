@@ -245,7 +245,10 @@ finish_limit(struct loader *l, struct conf_pipe_entry *e, size_t which,
 	v->changed = v->origin != CONF_ORIGIN_DEFAULT;
 	if (r == OK)
 		r = conf_number_check(&e->params[which], v->expanded, out, &et);
-	if (r == ERR_CONFIG)
+	/* What was written is reported; a default that is wrong only because
+	 * of it is not worth a second message. */
+	if (r == ERR_CONFIG &&
+	    (v->origin != CONF_ORIGIN_DEFAULT || !conf_loader_failed(l)))
 		report_wrong(l, e, which, et.text);
 }
 

@@ -381,6 +381,10 @@ static const struct {
 	    "t_destination_recipient_limit = 1" },
 	{ "t_time_limit = 0\ntransport t = pipe user=u argv=/x\n",
 	    "f:1: t_time_limit: value \"0\": below the least; write 1s to 1d" },
+	/* t_time_limit is wrong only because of it: one message */
+	{ "command_time_limit = 5x\ntransport t = pipe user=u argv=/x\n",
+	    "f:1: command_time_limit: value \"5x\": unknown unit; write a "
+	    "number with ms, s, m, h, d or w" },
 	{ "smpt_destination_concurrency_limit = 3\n",
 	    "f:1: smpt_destination_concurrency_limit: value \"3\": unknown "
 	    "parameter; did you mean smtp_destination_concurrency_limit?" },
