@@ -144,11 +144,15 @@ check_table_file(struct slice path, const char *suffix, struct errtext *et)
 	name[path.len + n] = '\0';
 	if (access(name, R_OK) == 0)
 		return OK;
-	return err_set(et, ERR_CONFIG, "cannot read the file: %s; %s",
-	    strerror(errno),
-	    suffix[0] == '\0' ? "write the path of a readable file"
-			      : "write the path without .cdb and make the "
-				"file with cdb -c");
+	if (suffix[0] == '\0')
+		return err_set(et, ERR_CONFIG,
+		    "cannot read the file: %s; write the path of a readable "
+		    "file",
+		    strerror(errno));
+	return err_set(et, ERR_CONFIG,
+	    "cannot read the file: %s; write the path without %s and make the "
+	    "file with postmap %s:PATH",
+	    strerror(errno), suffix, suffix + 1);
 }
 
 static enum err

@@ -207,11 +207,20 @@ test_tables_must_exist(void **state)
 	write_file("weir.conf", text);
 	assert_null(load(path("weir.conf"), NULL, 0));
 	assert_non_null(strstr(test_report.messages[0].text,
-	    "write the path without .cdb and make the file with cdb -c"));
+	    "write the path without .cdb and make the file with postmap "
+	    "cdb:PATH"));
 	write_file("map.cdb", "");
 	c = load(path("weir.conf"), NULL, 0);
 	assert_non_null(c);
 	test_end(c);
+
+	(void)snprintf(text, sizeof(text), "transport_maps = lmdb:%s\n",
+	    path("map"));
+	write_file("weir.conf", text);
+	assert_null(load(path("weir.conf"), NULL, 0));
+	assert_non_null(strstr(test_report.messages[0].text,
+	    "write the path without .lmdb and make the file with postmap "
+	    "lmdb:PATH"));
 }
 
 /* ---- control directory ---- */
