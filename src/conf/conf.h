@@ -154,12 +154,13 @@ enum conf_render_flag {
 	CONF_RENDER_SOURCE = 2,	  /* with where the value comes from */
 	CONF_RENDER_JSON = 4,	  /* one array of objects */
 	CONF_RENDER_EXPANDED = 8, /* $names replaced (JSON has both) */
+	CONF_RENDER_BARE = 16,	  /* values without their names */
 };
 
 /*
  * conf_render(c, names, name_count, flags, out):
  * Write "name = value" lines, in the order of params.def, of the parameters
- * named, or of all when name_count is 0.  Without CONF_RENDER_SOURCE and
+ * named, or of all when name_count is 0.  Without CONF_RENDER_SOURCE, _BARE and
  * CONF_RENDER_JSON the text is a weir.conf that loads to the same values.
  *
  * ERR_NOTFOUND for an unknown name, which et then says with the nearest

@@ -53,6 +53,7 @@ put_line(const struct conf_param *p, const struct conf_value *v, unsigned flags,
 {
 	struct slice value =
 	    flags & CONF_RENDER_EXPANDED ? v->expanded : v->raw;
+	bool bare = (flags & CONF_RENDER_BARE) != 0;
 	enum err e = OK;
 
 	if (flags & CONF_RENDER_SOURCE) {
@@ -60,9 +61,9 @@ put_line(const struct conf_param *p, const struct conf_value *v, unsigned flags,
 		if (e == OK)
 			e = put(out, ": ");
 	}
-	if (e == OK)
+	if (e == OK && !bare)
 		e = put(out, p->name);
-	if (e == OK)
+	if (e == OK && !bare)
 		e = put(out, value.len > 0 ? " = " : " =");
 	if (e == OK)
 		e = buf_put(out, value);

@@ -108,9 +108,10 @@ const struct command commands[] = {
 	    "  -e  envelope   -h  header   -b  body   (all, if none is "
 	    "given)\n",
 	    cmd_postcat },
-	{ "postconf", "[-n | -d] [-x] [NAME...]", NULL,
+	{ "postconf", "[-n | -d] [-hx] [NAME...]", NULL,
 	    "  -n  only what differs from the default\n"
 	    "  -d  the defaults\n"
+	    "  -h  values without their names\n"
 	    "  -x  with the $names replaced\n",
 	    cmd_postconf },
 	{ "postmap", "[options] [TYPE:]FILE...", NULL,

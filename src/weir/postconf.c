@@ -48,11 +48,12 @@ print_named(struct cli *cli, const struct conf *conf, unsigned flags)
 int
 cmd_postconf(struct cli *cli)
 {
-	bool changed = false, built_in = false, expanded = false;
+	bool changed = false, built_in = false, expanded = false, bare = false;
 	const struct cli_option options[] = {
 		{ .letter = 'n', .flag = &changed },
 		{ .letter = 'd', .flag = &built_in },
 		{ .letter = 'x', .flag = &expanded },
+		{ .letter = 'h', .flag = &bare },
 	};
 	const struct conf *conf;
 	struct errtext et;
@@ -67,7 +68,8 @@ cmd_postconf(struct cli *cli)
 	if (conf == NULL)
 		return EX_CONFIG;
 	flags = (changed ? CONF_RENDER_CHANGED : 0u) |
-		(expanded ? CONF_RENDER_EXPANDED : 0u);
+		(expanded ? CONF_RENDER_EXPANDED : 0u) |
+		(bare ? CONF_RENDER_BARE : 0u);
 	if (cli->argc > 0) {
 		status = print_named(cli, conf, flags);
 	} else if (render_conf(cli, conf, NULL, 0, flags, &et) != OK) {

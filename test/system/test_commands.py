@@ -361,6 +361,8 @@ def test_postconf(weir):
     assert weir.weir("concurrency_local", name="postconf").out == "concurrency_local = 10\n"
     assert "myhostname = mx.test.example" in weir.weir("-n", name="postconf").out
     assert "message_size_limit = 10240000" in weir.weir("-d", "message_size_limit", name="postconf").out
+    assert weir.weir("-h", "concurrency_local", "relayhost", name="postconf").out == "10\n\n"
+    assert weir.weir("-dxh", "doublebounceto", name="postconf").out == "postmaster\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user asks")
