@@ -75,6 +75,8 @@ send_one(struct cli *cli, const struct conf *conf, struct submission *m)
 	if (m->from == NULL) {
 		default_sender(conf, sender, sizeof(sender));
 		m->from = sender;
+	} else if (strcmp(m->from, "<>") == 0) {
+		m->from = "";
 	}
 	status = check_words(cli, m);
 	if (status != EX_OK)

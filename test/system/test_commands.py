@@ -304,6 +304,8 @@ def test_explain(weir):
 def test_send(weir):
     weir.weir("send", "joe@example.test", input=b"hello there\n")
     assert b"hello there" in weir.wait_mails("joe")[0]
+    weir.weir("send", "-f", "<>", "null@example.test")
+    assert weir.wait_mails("null")[0].startswith(b"Return-Path: <>\n")
 
 
 def test_try_is_a_server_without_configuration(tmp_path):
