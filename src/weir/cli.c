@@ -148,6 +148,27 @@ add_override(struct cli *cli, const char *text)
 	return CLI_GO;
 }
 
+static int
+unknown_option(const struct cli *cli, const struct cli_option *options,
+    size_t count, const char *name, size_t len)
+{
+	char typed[64];
+	const char *near = NULL;
+	unsigned best = CLI_NEAR;
+
+	snprintf(typed, sizeof(typed), "%.*s", (int)len, name);
+	for (size_t i = 0; i < count; i++)
+		if (options[i].name != NULL &&
+		    cli_nearer(typed, options[i].name, &best))
+			near = options[i].name;
+	if (near != NULL)
+		return cli_usage(cli,
+		    "unknown option --%.*s; did you mean "
+		    "--%s?",
+		    (int)len, name, near);
+	return cli_usage(cli, "unknown option --%.*s", (int)len, name);
+}
+
 /* An option with two dashes; *at is its place, and moves past its value. */
 static int
 parse_long(struct cli *cli, const struct cli_option *options, size_t count,
@@ -159,7 +180,7 @@ parse_long(struct cli *cli, const struct cli_option *options, size_t count,
 	const char *text = name[len] == '=' ? name + len + 1 : NULL;
 
 	if (o == NULL)
-		return cli_usage(cli, "unknown option --%.*s", (int)len, name);
+		return unknown_option(cli, options, count, name, len);
 	if (!wants_value(o)) {
 		if (text != NULL)
 			return cli_usage(cli, "--%s takes no value", o->name);

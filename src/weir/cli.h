@@ -21,6 +21,9 @@ enum { CLI_GO = -1 };
 
 enum { CLI_OVERRIDE_COUNT_MAX = 256 };
 
+/* Words less than this apart are near: two slips at most. */
+enum { CLI_NEAR = 3 };
+
 struct cli;
 
 struct command {
@@ -67,6 +70,9 @@ extern const struct command commands[];
 const struct command *cli_find(const char *name);
 /* The known command whose name is nearest; NULL: none is near. */
 const char *cli_nearest(const char *name);
+/* Whether candidate is near to name, and nearer than *best; then *best is
+ * how near.  *best is CLI_NEAR at first. */
+bool cli_nearer(const char *name, const char *candidate, unsigned *best);
 /* Edit distance; a transposition of neighbours counts one. */
 unsigned cli_distance(const char *a, const char *b);
 

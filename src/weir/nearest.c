@@ -43,20 +43,26 @@ cli_distance(const char *a, const char *b)
 	return rows[a_len % 3][b_len];
 }
 
+bool
+cli_nearer(const char *name, const char *candidate, unsigned *best)
+{
+	unsigned d = cli_distance(name, candidate);
+
+	if (d >= *best || d >= strlen(candidate))
+		return false;
+	*best = d;
+	return true;
+}
+
 const char *
 cli_nearest(const char *name)
 {
-	unsigned best = 3; /* two slips at most */
+	unsigned best = CLI_NEAR;
 	const char *found = NULL;
 
-	for (const struct command *c = commands; c->name != NULL; c++) {
-		unsigned d = cli_distance(name, c->name);
-
-		if (d < best && d < strlen(c->name)) {
-			best = d;
+	for (const struct command *c = commands; c->name != NULL; c++)
+		if (cli_nearer(name, c->name, &best))
 			found = c->name;
-		}
-	}
 	return found;
 }
 

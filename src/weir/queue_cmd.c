@@ -200,6 +200,21 @@ on_server(struct request *r, const struct conf *conf, size_t verb)
 	return status;
 }
 
+static int
+unknown_verb(const struct cli *cli)
+{
+	const char *near = NULL;
+	unsigned best = CLI_NEAR;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (cli_nearer(cli->argv[0], verbs[i].name, &best))
+			near = verbs[i].name;
+	if (near != NULL)
+		return cli_usage(cli, "unknown verb \"%s\"; did you mean %s?",
+		    cli->argv[0], near);
+	return cli_usage(cli, "unknown verb \"%s\"", cli->argv[0]);
+}
+
 int
 cmd_queue(struct cli *cli)
 {
@@ -228,7 +243,7 @@ cmd_queue(struct cli *cli)
 	       strcmp(verbs[verb].name, cli->argv[0]) != 0)
 		verb++;
 	if (verb == ARRAY_LEN(verbs))
-		return cli_usage(cli, "unknown verb \"%s\"", cli->argv[0]);
+		return unknown_verb(cli);
 	cli->argc--;
 	cli->argv++;
 	status = check_words(&r, verb);

@@ -427,9 +427,11 @@ def down(tmp_path):
     (("queue", "hold", "x"), r'"x" is no message id'),
     (("queue", "hold", "1", "18446744073709551616"), r'"18446744073709551616" is no message id'),
     (("queue", "list", "word"), r'unexpected word "word"'),
-    (("queue", "list", "--staus=hold"), r"unknown option --staus"),
+    (("queue", "list", "--staus=hold"), r"unknown option --staus; did you mean --status\?"),
+    (("queue", "list", "--bogus=hold"), r"unknown option --bogus$"),
     (("queue", "export"), r"which directory"),
-    (("queue", "frob"), r'unknown verb "frob"'),
+    (("queue", "frob"), r'unknown verb "frob"$'),
+    (("queue", "lsit"), r'unknown verb "lsit"; did you mean list\?'),
     (("postsuper", "-d", "x"), r'"x" is no message id'),
     (("postsuper", "-d", "1", "nowhere"), r'"nowhere" is no queue'),
     (("postcat", "-q", "1", "x"), r'"x" is no message id'),
@@ -443,7 +445,7 @@ def test_wrong_usage_is_told_before_a_server_is_sought(down, args, want):
     env = dict(os.environ, WEIR_CONF=str(down))
     code, out, err = run(*args, env=env)
     assert code == 64, (code, out, err)
-    assert re.search(want, err) and re.search(r"^usage: ", err, re.M), err
+    assert re.search(want, err, re.M) and re.search(r"^usage: ", err, re.M), err
     assert not re.search(r" $", err, re.M), err
 
 
