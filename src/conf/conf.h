@@ -179,8 +179,9 @@ const char *conf_restart_needed(const struct conf *old, const struct conf *new,
 
 /*
  * conf_source(c, name, buf):
- * Where the value of a parameter stands: "FILE:LINE", or "default".  In a
- * configuration of conf_load_fd the file is "configuration".
+ * Where the value of a parameter, or of "transport NAME", stands:
+ * "FILE:LINE", or "default".  In a configuration of conf_load_fd the file is
+ * "configuration".
  */
 enum { CONF_SOURCE_BYTES = 256 };
 void conf_source(const struct conf *c, const char *name,

@@ -254,11 +254,11 @@ conf_restart_needed(const struct conf *old, const struct conf *new, unsigned n)
 void
 conf_source(const struct conf *c, const char *name, char buf[CONF_SOURCE_BYTES])
 {
-	const struct conf_param *p = conf_param_find(slice_str(name));
+	const struct conf_param *p;
 	const struct conf_value *v;
+	enum err e = find_value(conf_all_of(c), slice_str(name), &p, &v);
 
-	ASSERT(p != NULL);
-	v = &conf_all_of(c)->values[p - conf_params];
+	ASSERT(e == OK);
 	if (is_built_in(v))
 		(void)snprintf(buf, CONF_SOURCE_BYTES, "%s",
 		    origin_word(v->origin));

@@ -55,6 +55,16 @@ def test_check_reports_every_error(tmp_path):
     assert code == 78 and len(re.findall(r"weir\.conf:\d+: ", out + err)) == 3
 
 
+def test_check_warns_of_users_that_do_not_exist(tmp_path):
+    f = tmp_path / "weir.conf"
+    f.write_text("default_privs = nosuch1\ntransport a = pipe user=nosuch2 argv=/bin/cat\n"
+                 "transport b = pipe user=nobody argv=/bin/cat\n")
+    code, out, err = run("check", "-c", f)
+    assert code == 0 and err.splitlines() == [
+        f'warning: {f}:{line}: {name}: value "{user}": there is no such user, so mail that needs him is deferred; '
+        "write one that exists" for line, name, user in ((1, "default_privs", "nosuch1"), (2, "transport a", "nosuch2"))]
+
+
 def test_check_is_silent_success(tmp_path):
     f = tmp_path / "weir.conf"
     f.write_text("myhostname = a.example\nmessage_size_limit = 20M\n")
