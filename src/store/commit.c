@@ -149,6 +149,8 @@ first_segment(const struct commit_envelope *c, uint64_t here)
 
 	if (c->row.result.segment != 0 && c->row.result.segment < first)
 		first = c->row.result.segment;
+	if (c->state_segment != 0 && c->state_segment < first)
+		first = c->state_segment;
 	for (uint32_t i = 0; i < c->extent_count; i++)
 		if (c->extents[i].segment < first)
 			first = c->extents[i].segment;

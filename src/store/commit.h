@@ -17,7 +17,8 @@ struct commit_envelope {
 	const struct store_extent *rcpt_extents;
 	uint32_t rcpt_extent_count;
 	bool moved;
-	struct store_row row; /* envelope and first_segment are set by put */
+	uint64_t state_segment; /* where the state so far begins; 0: none */
+	struct store_row row;	/* envelope and first_segment are set by put */
 };
 
 /* False: beyond a record's limit.  bytes_out: of the payload, at most. */

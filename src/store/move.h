@@ -63,6 +63,7 @@ struct mover {
 	struct store_pos chain_next;	       /* STATE: where the copying is */
 	struct store_pos chain_from;	       /* it began at this result */
 	struct store_pos state_last;	       /* last STATE written */
+	uint64_t state_segment;		       /* of the first; 0: none */
 	uint8_t seen[STORE_RCPTS_MAX / 8 + 1]; /* recipients with a state */
 	struct store_msg *txn;
 	uint32_t txn_index; /* of the piece: body, then recipients */

@@ -276,6 +276,8 @@ put_state(struct store *s, const struct rec_update *old, struct rd *rd,
 	rec_update_put(&again, &head);
 	v->state_last =
 	    log_put_end(s, RECORD_STATE, 0, v->row.id, w.len, LOG_BODY);
+	if (v->state_segment == 0)
+		v->state_segment = v->state_last.segment;
 }
 
 /* All states that are not written yet.  ERR_AGAIN: go on later. */
@@ -292,6 +294,7 @@ put_states(struct store *s, const struct store_row *row)
 		/* First, or results came meanwhile. */
 		memset(v->seen, 0, sizeof(v->seen));
 		v->state_last = (struct store_pos){ 0 };
+		v->state_segment = 0;
 		v->chain_from = v->chain_next = row->result;
 	}
 	for (;;) {
@@ -337,6 +340,7 @@ put_envelope(struct store *s, const struct store_row *row)
 	env.rcpt_extents = v->to == NULL ? NULL : v->to + v->body_count;
 	env.rcpt_extent_count = v->rcpt_count;
 	env.row.result = v->state_last;
+	env.state_segment = v->state_segment;
 	if (!commit_envelope_fits(&env, &bytes))
 		return ERR_CORRUPT;
 	e = track_room(s, 1);
