@@ -199,6 +199,16 @@ free_spare(const struct segments *g)
 	return -1;
 }
 
+static unsigned
+free_spare_count(const struct segments *g)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->spare_count; i++)
+		n += !g->spares[i].busy && !g->spares[i].unfit;
+	return n;
+}
+
 /* How many files may wait: the reserve, one to come, and some that were
  * retired in a burst. */
 static unsigned
@@ -216,19 +226,10 @@ surplus_spare(const struct store *s)
 	for (unsigned i = 0; i < g->spare_count; i++)
 		if (!g->spares[i].busy && g->spares[i].unfit)
 			return (int)i;
-	if (g->spare_count > spare_goal(s) + 2)
+	/* Those that are still read are none yet. */
+	if (free_spare_count(g) > spare_goal(s) + 2)
 		return free_spare(g);
 	return -1;
-}
-
-static unsigned
-free_spare_count(const struct segments *g)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < g->spare_count; i++)
-		n += !g->spares[i].busy && !g->spares[i].unfit;
-	return n;
 }
 
 unsigned

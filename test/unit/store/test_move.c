@@ -1,5 +1,6 @@
 /*
- * Freeing the oldest segment: what is moved is whole.
+ * Freeing the oldest segment: what is moved is whole, and files are not made
+ * to be thrown away.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,11 +147,52 @@ test_state_over_segments(void **state)
 	world_close();
 }
 
+/* Segments that are free but still read by who holds their messages are not
+ * spares too many: no file is made only to be removed again. */
+static void
+test_no_file_in_vain(void **state)
+{
+	enum { HELD = 8 };
+	struct store_msg m[HELD];
+	uint64_t made;
+
+	(void)state;
+	world_open();
+	for (unsigned i = 0; i < HELD; i++)
+		spool_wait(&sp, spool_add(&sp, &m[i], 1, 600000, 5));
+	for (unsigned i = 0; i < HELD; i++) {
+		struct store_ticket t;
+
+		assert_int_equal(store_remove_append(sp.store, m[i].id, &t),
+		    OK);
+		spool_wait(&sp, t);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		sp.store->index.want_flush = true;
+		store_turn(sp.store, 0);
+		(void)store_poll(sp.store);
+	}
+	assert_in_range(sp.store->segments.spare_count, HELD / 2, 64);
+	made = sp.store->segments.number_last;
+	for (unsigned i = 0; i < 1000; i++) {
+		store_turn(sp.store, 0);
+		(void)store_poll(sp.store);
+	}
+	assert_int_equal(sp.store->segments.number_last, made);
+	for (unsigned i = 0; i < HELD; i++)
+		store_msg_close(sp.store, &m[i]);
+	spool_settle(&sp);
+	assert_in_range(sp.store->segments.spare_count, 1,
+	    sp.conf.spare_count + 3);
+	world_close();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_state_over_segments),
+		cmocka_unit_test(test_no_file_in_vain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
