@@ -61,15 +61,17 @@ mover_retire(struct store *s)
 	return segment_retire(s, g);
 }
 
-/* Is it worth copying what lives in the oldest segment? */
+/* Is it worth copying what lives in the oldest segment?  What was reserved
+ * and is not yet written does not lie in the log. */
 static bool
 want_copy(struct store *s)
 {
 	uint64_t log_bytes = segments_live_count(s) * s->conf.segment_bytes;
-	uint64_t alive = s->track.bytes + s->quota.reserved_bytes;
+	uint64_t alive = s->track.bytes + s->quota.written_bytes;
 
 	if (segments_live_count(s) >= MOVE_SEGMENTS_MIN &&
-	    alive < log_bytes / 2)
+	    (alive < log_bytes / 2 ||
+		(alive < log_bytes / 4 * 3 && quota_low(s))))
 		return true;
 	/* A whole segment can be gained. */
 	return quota_short(s) &&

@@ -11,9 +11,10 @@
  * message in it, and no transaction has data in it.  Messages held by the
  * caller keep reading the old place: the file is reused when they let go.
  *
- * Copying happens when less than half of the log is alive, at
+ * Copying happens when less than half of the log is alive, or less than three
+ * quarters and little is left for unproven clients (quota.h), at
  * MOVE_BYTES_PER_SECOND; and when the disk is short and a segment can be
- * gained (quota.h), at any rate.
+ * gained, at any rate.
  */
 #pragma once
 

@@ -284,7 +284,7 @@ store_body_append(struct store *s, struct store_msg *m, struct slice data)
 		m->extents[m->extent_count++] = x;
 	}
 	pin_more(s, m, x.segment);
-	m->stored_bytes += data.len;
+	quota_wrote(s, m, data.len);
 	return OK;
 }
 
@@ -317,6 +317,6 @@ store_rcpts_append(struct store *s, struct store_msg *m, struct slice rcpts)
 	    (struct store_extent){ pos.segment,
 		    pos.offset + RECORD_HEADER_BYTES, (uint32_t)rcpts.len };
 	pin_more(s, m, pos.segment);
-	m->stored_bytes += rcpts.len;
+	quota_wrote(s, m, rcpts.len);
 	return OK;
 }

@@ -36,6 +36,12 @@ refresh(struct store *s)
 	q->refresh_at = mono_add(now, QUOTA_REFRESH_MS);
 }
 
+void
+quota_changed(struct store *s)
+{
+	s->quota.known = false;
+}
+
 /* Free bytes above queue_minfree. */
 static uint64_t
 free_above(const struct store *s)
@@ -85,33 +91,59 @@ quota_log_holds(const struct store *s)
 	return n;
 }
 
-/* Bytes that transactions may reserve in all: there is room for them now, and
- * what then lives leaves room for moving. */
+/* See quota.h. */
+struct room {
+	uint64_t left;	/* for reservations */
+	uint64_t whole; /* what the log can hold, alive or not */
+};
+
 static uint64_t
-capacity(struct store *s)
+less(uint64_t a, uint64_t b)
 {
+	return a > b ? a - b : 0;
+}
+
+static struct room
+look(const struct store *s)
+{
+	const struct quota *q = &s->quota;
 	const struct log *l = &s->log;
 	uint64_t used = l->offset + l->fill->used + TABLE_BYTES_MAX;
-	uint64_t left = l->head->bytes > used ? l->head->bytes - used : 0;
 	uint64_t holds = quota_segment_holds(s->conf.segment_bytes);
 	uint64_t keep = s->conf.spare_count + 1;
 	uint64_t free = free_segments(s, free_above(s)), now, lives;
+	struct room r;
 
-	now = left + (free > keep ? free - keep : 0) * holds;
-	lives = quota_log_holds(s) + free * holds;
-	keep = keep * holds + s->track.bytes;
-	lives = lives > keep ? lives - keep : 0;
-	return now < lives ? now : lives;
+	/* Can be written now, but for what others may yet write. */
+	now = less(l->head->bytes, used) + less(free, keep) * holds;
+	now = less(now, q->reserved_bytes - q->written_bytes);
+	r.whole = less(quota_log_holds(s) + free * holds, keep * holds);
+	/* Leaves room for moving when it lives. */
+	lives = less(r.whole, s->track.bytes + q->reserved_bytes);
+	r.left = now < lives ? now : lives;
+	return r;
+}
+
+/* The part of it that unproven clients leave. */
+static uint64_t
+trusted_part(const struct room *r)
+{
+	return r->whole / 100 * (100 - QUOTA_UNPROVEN_PERCENT);
 }
 
 /* ERR_NOSPACE, and why. */
 static enum err
-may_take(struct store *s, uint64_t bytes)
+may_take(struct store *s, uint64_t bytes, bool unproven)
 {
 	struct quota *q = &s->quota;
 	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
+	uint64_t need = bytes + QUOTA_MESSAGE_BYTES;
+	struct room r;
 
 	refresh(s);
+	r = look(s);
+	if (unproven)
+		need += trusted_part(&r);
 	if (s->conf.minfree_bytes > 0 && free_above(s) == 0)
 		q->why = STORE_SHORT_MINFREE;
 	else if (q->space.free_inodes < QUOTA_INODES_MIN)
@@ -119,36 +151,27 @@ may_take(struct store *s, uint64_t bytes)
 	else if (limit > 0 &&
 		 s->track.bytes + q->reserved_bytes + bytes > limit)
 		q->why = STORE_SHORT_SIZE;
-	else if (q->reserved_bytes + bytes + QUOTA_MESSAGE_BYTES > capacity(s))
+	else if (need > r.left)
 		q->why = STORE_SHORT_DISK;
 	else
 		return OK;
 	return ERR_NOSPACE;
 }
 
-/* The share of those who have proved nothing, of what is not yet used; one of
- * them alone is in nobody's way. */
+/* The share of queue_size_limit for those who have proved nothing, of what is
+ * not yet used; one of them alone is in nobody's way. */
 static enum err
 may_share(struct store *s, const struct store_msg *m, uint64_t bytes)
 {
 	struct quota *q = &s->quota;
 	uint64_t others = q->unproven_bytes - m->reserved_bytes;
-	uint64_t room = capacity(s);
 	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
 
-	if (others == 0)
+	if (limit == 0 || others == 0)
 		return OK;
-	q->why = STORE_SHORT_DISK;
-	if (limit > 0) {
-		uint64_t left =
-		    limit > s->track.bytes ? limit - s->track.bytes : 0;
-
-		if (left < room) {
-			room = left;
-			q->why = STORE_SHORT_SIZE;
-		}
-	}
-	return q->unproven_bytes + bytes <= room / 100 * QUOTA_UNPROVEN_PERCENT
+	q->why = STORE_SHORT_SIZE;
+	return q->unproven_bytes + bytes <= less(limit, s->track.bytes) / 100 *
+						QUOTA_UNPROVEN_PERCENT
 		   ? OK
 		   : ERR_NOSPACE;
 }
@@ -167,7 +190,7 @@ enum err
 quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 {
 	struct quota *q = &s->quota;
-	enum err e = may_take(s, bytes);
+	enum err e = may_take(s, bytes, m->unproven);
 
 	if (e == OK && m->unproven)
 		e = may_share(s, m, bytes);
@@ -194,7 +217,7 @@ enum err
 quota_any(struct store *s)
 {
 	if (!messages_full(s))
-		return may_take(s, 0);
+		return may_take(s, 0, false);
 	s->quota.why = STORE_SHORT_MESSAGES;
 	return ERR_NOSPACE;
 }
@@ -209,9 +232,17 @@ quota_plenty(struct store *s, uint64_t bytes)
 	if (limit > 0 &&
 	    s->track.count + s->quota.transactions + QUOTA_PLENTY > limit)
 		return false;
-	plenty = may_take(s, bytes * QUOTA_PLENTY) == OK;
+	plenty = may_take(s, bytes * QUOTA_PLENTY, false) == OK;
 	s->quota.why = why; /* nobody was refused */
 	return plenty;
+}
+
+void
+quota_wrote(struct store *s, struct store_msg *m, uint64_t bytes)
+{
+	m->stored_bytes += bytes;
+	s->quota.written_bytes += bytes;
+	ASSERT(m->stored_bytes <= m->reserved_bytes);
 }
 
 void
@@ -220,7 +251,9 @@ quota_give(struct store *s, struct store_msg *m)
 	struct quota *q = &s->quota;
 
 	ASSERT(q->reserved_bytes >= m->reserved_bytes);
+	ASSERT(q->written_bytes >= m->stored_bytes);
 	q->reserved_bytes -= m->reserved_bytes;
+	q->written_bytes -= m->stored_bytes;
 	if (m->unproven) {
 		ASSERT(q->unproven_bytes >= m->reserved_bytes);
 		q->unproven_bytes -= m->reserved_bytes;
@@ -268,6 +301,27 @@ bool
 quota_short(struct store *s)
 {
 	return !quota_may_take(s, LOG_FOR_NEW);
+}
+
+bool
+quota_low(struct store *s)
+{
+	struct room r;
+
+	refresh(s);
+	r = look(s);
+	return r.left < 2 * trusted_part(&r);
+}
+
+bool
+quota_may_hold(struct store *s, unsigned count)
+{
+	struct room r;
+
+	refresh(s);
+	r = look(s);
+	return r.left >= 2 * trusted_part(&r) || count == 0 ||
+	       count * s->conf.segment_bytes < trusted_part(&r) / 2;
 }
 
 bool

@@ -14,6 +14,23 @@
  * A message is counted with the results that its recipients may have.
  * Reservations are of bodies, before they are read; queue_minfree and the
  * other quotas bind new mail only.
+ *
+ * What was written and is not alive is of no use until its segment is free
+ * again, and bodies that are given up leave much of it.  So new mail gets no
+ * more than can be written now, and an unproven client no more of it than
+ * leaves the trusted their part, a fifth of all that the log can hold:
+ *
+ *   room = free segments but spare_count + 1, and the rest of the head,
+ *          less what is reserved and not yet written
+ *   after a reservation          0 <= room
+ *   after one of the unproven    a fifth of what is held by all segments
+ *                                but spare_count + 1 <= room
+ *
+ * What unproven clients do later with what they have takes nothing from that
+ * room: written, given up or committed, it was counted when they got it.
+ * Nobody keeps account of who left what, so a restart forgets nothing.  Less
+ * may be left for a while, by what is moved (quota_may_hold), by results and
+ * by others who use the disk; then the unproven wait.
  */
 #pragma once
 
@@ -45,6 +62,7 @@ struct quota {
 	enum store_short why;	 /* the last refusal */
 	uint64_t reserved_bytes; /* of all transactions */
 	uint64_t unproven_bytes; /* of these, of unproven clients */
+	uint64_t written_bytes;	 /* of these, in the log already */
 	uint64_t transactions;	 /* not yet committed */
 	struct disk_space space;
 	bool known;
@@ -59,6 +77,8 @@ void quota_init(struct store *s);
 /* More bytes for m, which knows what it has.  ERR_NOSPACE. */
 MUST_CHECK enum err quota_take(struct store *s, struct store_msg *m,
     uint64_t bytes);
+/* So much of what m has reserved was appended to the log. */
+void quota_wrote(struct store *s, struct store_msg *m, uint64_t bytes);
 /* Back all that quota_take gave to m. */
 void quota_give(struct store *s, struct store_msg *m);
 /* Is there room for any message at all?  ERR_NOSPACE. */
@@ -69,12 +89,20 @@ MUST_CHECK enum err quota_open(struct store *s);
 bool quota_plenty(struct store *s, uint64_t bytes);
 /* The transaction was committed or given up. */
 void quota_close(struct store *s);
+/* Files were made or removed: the disk is asked anew, or they would count
+ * twice. */
+void quota_changed(struct store *s);
 /* May a segment be taken for this use? */
 bool quota_may_take(struct store *s, enum log_use use);
 /* May another segment be made? */
 bool quota_may_grow(struct store *s);
 /* Is the disk so short that moving messages must make room? */
 bool quota_short(struct store *s);
+/* Is little more left than the part of the trusted? */
+bool quota_low(struct store *s);
+/* May one more segment be freed by copying while count that were freed are
+ * still read?  Until they are let go, what they hold is there twice. */
+bool quota_may_hold(struct store *s, unsigned count);
 /* Has the disk room for the index, which is in memory for want of it? */
 bool quota_index_fits(struct store *s);
 /* Bytes of records that the segments of the log hold at least when they are

@@ -239,20 +239,20 @@ segments_spare_free(const struct store *s)
 }
 
 bool
-segments_may_copy(const struct store *s, const struct segment *from,
-    uint64_t bytes)
+segments_may_copy(struct store *s, const struct segment *from, uint64_t bytes)
 {
 	const struct segments *g = &s->segments;
-	unsigned ahead = free_spare_count(g) + (g->next != NULL);
+	unsigned ahead = free_spare_count(g) + (g->next != NULL), busy = 0;
 	uint64_t used = s->log.offset + s->log.fill->used + TABLE_BYTES_MAX;
 	uint64_t left =
 	    s->log.head->bytes > used ? s->log.head->bytes - used : 0;
 
-	if (ahead >= 2)
-		return true;
 	for (unsigned i = 0; i < g->spare_count; i++)
-		if (g->spares[i].busy)
-			return false;
+		busy += g->spares[i].busy;
+	if (ahead >= 2)
+		return quota_may_hold(s, busy);
+	if (busy > 0)
+		return false;
 	/* At most all of it; then a part of a segment is left for results. */
 	if (ahead == 1)
 		return from->pins == 0 || left > from->bytes / 4;
@@ -431,6 +431,8 @@ on_files_done(struct job *j)
 	bool over = true;
 
 	g->op = FILES_NONE;
+	if (op == FILES_CREATE || op == FILES_UNLINK)
+		quota_changed(s);
 	if (op == FILES_CREATE) {
 		over = g->op_err != OK || g->made_bytes == g->making_bytes;
 		if (over)

@@ -341,9 +341,10 @@ MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
  * Reserve disk space for the message so that bytes in all are reserved (0:
  * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE:
  * see store_why_short.  What is reserved goes back at the commit or close.
- * All unproven messages together may reserve 80 % of what there is, so that
- * strangers who announce much and send nothing keep nobody else out; one
- * alone may reserve all.
+ * An unproven message leaves a fifth of all that the log can hold, so that
+ * strangers who announce much, or leave much unfinished, keep nobody else out;
+ * and of queue_size_limit all unproven messages together get 80 % of what is
+ * left, one alone all of it.
  */
 MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
     uint64_t bytes);

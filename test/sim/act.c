@@ -53,6 +53,7 @@ open_message(struct sim *m, struct active *a, uint32_t body_bytes,
 
 	if (m->model_count >= limit || !take_id(m, &a->msg))
 		return false;
+	a->msg.unproven = m->strangers;
 	if (store_reserve(m->store, &a->msg, body_bytes) != OK) {
 		store_msg_close(m->store, &a->msg);
 		return false;
@@ -242,6 +243,30 @@ sim_act_whole(struct sim *m, uint32_t body_bytes)
 		return true;
 	store_msg_close(m->store, &a->msg);
 	return false;
+}
+
+void
+sim_act_leave(struct sim *m)
+{
+	uint32_t bytes = (uint32_t)chance(m, SIM_BODY_MAX);
+	uint32_t wrote = (uint32_t)chance(m, bytes + 1);
+	struct store_msg msg;
+
+	if (!take_id(m, &msg))
+		return;
+	msg.unproven = m->strangers;
+	if (store_reserve(m->store, &msg, bytes) == OK)
+		for (uint32_t at = 0, n; at < wrote; at += n) {
+			n = wrote - at < STORE_PIECE_BYTES_MAX
+				? wrote - at
+				: STORE_PIECE_BYTES_MAX;
+			if (store_body_append(m->store, &msg,
+				slice_of(sim_body(msg.id, at), n)) != OK)
+				break;
+			if (chance(m, 4) == 0)
+				sim_turn(m, (int64_t)chance(m, 20));
+		}
+	store_msg_close(m->store, &msg);
 }
 
 static void

@@ -10,4 +10,5 @@ void mode_crash(uint64_t seed);
 void mode_fault(uint64_t seed);
 void mode_memory(uint64_t seed);
 void mode_full(uint64_t seed);
+void mode_share(uint64_t seed);
 void mode_rot(uint64_t seed);

@@ -64,6 +64,7 @@ struct sim {
 	struct store *store;
 	bool poisoned;
 	bool durable_came;
+	bool strangers;	 /* all clients are unproven */
 	bool rot;	 /* pages were spoiled: damage is expected */
 	bool unreadable; /* something of the log was, once */
 	unsigned damage_count;
@@ -162,6 +163,8 @@ void sim_act(struct sim *m);
 void sim_let_go(struct sim *m);
 /* Append a whole message; false: no room for it now. */
 bool sim_act_whole(struct sim *m, uint32_t body_bytes);
+/* A body is begun and left unfinished. */
+void sim_act_leave(struct sim *m);
 /* A burst of ids that are not used.  False: there was none. */
 bool sim_act_ids(struct sim *m);
 /* Defer some recipients of an active message, if there is one. */

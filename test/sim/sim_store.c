@@ -8,6 +8,7 @@
  *   fault   each call of a run fails, once and for good, in each way it can
  *   memory  each allocation of a run fails
  *   full    a disk that is full most of the time
+ *   share   a disk that only strangers use: others find room
  *   rot     pages of the log cannot be read any more
  *
  * sim_store [--mode NAME] [--seeds N] [--seed S] [--jobs J] [-v]
@@ -39,6 +40,7 @@ static const struct {
 	{ "fault", mode_fault },
 	{ "memory", mode_memory },
 	{ "full", mode_full },
+	{ "share", mode_share },
 	{ "rot", mode_rot },
 };
 
@@ -151,7 +153,7 @@ usage(void)
 static uint64_t
 share(unsigned mode, uint64_t seeds)
 {
-	static const unsigned parts[MODES] = { 1, 50, 50, 20, 4, 4 };
+	static const unsigned parts[MODES] = { 1, 50, 50, 20, 4, 4, 4 };
 
 	return (seeds + parts[mode] - 1) / parts[mode];
 }

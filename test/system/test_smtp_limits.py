@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from harness import Client, Weir, message, wait_for
+from harness import Client, Image, Weir, message, wait_for
 
 
 def opened(w, **kw):
@@ -473,10 +473,10 @@ def test_a_reservation_that_does_not_fit_concerns_nobody_else():
         assert [c.reply()[0], c.reply()[0]] == [452, 250]
 
 
-def at_data(w, source):
+def at_data(w, source, extra=""):
     """A client that was asked for a body; and the reply."""
     c = opened(w, source=source)
-    c.ok("MAIL FROM:<a@client.example>")
+    c.ok(f"MAIL FROM:<a@client.example>{extra}")
     c.ok("RCPT TO:<joe@example.test>")
     return c, c.cmd("DATA")
 
@@ -499,6 +499,50 @@ def test_strangers_leave_a_share_of_the_disk():
             c.close()
             return reply[0] == 354
         wait_for(again, "what they had is free again")
+
+
+def test_bodies_that_strangers_leave_take_nothing_from_the_trusted():
+    """Strangers write nearly all of what they may and leave it: dead in the
+    log, it is their part until it is free, and they are taken again then."""
+    why = Image.why_not("tmpfs")
+    if why:
+        pytest.skip(why)
+    body = ("x" * 998 + "\r\n") * 1900
+    with contextlib.closing(Image("tmpfs", 32 << 20)) as image, \
+         Weir({"queue_directory": image.path / "queue", "queue_segment_size": "1M", "message_size_limit": "2M",
+               "mynetworks": "127.0.0.2/32"}) as w:
+        def stranger():
+            c, reply = at_data(w, "127.1.0.3")
+            if reply[0] != 354:
+                c.close()
+                return None
+            c.send(body)
+            return c
+
+        def trusted():
+            c, reply = at_data(w, "127.0.0.2", " SIZE=1000")
+            assert reply[0] == 354, (reply, w.log()[-2000:])
+            c.send(message("good") + ".\r\n")
+            assert c.reply()[0] == 250
+            c.close()
+        held = []
+        while len(held) < 32:
+            c = stranger()
+            trusted()
+            if not c:
+                break
+            held.append(c)
+        assert 4 <= len(held) < 32, len(held)
+        for c in held:
+            c.close()
+            trusted()
+
+        def again():
+            c = stranger()
+            trusted()
+            return c and (c.close() or True)
+        for _ in range(3):
+            wait_for(again, "strangers are taken again")
 
 
 def test_recipients_wait_for_room_to_ask_lookup():
