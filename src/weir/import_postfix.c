@@ -26,6 +26,7 @@ struct postfix {
 	struct buf listen; /* of smtp_listen */
 	char main_cf[IMPORT_PATH_BYTES];
 	char master_cf[IMPORT_PATH_BYTES];
+	bool networks; /* mynetworks was set */
 };
 
 /* Where Postfix itself lies, and what has no meaning without it. */
@@ -223,6 +224,7 @@ take_parameter(struct postfix *p, unsigned line, struct slice text)
 
 	if (equals == text.len || name.len == 0 || is_installation(name))
 		return;
+	p->networks |= slice_eq(name, SLICE_LIT("mynetworks"));
 	if (slice_eq(name, SLICE_LIT("inet_interfaces")))
 		take_interfaces(p, line, value);
 	else if (conf_param_find(name) != NULL || is_transport_limit(name))
@@ -368,6 +370,12 @@ cmd_import_postfix(struct cli *cli)
 		    p.main_cf);
 		return EX_NOINPUT;
 	}
+	/* Without it Postfix may trust the networks of its interfaces. */
+	if (!p.networks)
+		import_remark(p.im, p.main_cf, 0,
+		    "mynetworks: not set, so mynetworks_style says there who "
+		    "may relay; here it is 127.0.0.0/8 and [::1]/128: write "
+		    "what postconf mynetworks shows");
 	if (!each_line(&p, p.master_cf, take_service))
 		import_remark(p.im, p.master_cf, 0, "cannot be read");
 	return import_print(p.im);

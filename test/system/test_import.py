@@ -153,6 +153,14 @@ def test_a_postfix_configuration(tmp_path):
     assert v["archive_destination_recipient_limit"] == "1" and "transport maildrop" not in v
     assert any("nobody_time_limit" in r and "left out" in r for r in remarks)
     loads(tmp_path, out)
+    assert not any("mynetworks_style" in r for r in remarks)
+
+
+def test_a_postfix_without_mynetworks_is_told_whom_it_trusted(tmp_path):
+    (tmp_path / "main.cf").write_text("myhostname = a.example\n")
+    (tmp_path / "master.cf").write_text("")
+    code, out, err = weir("import-postfix", tmp_path)
+    assert code == 0 and any("main.cf: mynetworks: not set" in r for r in values(out)[1]), out
 
 
 def test_no_postfix_there(tmp_path):
