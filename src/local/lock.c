@@ -1,10 +1,8 @@
 /*
  * lock: fcntl lock, flock and dotlock of an mbox.
  *
- * A dotlock is NAME.lock, created exclusively, in the directory of the
- * mailbox.  One that is older than stale_lock_time was left by a crash: it is
- * first renamed, and removed only if what was renamed is what was seen, so
- * that two who find it stale never remove each other's new lock.
+ * A dotlock is NAME.lock in the directory of the mailbox (base/dotlock.h).  One
+ * whose owner was killed, or that is older than stale_lock_time, is broken.
  */
 #include "local/lock.h"
 
@@ -13,10 +11,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/time.h"
+#include "base/dotlock.h"
 
 enum { LOCK_NAME_BYTES = 300 };
 enum lock_try { LOCK_OK, LOCK_BUSY, LOCK_FAILED };
@@ -74,80 +71,34 @@ dot_name(const struct mailbox_lock *l, char name[static LOCK_NAME_BYTES])
 	return n > 0 && n < LOCK_NAME_BYTES;
 }
 
-/* Remove the stale lock name, seen as st; harmless when somebody else was
- * faster. */
-static void
-break_stale(struct mailbox_lock *l, const char *name, const struct stat *seen)
-{
-	char aside[LOCK_NAME_BYTES + 32];
-	struct stat st;
-
-	snprintf(aside, sizeof(aside), "%s.%ld", name, (long)getpid());
-	if (renameat(l->dir_fd, name, l->dir_fd, aside) < 0)
-		return;
-	/* A live lock was caught: give it back unless its place was taken
-	 * meanwhile. */
-	if (fstatat(l->dir_fd, aside, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (st.st_ino != seen->st_ino || st.st_dev != seen->st_dev) &&
-	    renameat2(l->dir_fd, aside, l->dir_fd, name, RENAME_NOREPLACE) == 0)
-		return;
-	(void)unlinkat(l->dir_fd, aside, 0);
-}
-
-static bool
-is_stale(const struct stat *st, uint32_t stale_ms)
-{
-	struct wall now = clock_system.wall(&clock_system);
-	int64_t made_ms =
-	    (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-
-	return now.ms - made_ms > (int64_t)stale_ms;
-}
-
 static enum lock_try
 try_dotlock(struct mailbox_lock *l, const struct lock_policy *policy)
 {
 	char name[LOCK_NAME_BYTES];
-	struct stat st;
-	int fd, attempt;
+	int attempt;
 
 	if (!dot_name(l, name)) {
 		errno = ENAMETOOLONG;
 		return LOCK_FAILED;
 	}
 	for (attempt = 0; attempt < 2; attempt++) {
-		fd = openat(l->dir_fd, name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-		if (fd >= 0)
-			break;
+		if (dotlock_make(l->dir_fd, name, &l->dot))
+			return LOCK_OK;
 		if (errno != EEXIST)
 			return LOCK_FAILED;
-		if (fstatat(l->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			if (!is_stale(&st, policy->stale_ms))
-				return LOCK_BUSY;
-			break_stale(l, name, &st);
-		}
+		if (!dotlock_break_stale(l->dir_fd, name, policy->stale_ms))
+			return LOCK_BUSY;
 	}
-	if (fd < 0)
-		return LOCK_BUSY;
-	if (fstat(fd, &st) == 0) {
-		l->dot_dev = st.st_dev;
-		l->dot_ino = st.st_ino;
-	}
-	close(fd);
-	return LOCK_OK;
+	return LOCK_BUSY;
 }
 
 static void
 drop_dotlock(struct mailbox_lock *l)
 {
 	char name[LOCK_NAME_BYTES];
-	struct stat st;
 
-	if (dot_name(l, name) &&
-	    fstatat(l->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_dev == l->dot_dev && st.st_ino == l->dot_ino)
-		(void)unlinkat(l->dir_fd, name, 0);
+	if (dot_name(l, name))
+		dotlock_drop(l->dir_fd, name, &l->dot);
 }
 
 void

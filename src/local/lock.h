@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "base/dotlock.h"
 #include "base/slice.h"
 #include "local/outcome.h"
 
@@ -29,8 +29,7 @@ struct mailbox_lock {
 	int fd;		  /* of the file; borrowed */
 	const char *name; /* of the file in it; borrowed */
 	unsigned held;	  /* set of 1 << enum lock_kind */
-	dev_t dot_dev;	  /* our dotlock, so that we remove no other */
-	ino_t dot_ino;
+	struct dotlock dot;
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/dotlock.h"
 #include "base/slice.h"
 #include "usercmd/usercmd.h"
 
@@ -116,8 +117,7 @@ struct mbox_lock {
 	int fd; /* the mbox, read and write; -1: not locked */
 	char dot[MBOX_DOT_BYTES];
 	bool dotted;
-	dev_t dot_dev;
-	ino_t dot_ino;
+	struct dotlock own;
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dotlock.h"
 #include "base/time.h"
 #include "usercmd/int.h"
 
@@ -31,107 +32,16 @@ same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Left behind: its owner, who wrote his number into it, is no more, or it is
- * old. */
-static bool
-is_stale(const char *path, const struct stat *st)
-{
-	char text[32] = "";
-	uint64_t pid;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	int64_t age =
-	    clock_system.wall(&clock_system).ms -
-	    (st->st_ctim.tv_sec * 1000 + st->st_ctim.tv_nsec / 1000000);
-
-	if (fd >= 0)
-		(void)close(fd);
-	if (n > 0 && text[n - 1] == '\n')
-		n--;
-	if (n > 0 && slice_to_u64(slice_of(text, (size_t)n), INT32_MAX, &pid) &&
-	    pid > 1 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
-		return true;
-	return age > STALE_MS;
-}
-
-static bool
-put_pid(int fd)
-{
-	char pid[32];
-	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-
-	return write(fd, pid, (size_t)n) == n;
-}
-
-/* A file without a name, beside path. */
-static int
-open_nameless(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char folder[MBOX_DOT_BYTES];
-	size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-
-	if (len + 2 > sizeof(folder))
-		return -1;
-	memcpy(folder, path, len);
-	memcpy(folder + len, ".", 2);
-	return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0444);
-}
-
-/* Where the file system can, it has our number in it from the first moment:
- * who is killed leaves no lock that does not say whose it was.  -1 with
- * errno. */
-static int
-make_dot(const char *path)
-{
-	char link_path[32];
-	int fd = open_nameless(path);
-	bool taken;
-
-	if (fd >= 0) {
-		snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
-		errno = 0;
-		if (put_pid(fd) && linkat(AT_FDCWD, link_path, AT_FDCWD, path,
-				       AT_SYMLINK_FOLLOW) == 0)
-			return fd;
-		taken = errno == EEXIST;
-		(void)close(fd);
-		if (taken) {
-			errno = EEXIST;
-			return -1;
-		}
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (fd >= 0 && !put_pid(fd)) {
-		(void)close(fd);
-		(void)unlink(path);
-		errno = EEXIST; /* try again */
-		return -1;
-	}
-	return fd;
-}
-
 /* True also where no lock file can be made: in a spool directory of the
  * system users may not; the other locks hold there. */
 static bool
 dot_take(struct mbox_lock *l)
 {
-	struct stat st, again;
-	int fd = make_dot(l->dot);
-
-	if (fd < 0 && errno != EEXIST)
+	l->dotted = dotlock_make(AT_FDCWD, l->dot, &l->own);
+	if (!l->dotted && errno != EEXIST)
 		return errno == EACCES || errno == EPERM || errno == EROFS;
-	if (fd < 0) {
-		if (lstat(l->dot, &st) == 0 && S_ISREG(st.st_mode) &&
-		    is_stale(l->dot, &st) && lstat(l->dot, &again) == 0 &&
-		    same(&st, &again))
-			(void)unlink(l->dot);
-		return false;
-	}
-	l->dotted = fstat(fd, &st) == 0;
-	l->dot_dev = st.st_dev;
-	l->dot_ino = st.st_ino;
-	(void)close(fd);
+	if (!l->dotted) /* then the next try finds none */
+		(void)dotlock_break_stale(AT_FDCWD, l->dot, STALE_MS);
 	return l->dotted;
 }
 
@@ -194,11 +104,8 @@ mbox_lock_take(const struct usercmd *u, struct mbox_lock *l, const char *path,
 void
 mbox_lock_drop(struct mbox_lock *l)
 {
-	struct stat st;
-
-	if (l->dotted && lstat(l->dot, &st) == 0 && st.st_dev == l->dot_dev &&
-	    st.st_ino == l->dot_ino)
-		(void)unlink(l->dot);
+	if (l->dotted)
+		dotlock_drop(AT_FDCWD, l->dot, &l->own);
 	l->dotted = false;
 	if (l->fd >= 0)
 		(void)close(l->fd);

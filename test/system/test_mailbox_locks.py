@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import DEADLINE, FAST_RETRY, NOBODY, Weir, message, wait_for
+from harness import DEADLINE, FAST_RETRY, NOBODY, Weir, dead_owner, message, wait_for
 
 PATIENT = {"deliver_lock_attempts": "600", "deliver_lock_delay": "50ms"}
 
@@ -241,6 +241,26 @@ def test_stale_lock_time():
         w.wait_log(rf"{id}: .*status=deferred")
         assert lock.exists()
         os.utime(lock, (time.time() - 3700, time.time() - 3700))
+        w.weir("queue", "retry", "--yes", id)
+        w.wait_log(rf"{id}: .*status=sent")
+        assert not lock.exists()
+
+
+def test_the_dotlock_of_a_killed_process():
+    """Of this host: it is broken at once.  Of another, or by a number alone:
+    nobody can know, it is held for stale_lock_time."""
+    owner = dead_owner()
+    with Weir({"virtual_mailbox_maps": "static:%u", "mailbox_delivery_lock": "dotlock",
+               "deliver_lock_attempts": "1", "stale_lock_time": "1h"}) as w:
+        w.send("joe@example.test")
+        w.wait_log(r"status=sent")
+        lock = mbox_of(w).with_name("joe.lock")
+        for text in (owner.split(":")[0] + "\n", owner.replace(":", ":x", 1)):
+            lock.write_text(text)
+            id = w.send("joe@example.test")
+            w.wait_log(rf"{id}: .*status=deferred \(mailbox is locked by another process")
+            assert lock.read_text() == text
+        lock.write_text(owner)
         w.weir("queue", "retry", "--yes", id)
         w.wait_log(rf"{id}: .*status=sent")
         assert not lock.exists()
