@@ -108,7 +108,8 @@ resolve_may_anybody(struct resolver *r, enum resolve_class class,
 		return OK;
 	/* An exception in virtualdomains may stand in relay_domains. */
 	e = is_relayed(r, et);
-	if (e == ERR_NOTFOUND && ours)
+	r->closed = e == ERR_NOTFOUND && ours;
+	if (r->closed)
 		resolve_say_param(r, "rcpthosts_decide",
 		    "strangers may not send to %.*s: it is not in "
 		    "relay_domains",

@@ -13,6 +13,9 @@
 #include "lookup/resolve.h"
 #include "lookup/system.h"
 
+/* What RCPT says to those who may not relay. */
+#define STRANGERS "554 5.7.1 Relay access denied"
+
 struct explain {
 	struct acct acct;
 	struct conf_report *report;
@@ -27,6 +30,8 @@ struct explain {
 	/* Of an alias: what it stands for, and a copy of its answer. */
 	struct expand expand;
 	unsigned target_count;
+	/* Delivered here, but not for strangers. */
+	bool closed;
 	char alias[ADDRESS_BYTES_MAX];
 	char nexthop[301];
 };
@@ -130,11 +135,11 @@ expand_alias(struct explain *x, struct fr_resolved *f)
 }
 
 static const char *
-verdict_name(const struct fr_resolved *f)
+verdict_name(const struct explain *x, const struct fr_resolved *f)
 {
 	switch (f->verdict) {
 	case RESOLVE_OK: return "deliver";
-	case RESOLVE_REMOTE: return "relay";
+	case RESOLVE_REMOTE: return x->closed ? "deliver" : "relay";
 	default: return f->code < 500 ? "defer" : "refuse";
 	}
 }
@@ -144,7 +149,7 @@ print_result(struct explain *x, const struct fr_resolved *f)
 {
 	bool refused = f->verdict == RESOLVE_REFUSE;
 
-	printf("result: %s", verdict_name(f));
+	printf("result: %s", verdict_name(x, f));
 	if (refused) {
 		printf(": %u %.*s ", (unsigned)f->code, SLICE_ARGS(f->status));
 		print_escaped(f->text, false);
@@ -174,14 +179,15 @@ print_result(struct explain *x, const struct fr_resolved *f)
 		}
 	}
 	printf(f->verdict == RESOLVE_REMOTE
-		   ? ", for clients in mynetworks only\n"
+		   ? ", for clients in mynetworks only, others read " STRANGERS
+		     "\n"
 		   : "\n");
 }
 
 static void
 print_json_result(const struct explain *x, const struct fr_resolved *f)
 {
-	print_member("],\n ", "verdict", slice_str(verdict_name(f)));
+	print_member("],\n ", "verdict", slice_str(verdict_name(x, f)));
 	print_member(",\n ", "address", f->address);
 	if (f->verdict == RESOLVE_REFUSE) {
 		printf(",\n \"code\": %u", (unsigned)f->code);
@@ -192,6 +198,8 @@ print_json_result(const struct explain *x, const struct fr_resolved *f)
 		print_member(",\n ", "nexthop", f->nexthop);
 		print_member(",\n ", "mailbox", f->mailbox);
 		printf(",\n \"uid\": %u,\n \"gid\": %u", f->uid, f->gid);
+		if (f->verdict == RESOLVE_REMOTE)
+			print_member(",\n ", "strangers", slice_str(STRANGERS));
 		if (is_alias(f))
 			print_member(",\n ", "owner", x->expand.end.owner);
 	}
@@ -254,6 +262,7 @@ run(struct explain *x)
 	if (x->json)
 		printf("{\"steps\": [");
 	resolve_explain(&x->resolver, address, &f, print_step, x);
+	x->closed = x->resolver.closed; /* an alias's targets are others */
 	if (is_alias(&f))
 		expand_alias(x, &f);
 	if (x->json)

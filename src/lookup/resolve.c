@@ -174,7 +174,7 @@ resolve_address(struct resolver *r, enum resolve_purpose purpose,
 	r->address = (struct address){ 0 };
 	r->purpose = purpose;
 	r->step_count = 0;
-	r->looped = r->pending = false;
+	r->looped = r->pending = r->closed = false;
 	r->bare = slice_find(text, '@') == text.len;
 	if (!resolve_set_address(r, text)) {
 		refuse_syntax(r, out);

@@ -92,6 +92,7 @@ struct resolver {
 	struct table_address keys;
 	enum resolve_purpose purpose;
 	bool bare;    /* it was given without a domain */
+	bool closed;  /* ours, but strangers may not send to it */
 	bool looped;  /* an alias led back to itself */
 	bool pending; /* a check was asked for, see resolve() */
 	unsigned step_count;

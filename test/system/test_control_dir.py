@@ -86,6 +86,10 @@ def test_rcpthosts_is_the_only_door(qmail, rcpt, code):
         c.ok("HELO x.example")
         c.ok("MAIL FROM:<a@x.example>")
         assert c.cmd(f"RCPT TO:<{rcpt}>")[0] == code
+    # explain says the same: who is not refused reads no 554 there.
+    out = qmail.weir("explain", rcpt, check=False).out.splitlines()[-1]
+    assert out.startswith("result: relay" if "far" in rcpt else "result: deliver"), out
+    assert (" read 554 " in out) == (code == 554), out
 
 
 def test_what_is_sent_on(qmail, mx):
