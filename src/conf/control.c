@@ -113,8 +113,11 @@ define_list(struct loader *l, const struct conf_control *k, struct slice text,
 			continue;
 		if (conf_item_check(&conf_params[k->id], line, false, &et) !=
 		    OK) {
-			conf_report_add(l->report, true, at, name_of(k), line,
-			    "%s", et.text);
+			/* In qmail such a line of badmailfrom fits no sender;
+			 * it is no reason not to start. */
+			conf_report_add(l->report,
+			    conf_params[k->id].check != CONF_CHECK_SENDERS, at,
+			    name_of(k), line, "%s", et.text);
 			continue;
 		}
 		if (buf_data(&b).len > 0)

@@ -335,6 +335,9 @@ test_control_warnings(void **state)
 		{ "text behind it", "timeoutsmtpd", "60 seconds\n",
 		    "smtpd_timeout: value \"60 seconds\": text after the "
 		    "number; write the number alone" },
+		{ "fits no sender", "badmailfrom", "@a.example\nb.example\n",
+		    "control/badmailfrom:2: badmailfrom: value \"b.example\": "
+		    "not a sender; write USER@DOMAIN or @DOMAIN" },
 		{ "not made", "morercpthosts", "a.example\n",
 		    "morercpthosts: value \"\": there is no "
 		    "morercpthosts.cdb, so it has no effect; make it with "
