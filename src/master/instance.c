@@ -131,6 +131,7 @@ instances_limits(struct master *m)
 
 	limit_set_limit(m->attempts_row, rules.attempts);
 	limit_set_limit(m->throttle_row, rules.throttle_ms);
+	limit_set_limit(m->grace_row, m->config.used->shutdown_grace_ms);
 }
 
 /* A role has failed too often; how long it waits is said with each start. */
@@ -352,6 +353,8 @@ instances_init(struct master *m)
 	    "fork_attempts", 0, 0);
 	m->throttle_row = limits_row(LIMIT_DEADLINE, "pause of a role",
 	    "service_throttle_time", 0, 0);
+	m->grace_row =
+	    limits_row(LIMIT_DEADLINE, "stop", "shutdown_grace", 0, 0);
 	instances_limits(m);
 }
 

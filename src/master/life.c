@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "master/logger.h"
 #include "master/master.h"
@@ -132,6 +133,7 @@ on_grace(void *arg, struct ev_timer *t)
 	(void)t;
 	log_warning("shutdown_grace is over: %u processes are killed",
 	    instances_running(m));
+	limit_refused(m->grace_row);
 	instances_kill_all(m);
 }
 

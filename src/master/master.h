@@ -108,7 +108,7 @@ struct master {
 	struct instance instances[INSTANCES_MAX];
 	unsigned instance_count;
 	struct limit_row *processes; /* that run */
-	struct limit_row *attempts_row, *throttle_row;
+	struct limit_row *attempts_row, *throttle_row, *grace_row;
 	struct log_limit_site attempts_site;
 	enum master_state state;
 	struct ev_timer grace;	      /* DRAINING: shutdown_grace */
