@@ -98,7 +98,7 @@ say_start(const struct master *m)
 			    " instead of %" PRId64
 			    ": RLIMIT_NOFILE is %" PRId64,
 		    m->config.plan.concurrency_incoming,
-		    m->config.plan.clamped_from, m->config.plan.nofile_needed);
+		    m->config.plan.clamped_from, plan_nofile_max());
 	if (identity_find(m->config.used, ROLE_SMTPD, &id, &et) == OK)
 		log_info("roles run as %s%s", identity_text(id.kind),
 		    id.kind == IDENTITY_OWNER || id.kind == IDENTITY_NOBODY

@@ -3,13 +3,12 @@
 
 /* What was asked for, or what there are descriptors for. */
 static unsigned
-fitting(const char *name, int64_t asked, unsigned most)
+fitting(const struct queue *q, const char *name, int64_t asked, unsigned most)
 {
 	if (most == 0 || asked <= (int64_t)most)
 		return (unsigned)asked;
-	log_warning("%s is %u instead of %lld: no more descriptors are "
-		    "allowed (RLIMIT_NOFILE)",
-	    name, most, (long long)asked);
+	log_warning("%s is %u instead of %lld: RLIMIT_NOFILE is %lld", name,
+	    most, (long long)asked, (long long)q->env.nofile_max);
 	return most;
 }
 
@@ -17,9 +16,9 @@ static unsigned
 gate_limit(const struct queue *q, enum sched_class c)
 {
 	if (c == SCHED_LOCAL)
-		return fitting("concurrency_local", q->conf->concurrency_local,
-		    q->env.local_max);
-	return fitting("concurrency_remote", q->conf->concurrency_remote,
+		return fitting(q, "concurrency_local",
+		    q->conf->concurrency_local, q->env.local_max);
+	return fitting(q, "concurrency_remote", q->conf->concurrency_remote,
 	    q->env.remote_max);
 }
 

@@ -126,6 +126,7 @@ open_queue(struct role_self *self, struct errtext *et)
 		e = plan_make(self->conf, plan_cpu_count(), nofile, &plan, et);
 	if (e != OK)
 		return e;
+	env.nofile_max = nofile;
 	env.local_max = plan_fit(&plan, ROLE_LOCAL, nofile);
 	env.remote_max = plan_fit(&plan, ROLE_SMTP, nofile);
 	return queue_open(&env, &queue, et);

@@ -34,6 +34,7 @@ struct queue_env {
 	unsigned user_count;
 	/* What the descriptors of the agents carry; 0: anything. */
 	unsigned local_max, remote_max;
+	int64_t nofile_max; /* by which they were made; for the log */
 	void *arg;
 	/* Start an on-demand role. */
 	void (*want)(void *arg, enum role wanted);

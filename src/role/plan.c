@@ -160,6 +160,14 @@ too_small(const struct plan *p, const struct demand *d, int64_t needed,
 	    (most->bytes + MIB - 1) / MIB, most->parameter);
 }
 
+/* Descriptors of a session: one that qmail-smtpd hands over has its own and
+ * the connection to qmail-smtpd, and any may be one. */
+static int64_t
+session_nofile(const struct conf *c)
+{
+	return c->authorized_session_users.count > 0 ? 2 : 1;
+}
+
 /* What count sessions cost, wherever it is held. */
 static void
 set_sessions(const struct conf *c, int64_t count, struct plan *p,
@@ -170,7 +178,7 @@ set_sessions(const struct conf *c, int64_t count, struct plan *p,
 	    (unsigned)c->proven_table_size);
 
 	p->concurrency_incoming = count;
-	p->nofile_needed = count + NOFILE_SPARE;
+	p->nofile_needed = count * session_nofile(c) + NOFILE_SPARE;
 	p->socket_bytes = count * PLAN_SOCKET_BYTES;
 	p->client_page_bytes = page;
 	smtpd->fixed_bytes = (int64_t)needs[ROLE_SMTPD].fixed_kib * KIB +
@@ -195,7 +203,7 @@ plan_sessions(const struct conf *c, int64_t nofile_max, struct plan *p,
 	int64_t each = PLAN_SESSION_BYTES + PLAN_SOCKET_BYTES;
 	int64_t rest = p->budget_bytes - total_bytes(p);
 	int64_t count = c->concurrency_incoming;
-	int64_t fit = nofile_max - NOFILE_SPARE;
+	int64_t fit = (nofile_max - NOFILE_SPARE) / session_nofile(c);
 
 	if (count == 0)
 		count = part_of_sessions(rest * needs[ROLE_SMTPD].share / 100) /

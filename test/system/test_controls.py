@@ -92,15 +92,20 @@ def test_memory_budget(by):
 
 
 @pytest.mark.parametrize("by", [-1, 0])
-def test_rlimit_nofile(by):
+@pytest.mark.parametrize("each", [1, 2], ids=["", "handed over"])
+def test_rlimit_nofile(by, each):
     """Too few descriptors for the sessions that are asked for: fewer of them,
-    and it is said how many."""
-    w = Bounded({"concurrency_incoming": "30"}, start=False)
-    w.what, w.most = resource.RLIMIT_NOFILE, 94 + by
+    and it is said how many.  One that qmail-smtpd hands over has two."""
+    w = Bounded({"concurrency_incoming": "30", "authorized_session_users": "nobody" if each == 2 else None,
+                 "concurrency_remote": "10000", "memory_budget": "1G"}, start=False)
+    w.what, w.most = resource.RLIMIT_NOFILE, 64 + 30 * each + by
     try:
         w.start()
-        told = w.count_log(r"concurrency_incoming is 29 instead of 30: RLIMIT_NOFILE is 93")
+        told = w.count_log(rf"concurrency_incoming is 29 instead of 30: RLIMIT_NOFILE is {w.most}$")
         assert bool(told) == (by == -1)
+        # Of smtp's process, besides 96 for segments and channels.
+        remote = max(w.most - 96, 1)
+        w.wait_log(rf"concurrency_remote is {remote} instead of 10000: RLIMIT_NOFILE is {w.most}$")
         w.send("joe@example.test")
         w.wait_mails("joe")
     finally:

@@ -183,6 +183,7 @@ test_processes(void **state)
 static void
 test_descriptors(void **state)
 {
+	static const struct slice users[] = { SLICE_LIT("qmaild") };
 	struct conf c = *defaults;
 	struct errtext et;
 	struct plan p;
@@ -196,6 +197,16 @@ test_descriptors(void **state)
 	assert_int_equal(plan_make(&c, 2, 2064, &p, &et), OK);
 	assert_int_equal(p.clamped_from, 0);
 	assert_int_equal(p.concurrency_incoming, 2000);
+	/* Sessions that may be handed over have two each. */
+	c.authorized_session_users = (struct conf_list){ users, 1 };
+	assert_int_equal(plan_make(&c, 2, 2064, &p, &et), OK);
+	assert_int_equal(p.clamped_from, 2000);
+	assert_int_equal(p.concurrency_incoming, 1000);
+	assert_int_equal(p.nofile_needed, 2064);
+	assert_int_equal(plan_make(&c, 2, 4063, &p, &et), OK);
+	assert_int_equal(p.concurrency_incoming, 1999);
+	assert_int_equal(plan_make(&c, 2, 4064, &p, &et), OK);
+	assert_int_equal(p.clamped_from, 0);
 }
 
 /* A role that is given what was derived makes the same plan. */
