@@ -104,7 +104,11 @@ struct log_limit_site {
 };
 
 struct limit_row;
-/* The same with name and value of a row; a time is written with its unit,
+/* True: no line is due, the hit was counted.  False: one is due, nothing was
+ * counted, log_limit is to be called.  For what crowds do, whose names would
+ * be put together for nothing. */
+bool log_limit_is_quiet(struct log_limit_site *site, struct mono now);
+/* log_limit with name and value of a row; a time is written with its unit,
  * "1000 ms".  Counts nothing. */
 void log_limit_row(struct log_limit_site *site, struct mono now,
     const struct limit_row *row, struct slice who, const char *action);

@@ -370,13 +370,22 @@ log_end(struct log_line *l)
 	line_finish(l);
 }
 
+bool
+log_limit_is_quiet(struct log_limit_site *site, struct mono now)
+{
+	if (!site->seen || mono_sub(site->next, now) <= 0)
+		return false;
+	site->suppressed_count++;
+	return true;
+}
+
 static void
 say_limit(struct log_limit_site *site, struct mono now, const char *name,
     int64_t value, const char *unit, struct slice who, const char *action)
 {
-	uint64_t count = ++site->suppressed_count;
+	uint64_t count = site->suppressed_count + 1;
 
-	if (site->seen && mono_sub(site->next, now) > 0)
+	if (log_limit_is_quiet(site, now))
 		return;
 	site->seen = true;
 	site->next = mono_add(now, 60000);

@@ -58,9 +58,11 @@ refused(struct server *sv, struct session *s, struct log_limit_site *site,
 {
 	char who[CLIENT_TEXT_BYTES];
 
-	report_client(s, who);
-	log_limit(site, ev_now(sv->loop), name, value, slice_str(who),
-	    "refused with 421");
+	if (!log_limit_is_quiet(site, ev_now(sv->loop))) {
+		report_client(s, who);
+		log_limit(site, ev_now(sv->loop), name, value, slice_str(who),
+		    "refused with 421");
+	}
 	if (sv->gate_row != NULL)
 		limit_refused(sv->gate_row);
 	return r;
@@ -82,6 +84,8 @@ over_own(struct server *sv, struct session *s, enum server_row at,
 {
 	char who[CLIENT_TEXT_BYTES];
 
+	if (limits_is_quiet(sv, at))
+		return;
 	report_client(s, who);
 	limits_exceeded(sv, at, slice_str(who), action);
 }
@@ -95,6 +99,8 @@ over_network(struct server *sv, struct session *s, enum server_row at,
 	struct net_addr net = s->addr;
 	unsigned octets = net.family == 4 ? 3 : 6;
 
+	if (limits_is_quiet(sv, ROW_NETWORK))
+		return;
 	memset(net.octets + octets, 0, sizeof(net.octets) - octets);
 	net_addr_text(&net, address);
 	snprintf(who, sizeof(who), "network %s/%u", address, octets * 8);

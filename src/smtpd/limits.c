@@ -89,6 +89,15 @@ limits_parameter(const struct server *sv, enum server_row at)
 	return rows[at].parameter;
 }
 
+bool
+limits_is_quiet(struct server *sv, enum server_row at)
+{
+	if (!log_limit_is_quiet(&sv->hit_sites[at], ev_now(sv->loop)))
+		return false;
+	limit_refused(sv->rows[at]);
+	return true;
+}
+
 void
 limits_exceeded(struct server *sv, enum server_row at, struct slice who,
     const char *action)

@@ -198,6 +198,9 @@ void limits_hit(const struct session *s, const struct smtps_io *io);
 /* A limit of clients was hit: the line about it, and its counter. */
 void limits_exceeded(struct server *sv, enum server_row at, struct slice who,
     const char *action);
+/* True: no line about it is due, the hit was counted.  False: nothing was,
+ * limits_exceeded is to be called. */
+bool limits_is_quiet(struct server *sv, enum server_row at);
 /* The parameter behind a row. */
 const char *limits_parameter(const struct server *sv, enum server_row at);
 

@@ -432,15 +432,18 @@ test_limit_site(void **state)
 
 	(void)state;
 	start_pipe(LOG_POSTFIX);
+	assert_false(log_limit_is_quiet(&site, t));
 	log_limit(&site, t, "smtpd_recipient_limit", 1000, who, "452");
 	expect_text(true, "warning: limit smtpd_recipient_limit (1000) "
 			  "reached by 10.0.0.1: 452 (1 time)\n");
 	log_limit(&site, mono_add(t, 1), "l", 1, who, "452");
-	log_limit(&site, mono_add(t, 59999), "l", 1, who, "452");
+	log_limit(&site, mono_add(t, 59998), "l", 1, who, "452");
+	assert_true(log_limit_is_quiet(&site, mono_add(t, 59999)));
 	expect_text(false, "");
+	assert_false(log_limit_is_quiet(&site, mono_add(t, 60000)));
 	log_limit(&site, mono_add(t, 60000), "l", 1, who, "452");
 	expect_text(true, "warning: limit l (1) reached by 10.0.0.1: 452 "
-			  "(3 times)\n");
+			  "(4 times)\n");
 }
 
 /* With name and value of a row of the limits page; a time has its unit. */
