@@ -313,8 +313,10 @@ void
 txn_begin(struct session *s)
 {
 	struct txn *t = s->txn;
-	enum err e = begin(s);
+	enum err e;
 
+	t->begin_due = false; /* what begin aborts was sent in part */
+	e = begin(s);
 	/* With many clients it is full because all of them send: that passes
 	 * sooner than they would come back. */
 	t->begin_due = e == ERR_AGAIN;
