@@ -229,6 +229,7 @@ void ahead_each_second(struct server *sv);
 void ahead_on_lost(struct server *sv);
 
 /* ---- queue.c, lookup.c, names.c: frames of the peers ---- */
+/* An abort that found no room is sent later, under the server's name. */
 void txn_abort_later(struct server *sv, uint32_t tag);
 void queue_on_frame(struct server *sv, struct frame *f);
 void queue_on_lost(struct server *sv);

@@ -137,7 +137,7 @@ void session_drive(struct session *s, char *data, size_t len);
 /* What a client has to do by when; sets the timer. */
 void session_set_timer(struct session *s);
 
-/* ---- queue.c: the transaction with the queue role ---- */
+/* ---- txn.c, txn_open.c, txn_body.c: the transaction ---- */
 
 /* NULL: no memory. */
 struct txn *txn_new(struct session *s, const struct smtp_mail *mail);
