@@ -340,7 +340,7 @@ def test_qmgr_limits(controls, by):
                     ("active messages", "recipients")]
             assert len(rows) == len(controls) and all(r["high_water"] <= r["limit"] == 4 for r in rows), rows
             if by in (-1, 0):
-                unnamed(w, controls[0])
+                assert [r["waited"] for r in rows] == [0] and not w.count_log(f"limit {controls[0]} ")
             else:  # of two it is the first that more would exceed
                 named(w, controls[0], r"message \d+")
             w.write_conf(concurrency_remote="20")
