@@ -198,7 +198,10 @@ mover_turn(struct store *s)
 	case MOVE_BEGIN: wait = turn_begin(s); break;
 	case MOVE_WRITE: wait = mover_write(s); break;
 	case MOVE_STATE: wait = mover_state(s); break;
-	case MOVE_TXN: wait = mover_txn(s); break;
+	case MOVE_TXN:
+		wait = rate_wait(s);
+		wait = wait > 0 ? wait : mover_txn(s);
+		break;
 	case MOVE_TXN_WRITE: wait = mover_txn_write(s); break;
 	default: wait = INT64_MAX; break; /* a job or a query runs */
 	}

@@ -314,14 +314,14 @@ quota_low(struct store *s)
 }
 
 bool
-quota_may_hold(struct store *s, unsigned count)
+quota_may_hold(struct store *s)
 {
 	struct room r;
 
-	refresh(s);
+	if (quota_short(s))
+		return true;
 	r = look(s);
-	return r.left >= 2 * trusted_part(&r) || count == 0 ||
-	       count * s->conf.segment_bytes < trusted_part(&r) / 2;
+	return r.left >= trusted_part(&r) + 2 * s->conf.segment_bytes;
 }
 
 bool

@@ -100,9 +100,10 @@ bool quota_may_grow(struct store *s);
 bool quota_short(struct store *s);
 /* Is little more left than the part of the trusted? */
 bool quota_low(struct store *s);
-/* May one more segment be freed by copying while count that were freed are
- * still read?  Until they are let go, what they hold is there twice. */
-bool quota_may_hold(struct store *s, unsigned count);
+/* May a segment be freed by copying while messages in it are held?  Until they
+ * are let go they are there twice, which must not take from the part of the
+ * trusted; where that is gone, moving goes on all the same. */
+bool quota_may_hold(struct store *s);
 /* Has the disk room for the index, which is in memory for want of it? */
 bool quota_index_fits(struct store *s);
 /* Bytes of records that the segments of the log hold at least when they are

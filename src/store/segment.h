@@ -167,9 +167,9 @@ unsigned segments_spare_free(const struct store *s);
  * known so far?  Not into the last place for results while messages of it are
  * held: who holds them needs it to let go of them, and only then is the
  * segment free.  When results took that place too, copying goes on if it is
- * sure to free the segment with what is left of the head.  Nor when so many
- * segments wait for who holds their messages that more would take from the
- * part of the trusted (quota_may_hold). */
+ * sure to free the segment with what is left of the head.  Nor when messages
+ * of it are held and that would take from the part of the trusted
+ * (quota_may_hold). */
 bool segments_may_copy(struct store *s, const struct segment *from,
     uint64_t bytes);
 /* Give one spare's space back to the file system (for the index on a full

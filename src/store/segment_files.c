@@ -242,17 +242,17 @@ bool
 segments_may_copy(struct store *s, const struct segment *from, uint64_t bytes)
 {
 	const struct segments *g = &s->segments;
-	unsigned ahead = free_spare_count(g) + (g->next != NULL), busy = 0;
+	unsigned ahead = free_spare_count(g) + (g->next != NULL);
+	bool held = from->pins > from->open_pins;
 	uint64_t used = s->log.offset + s->log.fill->used + TABLE_BYTES_MAX;
 	uint64_t left =
 	    s->log.head->bytes > used ? s->log.head->bytes - used : 0;
 
-	for (unsigned i = 0; i < g->spare_count; i++)
-		busy += g->spares[i].busy;
 	if (ahead >= 2)
-		return quota_may_hold(s, busy);
-	if (busy > 0)
-		return false;
+		return !held || quota_may_hold(s);
+	for (unsigned i = 0; i < g->spare_count; i++)
+		if (g->spares[i].busy)
+			return false;
 	/* At most all of it; then a part of a segment is left for results. */
 	if (ahead == 1)
 		return from->pins == 0 || left > from->bytes / 4;
