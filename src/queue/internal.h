@@ -199,6 +199,7 @@ struct txn {
 	bool ended;    /* COMMIT came; fields below are set */
 	bool ahead;    /* was granted ahead */
 	bool unproven; /* of a client that has proved nothing */
+	bool earned;   /* of one that is proven by a message only */
 	struct msg *msg;
 	struct acct acct;
 	char *envelope; /* as it came */

@@ -163,6 +163,7 @@ txn_new(struct peer *p, uint32_t tag, const struct fr_txn_open *f)
 	memcpy(t->envelope, f->envelope.data, f->envelope.len);
 	t->envelope_len = f->envelope.len;
 	t->unproven = f->unproven;
+	t->earned = f->earned;
 	t->rcpts_expected = f->rcpt_count;
 	t->size_hint_bytes = f->size_hint_bytes;
 	t->peer = p;
@@ -323,6 +324,7 @@ txn_begin(struct queue *q, struct txn *t)
 			return e;
 		t->opened = true;
 		t->msg->store.unproven = t->unproven;
+		t->msg->store.earned = t->earned;
 	}
 	if (t->rcpts_got < t->rcpts_expected)
 		return OK;

@@ -100,5 +100,6 @@ txn_begin_granted(struct txn *t, const struct fr_txn_open *open)
 	t->envelope_len = open->envelope.len;
 	t->rcpts_expected = open->rcpt_count;
 	t->size_hint_bytes = open->size_hint_bytes;
+	t->msg->store.earned = open->earned;
 	return true;
 }

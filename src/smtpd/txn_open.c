@@ -53,6 +53,8 @@ send_open(struct session *s)
 		.unproven = client_page_is_unproven(&s->server->page, s->slot),
 	};
 
+	f.earned = !f.unproven && !s->trusted;
+
 	report_address(s, address);
 	e.client_address = slice_str(address);
 	envelope_put(&w, &e);

@@ -39,7 +39,10 @@ refresh(struct store *s)
 void
 quota_changed(struct store *s)
 {
+	const struct segments *g = &s->segments;
+
 	s->quota.known = false;
+	s->quota.making_bytes = g->made_number != 0 ? g->made_bytes : 0;
 }
 
 /* Free bytes above queue_minfree. */
@@ -111,7 +114,8 @@ look(const struct store *s)
 	uint64_t used = l->offset + l->fill->used + TABLE_BYTES_MAX;
 	uint64_t holds = quota_segment_holds(s->conf.segment_bytes);
 	uint64_t keep = s->conf.spare_count + 1;
-	uint64_t free = free_segments(s, free_above(s)), now, lives;
+	uint64_t free = free_segments(s, free_above(s) + q->making_bytes);
+	uint64_t now, lives;
 	struct room r;
 
 	/* Can be written now, but for what others may yet write. */
@@ -131,9 +135,19 @@ trusted_part(const struct room *r)
 	return r->whole / 100 * (100 - QUOTA_UNPROVEN_PERCENT);
 }
 
+/* What this client leaves to those who are better known: a good message is
+ * cheap, so one who is proven by it leaves half. */
+static uint64_t
+part_left(const struct room *r, const struct store_msg *m)
+{
+	uint64_t part = trusted_part(r);
+
+	return m->unproven ? part : m->earned ? part / 2 : 0;
+}
+
 /* ERR_NOSPACE, and why. */
 static enum err
-may_take(struct store *s, uint64_t bytes, bool unproven)
+may_take(struct store *s, uint64_t bytes, const struct store_msg *m)
 {
 	struct quota *q = &s->quota;
 	uint64_t limit = (uint64_t)s->conf.size_limit_bytes;
@@ -142,8 +156,7 @@ may_take(struct store *s, uint64_t bytes, bool unproven)
 
 	refresh(s);
 	r = look(s);
-	if (unproven)
-		need += trusted_part(&r);
+	need += part_left(&r, m);
 	if (s->conf.minfree_bytes > 0 && free_above(s) == 0)
 		q->why = STORE_SHORT_MINFREE;
 	else if (q->space.free_inodes < QUOTA_INODES_MIN)
@@ -190,7 +203,7 @@ enum err
 quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 {
 	struct quota *q = &s->quota;
-	enum err e = may_take(s, bytes, m->unproven);
+	enum err e = may_take(s, bytes, m);
 
 	if (e == OK && m->unproven)
 		e = may_share(s, m, bytes);
@@ -216,8 +229,10 @@ messages_full(const struct store *s)
 enum err
 quota_any(struct store *s)
 {
+	const struct store_msg trusted = { 0 };
+
 	if (!messages_full(s))
-		return may_take(s, 0, false);
+		return may_take(s, 0, &trusted);
 	s->quota.why = STORE_SHORT_MESSAGES;
 	return ERR_NOSPACE;
 }
@@ -226,13 +241,14 @@ bool
 quota_plenty(struct store *s, uint64_t bytes)
 {
 	uint64_t limit = (uint64_t)s->conf.message_limit;
+	const struct store_msg stranger = { .unproven = true };
 	enum store_short why = s->quota.why;
 	bool plenty;
 
 	if (limit > 0 &&
 	    s->track.count + s->quota.transactions + QUOTA_PLENTY > limit)
 		return false;
-	plenty = may_take(s, bytes * QUOTA_PLENTY, false) == OK;
+	plenty = may_take(s, bytes * QUOTA_PLENTY, &stranger) == OK;
 	s->quota.why = why; /* nobody was refused */
 	return plenty;
 }

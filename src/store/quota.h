@@ -18,7 +18,7 @@
  * What was written and is not alive is of no use until its segment is free
  * again, and bodies that are given up leave much of it.  So new mail gets no
  * more than can be written now, and an unproven client no more of it than
- * leaves the trusted their part, a fifth of all that the log can hold:
+ * leaves the others their part, a fifth of all that the log can hold:
  *
  *   room = free segments but spare_count + 1, and the rest of the head,
  *          less what is reserved and not yet written
@@ -26,6 +26,7 @@
  *   after one of the unproven    a fifth of what is held by all segments
  *                                but spare_count + 1 <= room
  *
+ * Who is proven by a message only leaves half of that fifth to the trusted.
  * What unproven clients do later with what they have takes nothing from that
  * room: written, given up or committed, it was counted when they got it.
  * Nobody keeps account of who left what, so a restart forgets nothing.  Less
@@ -65,6 +66,7 @@ struct quota {
 	uint64_t written_bytes;	 /* of these, in the log already */
 	uint64_t transactions;	 /* not yet committed */
 	struct disk_space space;
+	uint64_t making_bytes; /* written of the spare in the making */
 	bool known;
 	struct mono refresh_at;
 	struct limit_row *row_size;

@@ -431,8 +431,6 @@ on_files_done(struct job *j)
 	bool over = true;
 
 	g->op = FILES_NONE;
-	if (op == FILES_CREATE || op == FILES_UNLINK)
-		quota_changed(s);
 	if (op == FILES_CREATE) {
 		over = g->op_err != OK || g->made_bytes == g->making_bytes;
 		if (over)
@@ -445,6 +443,8 @@ on_files_done(struct job *j)
 		add_spare(g, g->op_from, false, true); /* again, later */
 	}
 	g->op_segment = NULL;
+	if (op == FILES_CREATE || op == FILES_UNLINK)
+		quota_changed(s);
 	if (over)
 		g->last_error = g->op_err;
 	if (g->op_err != OK)

@@ -146,6 +146,7 @@ struct store_msg {
 	bool over;     /* its last update ended it */
 	bool unproven; /* set after store_msg_open: it leaves a share of the
 			  disk to the others */
+	bool earned;   /* likewise: half of that, to those who are trusted */
 	uint64_t reserved_bytes;
 	uint64_t stored_bytes; /* body and recipients so far */
 	uint64_t pin_first;    /* segments pinned; 0: none */
@@ -341,10 +342,10 @@ MUST_CHECK enum err store_msg_open(struct store *s, struct store_msg *m);
  * Reserve disk space for the message so that bytes in all are reserved (0:
  * only ask whether there is room at all; m may then be NULL).  ERR_NOSPACE:
  * see store_why_short.  What is reserved goes back at the commit or close.
- * An unproven message leaves a fifth of all that the log can hold, so that
- * strangers who announce much, or leave much unfinished, keep nobody else out;
- * and of queue_size_limit all unproven messages together get 80 % of what is
- * left, one alone all of it.
+ * An unproven message leaves a fifth of all that the log can hold, an earned
+ * one a tenth, so that strangers who announce much, or leave much unfinished,
+ * keep nobody else out; and of queue_size_limit all unproven messages together
+ * get 80 % of what is left, one alone all of it.
  */
 MUST_CHECK enum err store_reserve(struct store *s, struct store_msg *m,
     uint64_t bytes);

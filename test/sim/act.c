@@ -53,7 +53,8 @@ open_message(struct sim *m, struct active *a, uint32_t body_bytes,
 
 	if (m->model_count >= limit || !take_id(m, &a->msg))
 		return false;
-	a->msg.unproven = m->strangers;
+	a->msg.unproven = m->strangers && chance(m, 4) > 0;
+	a->msg.earned = m->strangers && !a->msg.unproven;
 	if (store_reserve(m->store, &a->msg, body_bytes) != OK) {
 		store_msg_close(m->store, &a->msg);
 		return false;
@@ -254,7 +255,8 @@ sim_act_leave(struct sim *m)
 
 	if (!take_id(m, &msg))
 		return;
-	msg.unproven = m->strangers;
+	msg.unproven = m->strangers && chance(m, 4) > 0;
+	msg.earned = m->strangers && !msg.unproven;
 	if (store_reserve(m->store, &msg, bytes) == OK)
 		for (uint32_t at = 0, n; at < wrote; at += n) {
 			n = wrote - at < STORE_PIECE_BYTES_MAX

@@ -64,7 +64,7 @@ struct sim {
 	struct store *store;
 	bool poisoned;
 	bool durable_came;
-	bool strangers;	 /* all clients are unproven */
+	bool strangers;	 /* no client is trusted, most are unproven */
 	bool rot;	 /* pages were spoiled: damage is expected */
 	bool unreadable; /* something of the log was, once */
 	unsigned damage_count;

@@ -22,6 +22,8 @@ enum {
 	SMALL_BYTES = 4000,
 };
 
+enum client { TRUSTED, EARNED, UNPROVEN };
+
 static struct simdisk disk;
 static struct spool sp;
 
@@ -46,10 +48,11 @@ world_close(void)
 }
 
 static void
-begin(struct store_msg *m, bool unproven)
+begin(struct store_msg *m, enum client c)
 {
 	assert_int_equal(store_msg_open(sp.store, m), OK);
-	m->unproven = unproven;
+	m->unproven = c == UNPROVEN;
+	m->earned = c == EARNED;
 	sp.store->quota.known = false; /* the disk is asked anew */
 }
 
@@ -76,7 +79,7 @@ write_body(struct store_msg *m, size_t bytes)
 
 /* The most that can be reserved by one now. */
 static uint64_t
-most(bool unproven)
+most(enum client c)
 {
 	uint64_t low = 0, high = UINT32_MAX;
 	struct store_msg m;
@@ -84,7 +87,7 @@ most(bool unproven)
 	while (low < high) {
 		uint64_t mid = low + (high - low + 1) / 2;
 
-		begin(&m, unproven);
+		begin(&m, c);
 		if (store_reserve(sp.store, &m, mid) == OK)
 			low = mid;
 		else
@@ -118,48 +121,46 @@ test_limits(void **state)
 	static const struct {
 		const char *why;
 		int64_t more;
-		enum err proven, unproven;
+		enum err want;
 	} rows[] = {
-		{ "one octet below the limit", -1, OK, OK },
-		{ "at the limit", 0, OK, OK },
-		{ "one octet above it", 1, ERR_NOSPACE, ERR_NOSPACE },
+		{ "one octet below the limit", -1, OK },
+		{ "at the limit", 0, OK },
+		{ "one octet above it", 1, ERR_NOSPACE },
 	};
-	uint64_t all;
+	uint64_t all, leave[UNPROVEN + 1] = { 0 };
 
 	(void)state;
 	world_open();
-	all = most(false);
-	assert_int_equal(most(true), all - fifth());
-	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		uint64_t at = all + (uint64_t)rows[i].more;
-		struct store_msg m;
-		enum err e;
+	all = most(TRUSTED);
+	leave[EARNED] = fifth() / 2;
+	leave[UNPROVEN] = fifth();
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (unsigned c = TRUSTED; c <= UNPROVEN; c++) {
+			struct store_msg m;
+			enum err e;
 
-		begin(&m, false);
-		e = store_reserve(sp.store, &m, at);
-		store_msg_close(sp.store, &m);
-		if (e != rows[i].proven)
-			fail_msg("proven, %s: %s", rows[i].why, err_name(e));
-		begin(&m, true);
-		e = store_reserve(sp.store, &m, at - fifth());
-		store_msg_close(sp.store, &m);
-		if (e != rows[i].unproven)
-			fail_msg("unproven, %s: %s", rows[i].why, err_name(e));
-	}
+			begin(&m, (enum client)c);
+			e = store_reserve(sp.store, &m,
+			    all - leave[c] + (uint64_t)rows[i].more);
+			store_msg_close(sp.store, &m);
+			if (e != rows[i].want)
+				fail_msg("client %u, %s: %s", c, rows[i].why,
+				    err_name(e));
+		}
 	world_close();
 }
 
 /* Bodies that strangers leave, one after the other, until they are refused;
  * how many were taken. */
 static unsigned
-strangers_leave_bodies(void)
+leave_bodies(enum client c)
 {
 	struct store_msg m;
 
 	for (unsigned i = 0; i < MANY; i++) {
 		enum err e;
 
-		begin(&m, true);
+		begin(&m, c);
 		e = store_reserve(sp.store, &m, BODY_BYTES);
 		if (e == OK)
 			write_body(&m, BODY_BYTES);
@@ -171,7 +172,8 @@ strangers_leave_bodies(void)
 }
 
 /* Nothing is given back meanwhile, which is the worst that can happen: then
- * the part of the trusted is whole, and all of it can be used. */
+ * the part of the others is whole, and half of it that of the trusted; and all
+ * of that can be used. */
 static void
 test_abandoned(void **state)
 {
@@ -183,9 +185,13 @@ test_abandoned(void **state)
 	world_open();
 	sp.store->segments.unreadable = true; /* so nothing is retired */
 	part = fifth();
-	assert_in_range(strangers_leave_bodies(), 1, MANY - 1);
+	assert_in_range(leave_bodies(UNPROVEN), 1, MANY - 1);
 	/* But for the heads of records, and what the last one was short of. */
-	assert_in_range(most(false), part - SMALL_BYTES,
+	assert_in_range(most(TRUSTED), part - SMALL_BYTES,
+	    part + BODY_BYTES + SMALL_BYTES);
+	assert_in_range(leave_bodies(EARNED), 1, MANY - 1);
+	part /= 2;
+	assert_in_range(most(TRUSTED), part - SMALL_BYTES,
 	    part + BODY_BYTES + SMALL_BYTES);
 	for (uint64_t used = 0; used + 3 * SMALL_BYTES < part;
 	     used += 2 * SMALL_BYTES) {
@@ -193,7 +199,8 @@ test_abandoned(void **state)
 		t = spool_add(&sp, &m, 1, SMALL_BYTES, 5);
 		spool_wait(&sp, t);
 		store_msg_close(sp.store, &m);
-		assert_int_equal(strangers_leave_bodies(), 0);
+		assert_int_equal(leave_bodies(UNPROVEN), 0);
+		assert_int_equal(leave_bodies(EARNED), 0);
 	}
 	world_close();
 }
@@ -205,22 +212,22 @@ test_comes_back(void **state)
 	(void)state;
 	world_open();
 	sp.store->segments.unreadable = true;
-	assert_in_range(strangers_leave_bodies(), 1, MANY - 1);
+	assert_in_range(leave_bodies(UNPROVEN), 1, MANY - 1);
 	sp.store->segments.unreadable = false;
 	spool_settle(&sp);
-	assert_in_range(strangers_leave_bodies(), 1, MANY);
+	assert_in_range(leave_bodies(UNPROVEN), 1, MANY);
 	/* While it is given back, there is no end to it. */
 	for (unsigned i = 0; i < 4 * SEGMENTS; i++) {
 		struct store_msg m;
 
-		begin(&m, true);
+		begin(&m, UNPROVEN);
 		while (store_reserve(sp.store, &m, BODY_BYTES) != OK) {
 			spool_settle(&sp);
 			sp.store->quota.known = false;
 		}
 		write_body(&m, BODY_BYTES);
 		store_msg_close(sp.store, &m);
-		assert_in_range(most(false), fifth() - sp.conf.segment_bytes,
+		assert_in_range(most(TRUSTED), fifth() - sp.conf.segment_bytes,
 		    UINT32_MAX);
 	}
 	world_close();
@@ -237,16 +244,16 @@ test_written_once(void **state)
 	(void)state;
 	world_open();
 	sp.store->segments.unreadable = true;
-	bytes = most(true);
-	begin(&m, true);
+	bytes = most(UNPROVEN);
+	begin(&m, UNPROVEN);
 	assert_int_equal(store_reserve(sp.store, &m, bytes), OK);
-	left = most(false);
+	left = most(TRUSTED);
 	assert_in_range(left, fifth() - SMALL_BYTES, fifth());
 	write_body(&m, bytes);
-	assert_in_range(most(false), left - SMALL_BYTES, left);
+	assert_in_range(most(TRUSTED), left - SMALL_BYTES, left);
 	/* Segments hold more than is counted on. */
 	store_msg_close(sp.store, &m);
-	assert_in_range(most(false), left - SMALL_BYTES, UINT32_MAX);
+	assert_in_range(most(TRUSTED), left - SMALL_BYTES, UINT32_MAX);
 	world_close();
 }
 
@@ -261,17 +268,17 @@ test_size_limit(void **state)
 	world_open();
 	sp.conf.size_limit_bytes = 100000;
 	store_reconf(sp.store, &sp.conf);
-	begin(&a, true);
+	begin(&a, UNPROVEN);
 	assert_int_equal(store_reserve(sp.store, &a, 100001), ERR_NOSPACE);
 	assert_int_equal(store_reserve(sp.store, &a, 100000), OK);
 	store_msg_close(sp.store, &a);
-	begin(&a, true);
-	begin(&b, true);
+	begin(&a, UNPROVEN);
+	begin(&b, UNPROVEN);
 	assert_int_equal(store_reserve(sp.store, &a, 40000), OK);
 	assert_int_equal(store_reserve(sp.store, &b, 40001), ERR_NOSPACE);
 	assert_int_equal(store_reserve(sp.store, &b, 40000), OK);
 	store_msg_close(sp.store, &b);
-	begin(&b, false);
+	begin(&b, TRUSTED);
 	assert_int_equal(store_reserve(sp.store, &b, 60000), OK);
 	store_msg_close(sp.store, &b);
 	store_msg_close(sp.store, &a);
