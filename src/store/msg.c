@@ -246,6 +246,10 @@ store_why_short(const struct store *s, const char **name, int64_t *value)
 		*name = "inodes of the disk";
 		*value = (int64_t)s->quota.space.free_inodes;
 		break;
+	case STORE_SHORT_SHARE:
+		*name = "space on the disk for clients without trust";
+		*value = (int64_t)s->quota.space.free_bytes;
+		break;
 	case STORE_SHORT_DISK:
 	case STORE_SHORT_COUNT:
 		*name = "space on the disk";

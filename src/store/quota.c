@@ -164,8 +164,10 @@ may_take(struct store *s, uint64_t bytes, const struct store_msg *m)
 	else if (limit > 0 &&
 		 s->track.bytes + q->reserved_bytes + bytes > limit)
 		q->why = STORE_SHORT_SIZE;
-	else if (need > r.left)
+	else if (bytes + QUOTA_MESSAGE_BYTES > r.left)
 		q->why = STORE_SHORT_DISK;
+	else if (need > r.left)
+		q->why = STORE_SHORT_SHARE;
 	else
 		return OK;
 	return ERR_NOSPACE;

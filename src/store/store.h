@@ -361,6 +361,7 @@ enum store_short {
 	STORE_SHORT_MESSAGES, /* queue_message_limit */
 	STORE_SHORT_INODES,
 	STORE_SHORT_DISK,
+	STORE_SHORT_SHARE, /* what is left is for clients better known */
 	STORE_SHORT_COUNT
 };
 

@@ -186,6 +186,7 @@ test_abandoned(void **state)
 	sp.store->segments.unreadable = true; /* so nothing is retired */
 	part = fifth();
 	assert_in_range(leave_bodies(UNPROVEN), 1, MANY - 1);
+	assert_int_equal(sp.store->quota.why, STORE_SHORT_SHARE);
 	/* But for the heads of records, and what the last one was short of. */
 	assert_in_range(most(TRUSTED), part - SMALL_BYTES,
 	    part + BODY_BYTES + SMALL_BYTES);
