@@ -182,6 +182,20 @@ keep_way(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 	return true;
 }
 
+/* Its destination has its share.  The pace there may be another soon: none
+ * waits longer than it has waited already, or PUT_BACK_MS. */
+static void
+wait_on_disk(struct queue *q, struct rcpt *r, int64_t again_ms)
+{
+	int64_t most_ms = queue_age_ms(q, r->msg->arrival_ms);
+
+	if (most_ms < PUT_BACK_MS)
+		most_ms = PUT_BACK_MS;
+	if (again_ms > most_ms)
+		again_ms = most_ms;
+	result_put_back(q, r, (uint32_t)again_ms);
+}
+
 static void
 deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 {
@@ -200,7 +214,7 @@ deliver(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 		ev_defer(q->loop, &q->sched_task);
 		break;
 	case ERR_BUSY: suspended(q, r, why.reason); break;
-	case ERR_AGAIN: result_put_back(q, r, (uint32_t)why.again_ms); break;
+	case ERR_AGAIN: wait_on_disk(q, r, why.again_ms); break;
 	case ERR_NOTFOUND:
 		log_warning("transport \"%.*s\" is not known",
 		    SLICE_ARGS(f->transport));

@@ -567,6 +567,8 @@ sched_done(struct sched *s, struct sched_job *job, enum job_site site,
 		dest_kill(s, d, reason, now);
 		suspend(s, d);
 	}
+	if (d->peer_count == 0)
+		d->line_end.ms = 0; /* it was slower when that was thought */
 	gate_leave(s->gates[job->class], &job->slot);
 	job->dest = NULL;
 	dest_wake(s, d);
