@@ -5,10 +5,15 @@
 #include "base/assert.h"
 #include "base/limits.h"
 
-/* While no delivery has ended. */
-#define PACE_MS_FIRST 5.0f
-/* Those who wait on disk come back so much faster than they are taken. */
-#define LINE_PACE 0.8f
+enum {
+	PACE_US_FIRST = 5000, /* while nothing is known */
+	PACE_US_MAX = 1000000000,
+	PACE_SPAN_MS = 1000,
+	PACE_ENDS_MIN = 16, /* fewer say nothing */
+	/* Those who wait on disk come back so much faster than they are
+	 * taken. */
+	LINE_PERCENT = 80,
+};
 
 static uint64_t
 dest_hash(const struct sched_transport *t, struct slice nexthop)
@@ -166,11 +171,40 @@ dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
 	d->reason = copy;
 }
 
+static uint32_t
+pace_us(const struct sched_dest *d)
+{
+	return d->pace_us > 0 ? d->pace_us : PACE_US_FIRST;
+}
+
+/* How long it takes for what waits. */
+static int64_t
+drain_ms(const struct sched_dest *d)
+{
+	uint32_t deliveries = d->rcpt_count / d->transport->rcpts_max;
+
+	if (deliveries < d->peer_count)
+		deliveries = d->peer_count;
+	return (int64_t)deliveries * pace_us(d) / 1000;
+}
+
+/* What waits is gone before more could be back from the disk.  That there is
+ * much of it keeps nobody waiting. */
+static bool
+is_quick(const struct sched_dest *d, struct mono now)
+{
+	return d->pace_us > 0 && drain_ms(d) < SCHED_QUICK_MS &&
+	       mono_sub(now, d->moved) < SCHED_QUICK_MS;
+}
+
 bool
-dest_has_share(const struct sched *s, const struct sched_dest *d)
+dest_has_share(const struct sched *s, const struct sched_dest *d,
+    struct mono now)
 {
 	uint64_t soon = d->window.size;
 
+	if (is_quick(d, now))
+		return false;
 	if (d->peer_count >= s->msg_room &&
 	    (d->peer_count >= soon || d->peer_count >= s->share_max))
 		return true;
@@ -186,43 +220,50 @@ dest_is_stuck(const struct sched_dest *d, struct mono now)
 }
 
 void
-dest_moved(struct sched_dest *d, struct mono now)
+dest_begins(struct sched_dest *d, struct mono now)
 {
-	float ms = (float)mono_sub(now, d->moved);
-
-	d->pace_ms += d->pace_ms == 0 ? ms : (ms - d->pace_ms) / 8;
-	d->moved = now;
+	d->moved = d->since = now;
+	d->ended = 0;
 }
 
-/* How long it takes for what waits. */
-static int64_t
-drain_ms(const struct sched_dest *d, float pace_ms)
+void
+dest_moved(struct sched_dest *d, struct mono now)
 {
-	uint32_t deliveries = d->rcpt_count / d->transport->rcpts_max;
+	int64_t ms = mono_sub(now, d->since);
+	uint64_t us = (uint64_t)ms * 1000 / ++d->ended;
 
-	if (deliveries < d->peer_count)
-		deliveries = d->peer_count;
-	return (int64_t)((float)deliveries * pace_ms);
+	d->moved = now;
+	if (us == 0)
+		us = 1;
+	if (us > PACE_US_MAX)
+		us = PACE_US_MAX;
+	if (ms >= PACE_SPAN_MS) {
+		d->pace_us = (uint32_t)us;
+		d->since = now;
+		d->ended = 0;
+	} else if (d->ended >= PACE_ENDS_MIN &&
+		   (d->pace_us == 0 || us < d->pace_us)) {
+		d->pace_us = (uint32_t)us;
+	}
 }
 
 int64_t
 dest_queue_up(const struct sched *s, struct sched_dest *d, struct mono now)
 {
-	float pace_ms = d->pace_ms > 0 ? d->pace_ms : PACE_MS_FIRST;
-	struct mono first = mono_add(now, drain_ms(d, pace_ms) / 2);
+	struct mono first = mono_add(now, drain_ms(d) / 2);
 	struct mono last = mono_add(now, s->dead_ms);
 	int64_t ms;
 
 	if (mono_sub(first, d->line_end) > 0) {
 		d->line_end = first;
-		d->line_part = 0;
+		d->line_us = 0;
 	}
 	if (mono_sub(d->line_end, last) > 0)
 		d->line_end = last;
 	ms = mono_sub(d->line_end, now);
-	d->line_part += pace_ms * LINE_PACE;
-	d->line_end = mono_add(d->line_end, (int64_t)d->line_part);
-	d->line_part -= (float)(int64_t)d->line_part;
+	d->line_us += (uint32_t)((uint64_t)pace_us(d) * LINE_PERCENT / 100);
+	d->line_end = mono_add(d->line_end, d->line_us / 1000);
+	d->line_us %= 1000;
 	return ms > SCHED_AGAIN_MS_MIN ? ms : SCHED_AGAIN_MS_MIN;
 }
 

@@ -19,9 +19,11 @@ struct sched_dest {
 	uint32_t written;	/* that run, but hold no slot any more */
 	uint32_t woken;		/* peers that hold a slot, not started */
 	uint32_t peer_count;
-	uint32_t rcpt_count;  /* that wait */
-	float pace_ms;	      /* from one end to the next; 0: none was */
-	float line_part;      /* of a millisecond, of line_end */
+	uint32_t rcpt_count; /* that wait */
+	uint32_t ended;	     /* deliveries, since: see dest_moved */
+	struct mono since;
+	uint32_t pace_us;     /* from one end to the next; 0: not known */
+	uint32_t line_us;     /* of a millisecond, of line_end */
 	struct mono line_end; /* of what was sent to wait on disk */
 	bool dead;
 	uint16_t nexthop_len;
@@ -52,10 +54,15 @@ bool dest_is_dead(struct sched_dest *d, struct mono now);
 void dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
     struct mono now);
 /* As much waits for it as may: see sched_set_room. */
-bool dest_has_share(const struct sched *s, const struct sched_dest *d);
+bool dest_has_share(const struct sched *s, const struct sched_dest *d,
+    struct mono now);
 /* It takes nothing. */
 bool dest_is_stuck(const struct sched_dest *d, struct mono now);
-/* A delivery ended: at what pace does it take mail? */
+/* The first delivery begins after none ran. */
+void dest_begins(struct sched_dest *d, struct mono now);
+/* A delivery ended: at what pace does it take mail?  That it became faster is
+ * believed soon, that it became slower after a second, for results come in
+ * bursts: the disk syncs them together. */
 void dest_moved(struct sched_dest *d, struct mono now);
 /* When one more message that must wait on disk is to come back: behind those
  * before it, a little faster than the destination takes them, and the first

@@ -183,14 +183,14 @@ keep_way(struct queue *q, struct rcpt *r, const struct fr_resolved *f)
 }
 
 /* Its destination has its share.  The pace there may be another soon: none
- * waits longer than it has waited already, or PUT_BACK_MS. */
+ * waits longer than it has waited already, but for the first second. */
 static void
 wait_on_disk(struct queue *q, struct rcpt *r, int64_t again_ms)
 {
 	int64_t most_ms = queue_age_ms(q, r->msg->arrival_ms);
 
-	if (most_ms < PUT_BACK_MS)
-		most_ms = PUT_BACK_MS;
+	if (most_ms < SCHED_AGAIN_MS_MIN)
+		most_ms = SCHED_AGAIN_MS_MIN;
 	if (again_ms > most_ms)
 		again_ms = most_ms;
 	result_put_back(q, r, (uint32_t)again_ms);

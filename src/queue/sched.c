@@ -324,7 +324,7 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 		return ERR_BUSY;
 	}
 	p = peer_find(s, m, d);
-	if (p == NULL && dest_has_share(s, d))
+	if (p == NULL && dest_has_share(s, d, now))
 		return refuse(s, d, now, why);
 	if (p == NULL)
 		p = peer_new(s, m, d);
@@ -398,7 +398,7 @@ start(struct sched *s, struct sched_peer *p, struct mono now,
 	list_remove(&p->node);
 	peer_unwake(p);
 	if (d->in_flight++ == 0)
-		d->moved = now;
+		dest_begins(d, now);
 	job->rcpt_count =
 	    peer_cut(p, &job->rcpts, m->singly ? 1 : d->transport->rcpts_max);
 	if (p->waiting_count > 0)

@@ -72,6 +72,9 @@ enum {
 	SCHED_STUCK_MS = 2000,
 	/* Recipients of one destination, for each that there is room for. */
 	SCHED_RCPT_SHARE = 4,
+	/* A destination that takes all that waits for it sooner than this is
+	 * in nobody's way. */
+	SCHED_QUICK_MS = 2000,
 	/* What is refused comes back after so long at least. */
 	SCHED_AGAIN_MS_MIN = 1000,
 };

@@ -585,6 +585,47 @@ test_share(void **state)
 /* What is refused comes back in the order in which it came, a little faster
  * than the destination takes it, and no later than what is deferred. */
 static void
+test_share_quick(void **state)
+{
+	struct slice reason = SLICE_NONE;
+	struct sched_dest *d;
+	unsigned m = 0;
+
+	(void)state;
+	world(10, 20, 1000);
+	/* Sixteen in 160 ms; 100 more would take a second. */
+	for (; m < 116; m++)
+		add_ok(m, "smtp", "quick");
+	for (unsigned i = 0; i < 16; i++) {
+		sched_set_room(&w.s, 1, 1000);
+		assert_int_equal(add(m, "smtp", "quick", &reason), ERR_AGAIN);
+		start_all(1);
+		w.now.ms += 10;
+		assert_true(end_one());
+	}
+	sched_set_room(&w.s, 1, 1000);
+	d = dest_find(&w.s, sched_transport_find(&w.s, SLICE_LIT("smtp")),
+	    SLICE_LIT("quick"));
+	assert_int_equal(d->pace_us, 10000);
+	while (add(m, "smtp", "quick", &reason) == OK)
+		m++;
+	assert_int_equal(d->peer_count, SCHED_QUICK_MS / 10);
+	/* Nothing ended for as long: it was quick. */
+	for (unsigned i = 0; i < 50; i++) {
+		start_all(1);
+		w.now.ms += 10;
+		assert_true(end_one());
+	}
+	add_ok(m, "smtp", "quick");
+	start_all(1);
+	w.now.ms += SCHED_QUICK_MS - 1;
+	add_ok(m + 1, "smtp", "quick");
+	w.now.ms += 1;
+	assert_int_not_equal(add(m + 2, "smtp", "quick", &reason), OK);
+	world_end();
+}
+
+static void
 test_share_line(void **state)
 {
 	struct slice reason = SLICE_NONE;
@@ -886,6 +927,7 @@ main(void)
 		cmocka_unit_test(test_window_grows),
 		cmocka_unit_test(test_dead_destination),
 		cmocka_unit_test(test_share),
+		cmocka_unit_test(test_share_quick),
 		cmocka_unit_test(test_share_line),
 		cmocka_unit_test(test_internal_takes_turns),
 		cmocka_unit_test(test_reserved),
