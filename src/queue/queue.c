@@ -265,8 +265,9 @@ trim(struct queue *q)
 {
 	bool msgs = pool_trim(&q->msg_pool), txns = pool_trim(&q->txn_pool);
 	bool jobs = pool_trim(&q->job_pool), peers = sched_trim(&q->sched);
+	bool changes = store_trim(q->store);
 
-	if (msgs || txns || jobs || peers)
+	if (msgs || txns || jobs || peers || changes)
 		mem_trim();
 }
 

@@ -326,6 +326,12 @@ store_hurry(struct store *s)
 }
 
 bool
+store_trim(struct store *s)
+{
+	return pool_trim(&s->track.pool);
+}
+
+bool
 store_durable(const struct store *s, struct store_ticket t)
 {
 	return t.serial <= s->log.durable_serial;

@@ -321,6 +321,8 @@ bool store_poll(struct store *s);
 int64_t store_turn(struct store *s, unsigned ending_count);
 /* The batch is written as soon as the disk is free, whatever is in it. */
 void store_hurry(struct store *s);
+/* Give back memory that a burst left unused; see pool_trim. */
+bool store_trim(struct store *s);
 
 /* Was everything up to t written and synced?  And did a write or sync of the
  * log ever fail?  Then nothing more becomes durable in this process. */

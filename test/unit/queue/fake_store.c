@@ -363,6 +363,13 @@ store_turn(struct store *s, unsigned ending_count)
 	return INT64_MAX;
 }
 
+bool
+store_trim(struct store *s)
+{
+	(void)s;
+	return false;
+}
+
 void
 store_hurry(struct store *s)
 {

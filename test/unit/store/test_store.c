@@ -322,6 +322,36 @@ test_reuse(void **state)
 	spool_fini(&sp);
 }
 
+/* What a burst of changes took comes back when the index knows them. */
+static void
+test_trim(void **state)
+{
+	struct store_ticket t = { 0 };
+	struct store_msg m;
+	int64_t idle_bytes;
+	struct spool sp;
+	uint64_t id = 0;
+
+	setup(&sp, state);
+	spool_settle(&sp);
+	(void)store_trim(sp.store);
+	idle_bytes = sp.acct.used_bytes;
+	for (unsigned i = 0; i < 500; i++) {
+		t = spool_add(&sp, &m, 1, 10, 5);
+		id = m.id;
+		store_msg_close(sp.store, &m);
+	}
+	spool_wait(&sp, t);
+	assert_int_equal(index_flush_now(sp.store, false), OK);
+	assert_int_equal(sp.store->track.used, 0);
+	assert_true(sp.acct.used_bytes > idle_bytes + 300 * 160);
+	assert_true(store_trim(sp.store));
+	assert_in_range(sp.acct.used_bytes, 0, idle_bytes + 200 * 160);
+	assert_false(store_trim(sp.store));
+	load_check(&sp, id, 1, 10);
+	spool_fini(&sp);
+}
+
 /*
  * A message whose body lies in an older segment than its envelope, and whose
  * end is written but not synced: after a power cut it lives again, so the
@@ -699,6 +729,7 @@ main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_end_not_durable),
 		cmocka_unit_test(test_spares_wait),
 		cmocka_unit_test(test_no_memory),
