@@ -2,8 +2,8 @@
  * log_commit: writing and syncing batches.
  *
  * A batch with a commit is written at once when the disk is free, or after
- * commit_delay_ms while others are near their end: the caller says so, or the
- * batch just before had more commits than one.  What arrives while the
+ * commit_delay_ms while many others are near their end: the caller says so, or
+ * the batch just before had as many (LOG_CROWD_MIN).  What arrives while the
  * disk is busy goes with the next batch.  Body data alone is written without
  * a sync; the sync of a later batch of the same segment covers it, and a
  * segment is never left without one.
@@ -302,7 +302,7 @@ is_crowded(struct store *s)
 {
 	const struct log *l = &s->log;
 
-	return l->crowd > 1 &&
+	return l->crowd >= LOG_CROWD_MIN &&
 	       mono_sub(store_now(s), l->synced_at) <= LOG_CROWD_MS;
 }
 
@@ -327,7 +327,9 @@ log_turn(struct store *s, unsigned ending_count)
 			return INT64_MAX;
 	}
 	wait = wait_of(s, LOG_COMMIT,
-	    ending_count > 0 || is_crowded(s) ? s->conf.commit_delay_ms : 0);
+	    ending_count >= LOG_CROWD_MIN || is_crowded(s)
+		? s->conf.commit_delay_ms
+		: 0);
 	w = wait_of(s, LOG_RESULT, LOG_RESULT_DELAY_MS);
 	wait = w < wait ? w : wait;
 	w = wait_of(s, LOG_BODY, LOG_BODY_DELAY_MS);

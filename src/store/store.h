@@ -315,7 +315,7 @@ bool store_poll(struct store *s);
  * called at the latest (INT64_MAX: only after the next append).
  *
  * ending_count  transactions whose commit is likely within a millisecond or
- *               two (the body's end is on its way); while it is not 0, a
+ *               two (the body's end is on its way); while they are many, a
  *               commit waits up to commit_delay_ms for company.
  */
 int64_t store_turn(struct store *s, unsigned ending_count);

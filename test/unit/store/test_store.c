@@ -322,6 +322,54 @@ test_reuse(void **state)
 	spool_fini(&sp);
 }
 
+static struct mono frozen;
+
+static struct mono
+frozen_mono(struct clock *c)
+{
+	(void)c;
+	return frozen;
+}
+
+static struct wall
+frozen_wall(struct clock *c)
+{
+	(void)c;
+	return clock_system.wall(&clock_system);
+}
+
+/* A commit waits for company when there is enough of it on the way. */
+static void
+test_company(void **state)
+{
+	struct clock clock = { frozen_mono, frozen_wall };
+	struct store_ticket t;
+	struct spool sp;
+	struct store_msg m;
+
+	(void)state;
+	spool_init(&sp, false);
+	frozen = clock_system.mono(&clock_system);
+	sp.conf.clock = &clock;
+	spool_open(&sp);
+	for (unsigned i = 0; i < 2; i++) {
+		frozen.ms += 1000;
+		t = spool_add(&sp, &m, 1, 10, 5);
+		store_msg_close(sp.store, &m);
+		assert_int_equal(store_turn(sp.store, LOG_CROWD_MIN - i) ==
+				     sp.conf.commit_delay_ms,
+		    i == 0);
+		assert_int_equal(sp.store->log.flight != NULL, i == 1);
+		/* And no longer than that. */
+		frozen.ms += sp.conf.commit_delay_ms;
+		(void)store_turn(sp.store, LOG_CROWD_MIN);
+		assert_non_null(sp.store->log.flight);
+		while (!store_durable(sp.store, t))
+			(void)store_poll(sp.store);
+	}
+	spool_fini(&sp);
+}
+
 /* What a burst of changes took comes back when the index knows them. */
 static void
 test_trim(void **state)
@@ -388,22 +436,6 @@ test_end_not_durable(void **state)
 		(void)store_poll(sp.store);
 	}
 	spool_fini(&sp);
-}
-
-static struct mono frozen;
-
-static struct mono
-frozen_mono(struct clock *c)
-{
-	(void)c;
-	return frozen;
-}
-
-static struct wall
-frozen_wall(struct clock *c)
-{
-	(void)c;
-	return clock_system.wall(&clock_system);
 }
 
 /* Bytes of spares, whole and in the making. */
@@ -729,6 +761,7 @@ main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test_prestate(test_churn, &threads),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_company),
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_end_not_durable),
 		cmocka_unit_test(test_spares_wait),
