@@ -27,13 +27,14 @@
  * Room in memory is shared by a threshold that moves (sched_set_room): no
  * more messages wait for a destination than there is room left for, and at
  * most four times as many recipients; what its window takes at once may wait
- * in any case, up to half of the places.  So one slow destination has half of
- * the places at most, two
- * have a third each, n leave one part of n + 1 free, and a message for a
- * destination for which few wait finds a place.  Of what is refused, mail
- * for a destination that takes connections and nothing else is to be
- * deferred; other mail waits on disk and comes back at the pace at which the
- * destination takes it, so that it is read about once more.
+ * in any case, up to half of the places, and a destination that takes all
+ * that waits for it within SCHED_QUICK_MS is not bound at all.  So one slow
+ * destination has half of the places at most, two have a third each, n leave
+ * one part of n + 1 free, and a message for a destination for which few wait
+ * finds a place.  Of what is refused, mail for a destination that takes
+ * connections and nothing else is to be deferred; other mail waits on disk
+ * and comes back at the pace at which the destination takes it, so that it is
+ * read about once more.
  *
  * The objects that the caller has anyway (message, recipient, delivery)
  * embed the scheduler's part; peers and destinations are the scheduler's,
