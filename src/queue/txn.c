@@ -25,7 +25,6 @@ enum {
 	/* A body that was invited or active so lately may end any moment: a
 	 * small one comes whole, with its end. */
 	ENDING_MS = 3,
-	ENDING_COUNT_MAX = 8,
 };
 
 /* Whoever counts up to the one never breaks the other. */
@@ -477,7 +476,7 @@ txn_ending(struct queue *q)
 	struct list_node *n = q->recent.head.prev;
 	unsigned count = 0;
 
-	while (n != &q->recent.head && count < ENDING_COUNT_MAX &&
+	while (n != &q->recent.head && count < STORE_COMPANY_MIN &&
 	       mono_sub(now, CONTAINER(n, struct txn, recent)->active) <=
 		   ENDING_MS) {
 		count++;

@@ -3,10 +3,10 @@
  *
  * A batch with a commit is written at once when the disk is free, or after
  * commit_delay_ms while many others are near their end: the caller says so, or
- * the batch just before had as many (LOG_CROWD_MIN).  What arrives while the
- * disk is busy goes with the next batch.  Body data alone is written without
- * a sync; the sync of a later batch of the same segment covers it, and a
- * segment is never left without one.
+ * the batch just before had as many (STORE_COMPANY_MIN).  What arrives while
+ * the disk is busy goes with the next batch.  Body data alone is written
+ * without a sync; the sync of a later batch of the same segment covers it, and
+ * a segment is never left without one.
  *
  * A small batch is written and synced in one job.  A sync that has much to
  * wait for runs by itself, so that bodies that come meanwhile are written and
@@ -302,7 +302,7 @@ is_crowded(struct store *s)
 {
 	const struct log *l = &s->log;
 
-	return l->crowd >= LOG_CROWD_MIN &&
+	return l->crowd >= STORE_COMPANY_MIN &&
 	       mono_sub(store_now(s), l->synced_at) <= LOG_CROWD_MS;
 }
 
@@ -327,7 +327,7 @@ log_turn(struct store *s, unsigned ending_count)
 			return INT64_MAX;
 	}
 	wait = wait_of(s, LOG_COMMIT,
-	    ending_count >= LOG_CROWD_MIN || is_crowded(s)
+	    ending_count >= STORE_COMPANY_MIN || is_crowded(s)
 		? s->conf.commit_delay_ms
 		: 0);
 	w = wait_of(s, LOG_RESULT, LOG_RESULT_DELAY_MS);

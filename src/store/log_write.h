@@ -29,10 +29,7 @@ enum {
 	LOG_BATCH_BYTES_MIN = 2 * RECORD_BYTES_MAX,
 	LOG_RESULT_DELAY_MS = 100,
 	LOG_BODY_DELAY_MS = 100,
-	LOG_CROWD_MS = 10, /* so long the last batch says what comes next */
-	/* Fewer commits are not worth a wait: it is longer than a sync, and
-	 * what comes while one runs goes together anyway. */
-	LOG_CROWD_MIN = 8,
+	LOG_CROWD_MS = 10,   /* so long the last batch says what comes next */
 	LOG_PROVE_MS = 1000, /* idle: a checkpoint proves the last batch */
 };
 

@@ -74,6 +74,9 @@ enum {
 	STORE_DSN_BYTES_MAX = 12,
 	STORE_ROWS_MAX = 256,  /* of one answer */
 	STORE_QUERIES_MAX = 8, /* outstanding */
+	/* For fewer commits a batch does not wait: that is longer than a sync,
+	 * and what comes while one runs goes together anyway. */
+	STORE_COMPANY_MIN = 8,
 };
 
 /* When everything up to an append is durable. */
@@ -315,8 +318,8 @@ bool store_poll(struct store *s);
  * called at the latest (INT64_MAX: only after the next append).
  *
  * ending_count  transactions whose commit is likely within a millisecond or
- *               two (the body's end is on its way); while they are many, a
- *               commit waits up to commit_delay_ms for company.
+ *               two (the body's end is on its way); from STORE_COMPANY_MIN on,
+ * a commit waits up to commit_delay_ms for company.
  */
 int64_t store_turn(struct store *s, unsigned ending_count);
 /* The batch is written as soon as the disk is free, whatever is in it. */

@@ -356,13 +356,13 @@ test_company(void **state)
 		frozen.ms += 1000;
 		t = spool_add(&sp, &m, 1, 10, 5);
 		store_msg_close(sp.store, &m);
-		assert_int_equal(store_turn(sp.store, LOG_CROWD_MIN - i) ==
+		assert_int_equal(store_turn(sp.store, STORE_COMPANY_MIN - i) ==
 				     sp.conf.commit_delay_ms,
 		    i == 0);
 		assert_int_equal(sp.store->log.flight != NULL, i == 1);
 		/* And no longer than that. */
 		frozen.ms += sp.conf.commit_delay_ms;
-		(void)store_turn(sp.store, LOG_CROWD_MIN);
+		(void)store_turn(sp.store, STORE_COMPANY_MIN);
 		assert_non_null(sp.store->log.flight);
 		while (!store_durable(sp.store, t))
 			(void)store_poll(sp.store);
