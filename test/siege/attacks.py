@@ -17,16 +17,6 @@ from harness import BUILD
 TOOLS = BUILD / "test/siege"
 
 
-def aside():
-    """For a child that attacks: it has what the server leaves of the
-    processors, as strangers' own processors would cost the server nothing.
-    Nice is not enough: who is merely nice keeps a processor until his slice
-    is over, and each message would wait for a dozen slices."""
-    ours = os.sched_getscheduler(0)
-    os.sched_setscheduler(0, os.SCHED_IDLE if ours == os.SCHED_OTHER else os.SCHED_OTHER, os.sched_param(0))
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
-
-
 class Raid:
     """Strangers who speak SMTP."""
 
@@ -37,7 +27,7 @@ class Raid:
     def start(self, field):
         self.process = subprocess.Popen([TOOLS / "raid", *map(str, self.options), str(field.weir.port)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        preexec_fn=aside)
+                                        preexec_fn=field.aside.enter)
         line = self.process.stderr.readline()
         assert line == "raid: ready\n", line
 
@@ -55,7 +45,7 @@ class Busy:
     name = "busy"
 
     def start(self, field):
-        self.processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=aside)
+        self.processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=field.aside.enter)
                           for _ in range(os.cpu_count())]
 
     def stop(self, field):
@@ -256,6 +246,10 @@ def single(clients):
         Pids(),
         Descriptors(clients),
     ]
+
+
+def disks():
+    return [Disk("disk"), Disk("inodes")]
 
 
 def at_once(clients):

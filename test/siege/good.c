@@ -47,6 +47,8 @@ static char *body;
 static size_t body_len, body_bytes = 4096;
 static uint32_t *latency_us;
 static int64_t stage_us[STAGE_COUNT];
+static int64_t slowest_us;	 /* one reply, of attempts that succeeded */
+static enum stage slowest_stage; /* which that was */
 static uint64_t refused, lost;
 static char last_refusal[80]; /* what it was told */
 
@@ -142,8 +144,15 @@ talk(int fd, unsigned n, int64_t start)
 		return false;
 	/* It is taken, whatever happens to this. */
 	(void)send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
-	for (unsigned i = 0; i < STAGE_COUNT; i++)
-		stage_us[i] += at[i] - (i == 0 ? start : at[i - 1]);
+	for (unsigned i = 0; i < STAGE_COUNT; i++) {
+		int64_t us = at[i] - (i == 0 ? start : at[i - 1]);
+
+		stage_us[i] += us;
+		if (us > slowest_us) {
+			slowest_us = us;
+			slowest_stage = i;
+		}
+	}
 	return true;
 }
 
@@ -185,14 +194,15 @@ report(unsigned first, unsigned count, int64_t spent_us)
 	printf("{\"messages\": %u, \"next\": %u, \"seconds\": %.3f, "
 	       "\"per_second\": %.1f, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
 	       "\"worst_ms\": %.2f, \"first_ms\": %.2f, \"refused\": %llu, "
-	       "\"lost\": %llu, \"last_refusal\": \"%s\", \"stages_us\": {",
+	       "\"lost\": %llu, \"last_refusal\": \"%s\", "
+	       "\"slowest_stage\": \"%s\", \"stages_us\": {",
 	    count, first + count, (double)spent_us / 1e6,
 	    spent_us > 0 ? count * 1e6 / (double)spent_us : 0,
 	    count > 0 ? latency_us[count / 2] / 1e3 : 0,
 	    count > 0 ? latency_us[(uint64_t)count * 99 / 100] / 1e3 : 0,
 	    count > 0 ? latency_us[count - 1] / 1e3 : 0, first_us / 1e3,
-	    (unsigned long long)refused, (unsigned long long)lost,
-	    last_refusal);
+	    (unsigned long long)refused, (unsigned long long)lost, last_refusal,
+	    stage_names[slowest_stage]);
 	for (unsigned i = 0; i < STAGE_COUNT; i++)
 		printf("%s\"%s\": %lld", i == 0 ? "" : ", ", stage_names[i],
 		    (long long)(count > 0 ? stage_us[i] / count : 0));

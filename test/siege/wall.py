@@ -49,7 +49,8 @@ class Group:
     def __init__(self, controller, name=None, within=None):
         self.dir = None
         self.why_not = f"no {controller} controller"
-        limits = {"memory": ("memory.max", "memory.limit_in_bytes"), "pids": ("pids.max",)}[controller]
+        limits = {"memory": ("memory.max", "memory.limit_in_bytes"), "pids": ("pids.max",),
+                  "cpu": ("cpu.idle",)}[controller]
         for parent in [within] if within else _candidates(controller):
             try:
                 _enable(parent, controller)
@@ -59,7 +60,7 @@ class Group:
                 self.why_not = str(e)
                 continue
             if any((path / f).exists() for f in limits):
-                self.dir = path
+                self.dir, self.why_not = path, None
                 return
             path.rmdir()
 
@@ -152,13 +153,17 @@ class PidsWall:
 
     def __init__(self):
         self.group = Group("pids")
-        self.why_not = None if self.group.dir else self.group.why_not
         # In version 2 it would have to be the memory's own group.
-        if self.group.dir and self.group.version == 2:
-            self.why_not = "one group holds memory and pids here"
+        self.stands = self.group.dir is not None and self.group.version == 1
+
+    @classmethod
+    def why_not(cls):
+        w = cls()
+        w.close()
+        return None if w.stands else w.group.why_not or "one group holds memory and pids here"
 
     def enter(self):
-        if self.why_not is None:
+        if self.stands:
             self.group.enter()
 
     def limit(self, more):
@@ -169,6 +174,38 @@ class PidsWall:
     def refused(self):
         """How often a fork was refused."""
         return int((self.group.dir / "pids.events").read_text().split()[1])
+
+    def close(self):
+        self.group.close()
+
+
+class Aside:
+    """Where strangers run: they have what everybody else leaves of the
+    processors, as strangers' own processors would cost the server nothing.
+
+    A group that is idle as a whole, for SCHED_IDLE counts only among those of
+    one group, and each session may be one of its own (sched_autogroup).  Nice
+    is not enough: who is merely nice keeps a processor until his slice is
+    over, and each message would wait for a dozen slices."""
+
+    def __init__(self):
+        self.group = Group("cpu")
+        self.first = os.sched_getscheduler(0) != os.SCHED_OTHER
+        if self.group.dir:
+            (self.group.dir / "cpu.idle").write_text("1")
+
+    def said(self):
+        if self.first:
+            return "the server and its friends come before all others (SCHED_RR)"
+        return "strangers get what the rest leaves of them" + (
+            "" if self.group.dir else f" as far as SCHED_IDLE does it ({self.group.why_not})")
+
+    def enter(self):
+        """For a child, between fork and exec."""
+        os.sched_setscheduler(0, os.SCHED_OTHER if self.first else os.SCHED_IDLE, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        if self.group.dir:
+            self.group.enter()
 
     def close(self):
         self.group.close()

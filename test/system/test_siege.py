@@ -11,6 +11,7 @@ import pytest
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent.parent / d) for d in ("siege", "bench")]
 
+import report  # noqa: E402
 import siege  # noqa: E402
 
 # The sanitizers' shadow does not fit into a budget.
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.alone]
 def test_siege():
     budget = 64
     r = siege.besiege(budget, 20, 1500, 1000, None, print)
-    print(siege.table([r]))
+    print(report.table([r]))
     assert r["faults"] == []
     assert r["enforced"] != "sampler" and r["pss_peak_kib"] < budget * 1024
     assert r["arrived"] >= r["acknowledged"] > 0
@@ -34,5 +35,5 @@ def test_siege_behind_rlimits(monkeypatch):
     """Where no cgroup can be made: RLIMIT_DATA for each role."""
     monkeypatch.setenv("WEIR_SIEGE_WALL", "rlimit")
     r = siege.besiege(64, 8, 500, 0, ["recipients"], print)
-    print(siege.table([r]))
+    print(report.table([r]))
     assert r["faults"] == [] and r["enforced"] == "rlimit"
