@@ -3,10 +3,10 @@
  *
  * Who has the server nearly alone waits for each of its steps: with DATA he
  * would wait for two more processes to be woken.  So, while there are few
- * transactions, each commit asks for the next one; DATA finds it granted, and
- * envelope, recipients and body go to the queue together.  With many clients
- * none is asked for: the queue then has more to write at once if it knows of
- * each body when it is invited.
+ * transactions, or few of those whom we trust, each commit of theirs asks for
+ * the next one; DATA finds it granted, and envelope, recipients and body go to
+ * the queue together.  With many clients none is asked for: the queue then has
+ * more to write at once if it knows of each body when it is invited.
  *
  * It holds what any transaction holds, so it is given back when nobody wants it
  * for AHEAD_IDLE_MS, and as soon as the queue, or this role, is short of
@@ -25,10 +25,23 @@ wanted(const struct server *sv)
 	       sv->ladder.step == LADDER_CALM;
 }
 
-uint32_t
-ahead_ask(struct server *sv)
+/* Does this transaction belong to few?  Strangers are many in a siege, and
+ * take nothing from those whom we trust. */
+static bool
+is_of_few(const struct session *s)
 {
-	if (!wanted(sv) || sv->txns.in_use > AHEAD_MAX)
+	const struct server *sv = s->server;
+
+	return (s->txn->trusted ? sv->trusted_txns : sv->txns.in_use) <=
+	       AHEAD_MAX;
+}
+
+uint32_t
+ahead_ask(struct session *s)
+{
+	struct server *sv = s->server;
+
+	if (!wanted(sv))
 		return TAG_NONE;
 	for (unsigned i = 0; i < AHEAD_MAX; i++) {
 		struct ahead *a = &sv->ahead[i];
@@ -67,7 +80,7 @@ ahead_take(struct session *s, uint64_t size_hint_bytes)
 	/* That much was reserved. */
 	if (t->rcpt_count > TXN_AHEAD_RCPTS_MAX ||
 	    size_hint_bytes > (uint64_t)sv->conf->message_size_limit_bytes ||
-	    client_page_is_unproven(&sv->page, s->slot))
+	    client_page_is_unproven(&sv->page, s->slot) || !is_of_few(s))
 		return false;
 	for (unsigned i = 0; i < AHEAD_MAX; i++) {
 		struct ahead *a = &sv->ahead[i];

@@ -110,6 +110,7 @@ struct server {
 	enum err queue_state; /* OK, or why MAIL is refused */
 	unsigned aborts_due;  /* TXN_ABORTs that found no room */
 	struct ahead ahead[AHEAD_MAX];
+	unsigned trusted_txns; /* of the transactions */
 	/* session.starved: waiting for room to the queue */
 	struct list starved, starved_strangers;
 	struct list asking; /* session.asking: lookup had no room */
@@ -216,8 +217,9 @@ bool clients_full(struct server *sv, bool local);
 void clients_each_second(struct server *sv);
 
 /* ---- ahead.c ---- */
-/* For TXN_COMMIT: the tag to grant one under; TAG_NONE: none is wanted. */
-uint32_t ahead_ask(struct server *sv);
+/* For TXN_COMMIT of this session: the tag to grant one under; TAG_NONE: none
+ * is wanted. */
+uint32_t ahead_ask(struct session *s);
 /* It could not be asked for. */
 void ahead_unask(struct server *sv, uint32_t tag);
 /* For s, which has its recipients: its transaction gets tag, id and credit.

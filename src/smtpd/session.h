@@ -39,6 +39,7 @@ struct txn {
 	struct slice envid;
 	uint8_t ret;
 	bool body_8bitmime;
+	bool trusted;			/* its client was, at MAIL */
 	uint32_t rcpt_count;		/* in the list */
 	struct rcpt *rcpts, *last_rcpt; /* accepted */
 	struct rcpt *asked[SMTPS_PENDING_MAX];

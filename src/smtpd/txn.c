@@ -27,6 +27,8 @@ txn_new(struct session *s, const struct smtp_mail *mail)
 
 	if (t == NULL)
 		return NULL;
+	t->trusted = s->trusted;
+	sv->trusted_txns += t->trusted;
 	acct_init(&t->acct, s->acct, "transaction", 0, false, "");
 	arena_init(&t->arena, &t->acct, TXN_CHUNK_BYTES,
 	    TXN_CHUNK_BYTES + (size_t)s->m.conf->rcpt_max * RCPT_COST_BYTES +
@@ -71,6 +73,7 @@ txn_free(struct session *s)
 	s->txn = NULL;
 	s->m.txn = NULL;
 	list_remove(&s->starved);
+	s->server->trusted_txns -= t->trusted;
 	pool_put(&s->server->txns, t);
 }
 

@@ -143,7 +143,7 @@ txn_commit(struct session *s)
 	if (t->m.failed)
 		return;
 	f.body_bytes = t->sent;
-	f.ahead = ahead_ask(sv);
+	f.ahead = ahead_ask(s);
 	e = send_txn_commit(sv->queue, t->tag, &f, -1);
 	if (e != OK)
 		ahead_unask(sv, f.ahead);

@@ -709,6 +709,53 @@ test_ahead_unfit(void **state)
 	world_close();
 }
 
+/* Strangers in the middle of something are not counted against those whom we
+ * trust; one more of these is. */
+static void
+test_ahead_among_strangers(void **state)
+{
+	int fd, strangers[3], fds[AHEAD_MAX];
+
+	(void)state;
+	world_open(CONF);
+	fd = greeted("198.51.100.9");
+	hand_in(fd, START);
+	close(fd);
+	turns(5);
+	w.grants = true;
+	for (int i = 0; i < 3; i++) {
+		strangers[i] = greeted("198.51.100.9");
+		say(strangers[i], START);
+		(void)heard(strangers[i]);
+	}
+	for (int i = 0; i < AHEAD_MAX; i++) {
+		fds[i] = greeted("192.0.2.1");
+		if (i == AHEAD_MAX - 1)
+			hand_in(fds[i], START);
+		say(fds[i], START);
+		(void)heard(fds[i]);
+	}
+	assert_int_not_equal(w.granted, 0);
+	assert_int_equal(w.sv->trusted_txns, AHEAD_MAX);
+
+	/* Nor do they take it, proven as they are by now. */
+	w.opened = 0;
+	say(strangers[0], "DATA\r\n");
+	assert_hears(strangers[0], GO354);
+	assert_int_equal(w.opened, 1);
+	say(fds[0], "DATA\r\n");
+	assert_hears(fds[0], GO354);
+	assert_int_equal(w.opened, 1);
+
+	for (int i = 0; i < 3; i++)
+		close(strangers[i]);
+	for (int i = 0; i < AHEAD_MAX; i++)
+		close(fds[i]);
+	turns(5);
+	assert_int_equal(w.sv->trusted_txns, 0);
+	world_close();
+}
+
 /* What nobody wants is given back. */
 static void
 test_ahead_returned(void **state)
@@ -1299,6 +1346,7 @@ main(void)
 		cmocka_unit_test(test_queue_lost),
 		cmocka_unit_test(test_ahead),
 		cmocka_unit_test(test_ahead_unfit),
+		cmocka_unit_test(test_ahead_among_strangers),
 		cmocka_unit_test(test_ahead_returned),
 		cmocka_unit_test(test_lookup_lost_and_late),
 		cmocka_unit_test(test_client_goes_away),
