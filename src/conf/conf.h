@@ -33,6 +33,7 @@ enum {
 	CONF_OVERRIDE_COUNT_MAX = 256, /* -o */
 	CONF_MESSAGE_COUNT_MAX = 64,   /* kept by a report */
 	CONF_MESSAGE_BYTES = 512,
+	CONF_LISTEN_COUNT_MAX = 64,	 /* places of one list */
 	CONF_PIPE_COUNT_MAX = 16,	 /* transports that are defined */
 	CONF_PIPE_NAME_BYTES = 33,	 /* of one, with its end */
 	CONF_PIPE_TEXT_BYTES_MAX = 4096, /* its definition */

@@ -250,4 +250,5 @@ conf_cross_check(struct loader *l)
 	check_classes(l);
 	check_transports(l);
 	check_places(l);
+	conf_cross_listen(l);
 }

@@ -202,3 +202,8 @@ bool conf_list_next(struct slice *rest, struct slice *item_out,
 
 /* What can only be seen in several values together. */
 void conf_cross_check(struct loader *l);
+
+/* ---- cross_listen.c ---- */
+
+/* Places to listen that cannot be bound together. */
+void conf_cross_listen(struct loader *l);

@@ -221,9 +221,6 @@ open_list(struct listeners *l, const char *name, const struct conf_list *list,
     enum listen_kind kind, unsigned protocols, unsigned smtpd_count,
     struct errtext *et)
 {
-	if (list->count > LISTEN_ITEMS_MAX)
-		return err_set(et, ERR_CONFIG, "%s: more than %d items", name,
-		    LISTEN_ITEMS_MAX);
 	for (size_t i = 0; i < list->count; i++) {
 		struct errtext why = { "" };
 		enum err e = open_item(l, list->items[i], kind, protocols,

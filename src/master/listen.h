@@ -20,7 +20,6 @@ struct conf;
 enum {
 	LISTEN_ALL = -1, /* owner: every process of the role */
 	LISTEN_ADDRESS_BYTES = 256,
-	LISTEN_ITEMS_MAX = 64, /* of one list */
 };
 
 struct listener {
