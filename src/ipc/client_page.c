@@ -316,11 +316,13 @@ client_page_leave(struct client_page *p, unsigned owner, uint32_t slot)
 	client_page_unlock(p);
 }
 
-/* Make room among the proven: the one not seen for longest is no more. */
-static void
-unprove_oldest(struct client_page *p)
+/* Make room among the proven: the one not seen for longest is no more.  True:
+ * it would have been. */
+static bool
+unprove_oldest(struct client_page *p, int64_t now_ms)
 {
 	struct entry *oldest = NULL;
+	bool was_proven;
 
 	for (uint32_t i = 0; i < p->entry_count; i++) {
 		struct entry *e = &p->entries[i];
@@ -330,26 +332,29 @@ unprove_oldest(struct client_page *p)
 			oldest = e;
 	}
 	if (oldest == NULL)
-		return;
+		return false;
+	was_proven = is_proven(oldest, now_ms);
 	oldest->proven_until_ms = 0;
 	add(&p->shared->proven, -1);
+	return was_proven;
 }
 
-void
+bool
 client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
     struct mono now)
 {
 	struct entry *e = entry_of(p, slot);
+	bool forgot = false;
 	struct slot *s;
 
 	if (slot >= p->slot_count)
-		return;
+		return false;
 	client_page_lock(p, owner_of(p, slot));
 	s = &p->shared->slots[slot];
 	if (e != NULL) {
 		if (e->proven_until_ms == 0) {
 			if (get(&p->shared->proven) >= p->proven_max)
-				unprove_oldest(p);
+				forgot = unprove_oldest(p, now.ms);
 			add(&p->shared->proven, 1);
 		}
 		e->proven_until_ms = now.ms + ttl_ms;
@@ -360,6 +365,7 @@ client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
 		}
 	}
 	client_page_unlock(p);
+	return forgot;
 }
 
 bool

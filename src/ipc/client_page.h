@@ -148,8 +148,9 @@ enum client_over client_page_rate(struct client_page *p, uint32_t slot,
     enum client_rate rate, unsigned events, struct client_limits limits,
     struct mono now);
 
-/* The client delivered good mail: it counts as proven for ttl_ms. */
-void client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
+/* The client delivered good mail: it counts as proven for ttl_ms.  True: one
+ * that was proven still had to be forgotten for it (proven_max). */
+bool client_page_prove(struct client_page *p, uint32_t slot, int64_t ttl_ms,
     struct mono now);
 /* The holder of this slot counts against the unproven share. */
 bool client_page_is_unproven(struct client_page *p, uint32_t slot);

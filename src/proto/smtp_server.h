@@ -173,6 +173,9 @@ struct smtps {
 	bool pause;	/* the reply just written has to wait */
 	bool answered;	/* OPENING, COMMIT: the driver answered */
 	bool asked;	/* COMMIT: the step was returned */
+	/* Commands beyond junk_max, since the driver last looked; it resets,
+	 * and more than fit are not counted. */
+	uint16_t junk_new;
 	uint32_t error_count;
 	uint32_t errors_new; /* since the driver last looked; it resets */
 	uint32_t junk_count;

@@ -93,7 +93,7 @@ smtps_on_bdat(struct smtps *s, struct smtps_io *io, struct slice arg)
 	case SMTPS_CHUNKED:
 		/* Nobody who means well cuts a message so small. */
 		if (!last && s->chunk_left < SMTPS_CHUNK_TINY &&
-		    s->junk_count++ >= s->conf->junk_max && smtps_error(s, io))
+		    smtps_junk(s, io))
 			return SMTPS_STEP_AGAIN;
 		s->txn->last = last;
 		return next_chunk(s);

@@ -32,6 +32,8 @@ void smtps_good(struct smtps *s);
 /* One more error of the client; true: it was one too many and the session is
  * closed. */
 bool smtps_error(struct smtps *s, struct smtps_io *io);
+/* A command without use; beyond junk_max it is an error: as above. */
+bool smtps_junk(struct smtps *s, struct smtps_io *io);
 
 /* Commands (smtp_server_verbs.c). */
 enum smtps_step smtps_command(struct smtps *s, struct smtps_io *io,

@@ -109,6 +109,16 @@ smtps_error(struct smtps *s, struct smtps_io *io)
 	return true;
 }
 
+bool
+smtps_junk(struct smtps *s, struct smtps_io *io)
+{
+	if (s->junk_count++ < s->conf->junk_max)
+		return false;
+	if (s->junk_new < UINT16_MAX)
+		s->junk_new++;
+	return smtps_error(s, io);
+}
+
 void
 smtps_say_text(struct smtps *s, struct smtps_io *io, unsigned code,
     const char *status, struct slice text)

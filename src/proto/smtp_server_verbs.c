@@ -323,8 +323,7 @@ smtps_command(struct smtps *s, struct smtps_io *io, struct slice line)
 		smtps_hangup(s, io, SMTPS_REPLY_SHUTDOWN);
 		return SMTPS_STEP_AGAIN;
 	}
-	if (verbs[cmd.verb].junk && s->junk_count++ >= s->conf->junk_max &&
-	    smtps_error(s, io))
+	if (verbs[cmd.verb].junk && smtps_junk(s, io))
 		return SMTPS_STEP_AGAIN;
 	if (!(verbs[cmd.verb].legal_in & (1u << s->state))) {
 		smtps_say(s, io, out_of_order(s));

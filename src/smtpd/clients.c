@@ -77,19 +77,6 @@ network_max(const struct server *sv, int64_t one)
 	return all < UINT32_MAX ? (unsigned)all : UINT32_MAX;
 }
 
-/* A client is over a limit of its own. */
-static void
-over_own(struct server *sv, struct session *s, enum server_row at,
-    const char *action)
-{
-	char who[CLIENT_TEXT_BYTES];
-
-	if (limits_is_quiet(sv, at))
-		return;
-	report_client(s, who);
-	limits_exceeded(sv, at, slice_str(who), action);
-}
-
 /* A network is over what it may have of a limit of one client. */
 static void
 over_network(struct server *sv, struct session *s, enum server_row at,
@@ -134,10 +121,10 @@ clients_enter(struct server *sv, struct session *s)
 	    ev_now(sv->loop), &s->slot)) {
 	case CLIENT_IN: return SMTPS_REPLY_NONE;
 	case CLIENT_OVER_COUNT:
-		over_own(sv, s, ROW_CLIENT, "refused with 421");
+		limits_reached(s, ROW_CLIENT, "refused with 421");
 		return SMTPS_REPLY_CONNECTIONS;
 	case CLIENT_OVER_RATE:
-		over_own(sv, s, ROW_RATES + CLIENT_RATE_CONNECTION,
+		limits_reached(s, ROW_RATES + CLIENT_RATE_CONNECTION,
 		    "refused with 421");
 		return SMTPS_REPLY_RATE_CONN;
 	case CLIENT_NETWORK_COUNT:
@@ -185,7 +172,7 @@ clients_rate(struct server *sv, struct session *s, enum client_rate rate,
 	over = client_page_rate(&sv->page, s->slot, rate, events, max,
 	    ev_now(sv->loop));
 	if (over == CLIENT_OVER_OWN)
-		over_own(sv, s, ROW_RATES + rate, "refused for now");
+		limits_reached(s, ROW_RATES + rate, "refused for now");
 	else if (over == CLIENT_OVER_NETWORK)
 		over_network(sv, s, ROW_RATES + rate, "refused for now");
 	return over == CLIENT_PASSED;
@@ -194,8 +181,10 @@ clients_rate(struct server *sv, struct session *s, enum client_rate rate,
 void
 clients_prove(struct server *sv, struct session *s)
 {
-	client_page_prove(&sv->page, s->slot, sv->conf->proven_ttl_ms,
-	    ev_now(sv->loop));
+	if (client_page_prove(&sv->page, s->slot, sv->conf->proven_ttl_ms,
+		ev_now(sv->loop)))
+		limits_reached(s, ROW_PROVEN,
+		    "the one not seen for longest is forgotten");
 	s->acct = sv->acct;
 }
 
@@ -297,7 +286,10 @@ clients_each_second(struct server *sv)
 		recount(sv);
 	if (sv->seconds % TRIM_SECONDS == 0)
 		trim(sv);
-	if (sv->index != 0 || sv->shown == f.sessions + 1)
+	if (sv->index != 0)
+		return;
+	limit_set_in_use(sv->rows[ROW_PROVEN], f.proven);
+	if (sv->shown == f.sessions + 1)
 		return;
 	sv->shown = f.sessions + 1;
 	limit_set_in_use(sv->gate_row, f.sessions);

@@ -88,6 +88,8 @@ count_errors(struct session *s)
 		if (!clients_rate(s->server, s, CLIENT_RATE_ERROR, 1))
 			break;
 	s->m.errors_new = 0;
+	for (; s->m.junk_new > 0; s->m.junk_new--)
+		limits_reached(s, ROW_JUNK, "counted as an error");
 }
 
 enum outcome { GO_ON, STOP, GONE };
@@ -108,6 +110,7 @@ obey(struct session *s, struct smtps_io *io, enum smtps_step step)
 	case SMTPS_STEP_PAUSE:
 		if (s->server->conf->smtpd_error_sleep_time_ms == 0)
 			return GO_ON;
+		limits_reached(s, ROW_SOFT_ERRORS, "its replies wait");
 		return stop(s, WAIT_PAUSE);
 	case SMTPS_STEP_FLUSH:
 		if (!session_flush(s))

@@ -34,6 +34,10 @@ rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 		    c->extract_recipient_limit },
 		[ROW_ERRORS] = { LIMIT_COUNT, "errors of a session",
 		    "smtpd_hard_error_limit", c->smtpd_hard_error_limit },
+		[ROW_SOFT_ERRORS] = { LIMIT_COUNT, "errors without a pause",
+		    "smtpd_soft_error_limit", c->smtpd_soft_error_limit },
+		[ROW_JUNK] = { LIMIT_COUNT, "commands without use",
+		    "smtpd_junk_command_limit", c->smtpd_junk_command_limit },
 		[ROW_CLIENT] = { LIMIT_COUNT, "sessions of a client",
 		    "smtpd_client_connection_count_limit",
 		    c->smtpd_client_connection_count_limit },
@@ -56,11 +60,15 @@ rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 		[ROW_NETWORK] = { LIMIT_COUNT, "clients' worth of a network",
 		    "smtpd_client_network_factor",
 		    c->smtpd_client_network_factor },
+		[ROW_PROVEN] = { LIMIT_POOL, "proven clients",
+		    "proven_table_size", c->proven_table_size },
 		[ROW_SILENCE] = { LIMIT_DEADLINE, "silence of a client",
 		    "smtpd_timeout", c->smtpd_timeout_ms },
 		[ROW_SESSION] = { LIMIT_DEADLINE, "session",
 		    "smtpd_session_time_limit",
 		    c->smtpd_session_time_limit_ms },
+		[ROW_DATA_RATE] = { LIMIT_SIZE, "body in a second, at least",
+		    "smtpd_min_data_rate", c->smtpd_min_data_rate_bytes },
 	};
 
 	memcpy(out, rows, sizeof(rows));
@@ -108,6 +116,17 @@ limits_exceeded(struct server *sv, enum server_row at, struct slice who,
 	log_limit(&sv->hit_sites[at], ev_now(sv->loop), rows[at].parameter,
 	    rows[at].limit, who, action);
 	limit_refused(sv->rows[at]);
+}
+
+void
+limits_reached(const struct session *s, enum server_row at, const char *action)
+{
+	char who[CLIENT_TEXT_BYTES];
+
+	if (limits_is_quiet(s->server, at))
+		return;
+	report_client(s, who);
+	limits_exceeded(s->server, at, slice_str(who), action);
 }
 
 /* The limit behind a refusal, or SERVER_ROWS.  Those of the gate, of clients

@@ -40,11 +40,15 @@ enum server_row {
 	ROW_RCPTS,
 	ROW_LOCAL_RCPTS,
 	ROW_ERRORS,
+	ROW_SOFT_ERRORS,
+	ROW_JUNK,
 	ROW_CLIENT,
 	ROW_RATES, /* enum client_rate, in its order */
 	ROW_NETWORK = ROW_RATES + CLIENT_RATE_COUNT,
+	ROW_PROVEN,
 	ROW_SILENCE,
 	ROW_SESSION,
+	ROW_DATA_RATE,
 	SERVER_ROWS
 };
 
@@ -196,7 +200,11 @@ void accept_stop(struct server *sv);
 void limits_show(struct server *sv);
 /* A refusal was written: if a limit was behind it, name it in the log. */
 void limits_hit(const struct session *s, const struct smtps_io *io);
-/* A limit of clients was hit: the line about it, and its counter. */
+/* A session hit a limit that is behind no refusal: the line about it, and its
+ * counter. */
+void limits_reached(const struct session *s, enum server_row at,
+    const char *action);
+/* A limit of clients was hit: the same. */
 void limits_exceeded(struct server *sv, enum server_row at, struct slice who,
     const char *action);
 /* True: no line about it is due, the hit was counted.  False: nothing was,

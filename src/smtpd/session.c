@@ -124,7 +124,8 @@ earn_time(struct session *s, size_t bytes)
 	else
 		s->deadline = mono_add(s->deadline,
 		    (int64_t)bytes * 1000 / c->smtpd_min_data_rate_bytes);
-	if (mono_sub(s->deadline, most) > 0)
+	s->behind = mono_sub(s->deadline, most) < 0;
+	if (!s->behind)
 		s->deadline = most;
 }
 
@@ -205,10 +206,25 @@ on_io(void *arg, struct ev_io *io, unsigned ready)
 
 /* ---- time ---- */
 
+/* The limit that a session ran into. */
+static enum server_row
+time_row(const struct session *s)
+{
+	struct server *sv = s->server;
+
+	if (mono_sub(ev_now(sv->loop),
+		mono_add(s->began, sv->conf->smtpd_session_time_limit_ms)) >= 0)
+		return ROW_SESSION;
+	return s->wait == WAIT_CLIENT && smtps_in_body(&s->m) && s->behind
+		   ? ROW_DATA_RATE
+		   : ROW_SILENCE;
+}
+
 static void
 time_out(struct session *s)
 {
 	report_lost(s, "timeout");
+	limits_reached(s, time_row(s), "closed with 421");
 	s->server->io.out_len = 0;
 	smtps_hangup(&s->m, &s->server->io, SMTPS_REPLY_TIMEOUT);
 	(void)write_out(s);
@@ -291,6 +307,7 @@ void
 session_new_deadline(struct session *s)
 {
 	s->deadline = mono_add(ev_now(s->server->loop), timeout_ms(s));
+	s->behind = false;
 }
 
 void

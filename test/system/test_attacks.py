@@ -14,6 +14,7 @@ import time
 import pytest
 
 from harness import FAST_RETRY, Client, Weir, message, relay_conf, wait_for
+from test_controls import named
 
 #: Clients that are not trusted, from this very host.
 STRANGERS = {"mynetworks": "192.0.2.0/24"}
@@ -136,6 +137,8 @@ def test_row_25_trickling_does_not_earn_time(phase):
             assert 1.5 < took < 6, took
             assert got.startswith(b"421 4.4.2"), got
         w.wait_log(r"timeout after")
+        # What it was too slow for: a command, or a body.
+        named(w, "smtpd_min_data_rate" if phase in ("data", "bdat") else "smtpd_timeout")
 
 
 def test_row_25_a_steady_body_outlives_the_timeout():

@@ -298,6 +298,44 @@ def test_smtpd_recipient_limit(by):
             named(w, "smtpd_recipient_limit")
 
 
+def test_smtpd_soft_error_limit_and_smtpd_junk_command_limit():
+    """What is within neither waits nor counts; each one beyond does."""
+    with Weir({"smtpd_soft_error_limit": "3", "smtpd_junk_command_limit": "5", "smtpd_hard_error_limit": "1000",
+               "smtpd_error_sleep_time": "20ms"}) as w:
+        with w.client() as c:
+            for _ in range(5):
+                c.ok("NOOP")
+            unnamed(w, "smtpd_junk_command_limit")
+            c.ok("NOOP")
+            named(w, "smtpd_junk_command_limit", r"localhost\[127.0.0.1\]")
+            assert refused(w, "smtpd_junk_command_limit") == 1
+            assert [c.cmd("XYZZY")[0] for _ in range(2)] == [500] * 2
+            unnamed(w, "smtpd_soft_error_limit")  # it is the third error
+            assert c.cmd("XYZZY")[0] == 500
+            named(w, "smtpd_soft_error_limit", r"localhost\[127.0.0.1\]")
+            assert refused(w, "smtpd_soft_error_limit") == 1
+            c.send("NOOP\r\n" * 5)
+            for _ in range(5):
+                assert c.reply()[0] == 250
+        assert refused(w, "smtpd_junk_command_limit") == 6
+        assert refused(w, "smtpd_soft_error_limit") == 6
+
+
+def test_proven_table_size():
+    """As many as fit are remembered; for one more another is forgotten."""
+    with Weir({"proven_table_size": "3"}) as w:
+        for n in range(1, 5):
+            with opened(w, source=f"127.0.0.{n}") as c:
+                c.transaction("a@client.example", "joe@example.test", message(f"m{n}"))
+            if n <= 3:
+                unnamed(w, "proven_table_size")
+        named(w, "proven_table_size", r"\S*\[127.0.0.4\]")
+        assert refused(w, "proven_table_size") == 1
+        wait_for(lambda: [(r["limit"], r["in_use"]) for r in w.json("limits")["limits"]
+                          if r["name"] == "proven clients" and r["in_use"]] == [(3, 3)],
+                 lambda: w.weir("limits").out)
+
+
 @pytest.mark.parametrize("by", AROUND)
 def test_bounce_size_limit(by):
     mx = FakeMX(lambda verb, arg, conn: "550 5.1.1 nobody" if verb == "RCPT" else None)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness import Client, Image, Weir, message, wait_for
+from test_controls import named
 
 
 def opened(w, **kw):
@@ -149,6 +150,7 @@ def test_idle_timeout():
         assert code == 421 and text.startswith("4.4.2")
         assert c.closed()
         w.wait_log(r"timeout after EHLO from")
+        named(w, "smtpd_timeout", r"localhost\[127.0.0.1\]")
 
 
 def test_session_time_limit():
@@ -161,6 +163,7 @@ def test_session_time_limit():
                 break
             time.sleep(0.1)
         assert got[0] == 421 and got[1].startswith("4.4.2"), got
+        named(w, "smtpd_session_time_limit", r"localhost\[127.0.0.1\]")
 
 
 @pytest.mark.parametrize("eod", [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r", b"\r\n.\n", b"\r.\r\n"])

@@ -311,7 +311,11 @@ test_eviction(void **state)
 		assert_int_equal(client_page_enter(&p, 0, &other, &rules,
 				     mono_add(t0, n), &slot),
 		    CLIENT_IN);
-		client_page_prove(&p, slot, 1 << 30, mono_add(t0, n));
+		assert_int_equal(
+		    client_page_prove(&p, slot, 1 << 30, mono_add(t0, n)),
+		    n == 4);
+		assert_false(
+		    client_page_prove(&p, slot, 1 << 30, mono_add(t0, n)));
 		client_page_leave(&p, 0, slot);
 	}
 	client_page_figures(&p, &f);
@@ -336,6 +340,39 @@ test_eviction(void **state)
 		assert_int_equal(client_page_enter(&p, 0, &other, &rules,
 				     mono_add(t0, 60000), &slot),
 		    n == 1 ? CLIENT_SHARE_FULL : CLIENT_IN);
+	}
+	page_close(&p, fd);
+}
+
+/* Whose time is over makes room: that is nobody's loss. */
+static void
+test_room_of_the_expired(void **state)
+{
+	struct client_rules rules = { .unproven_max = 50 };
+	struct client_page p;
+	uint32_t slot;
+	int fd = page_open(&p, 50, 1);
+
+	(void)state;
+	for (unsigned n = 1; n <= 3; n++) {
+		struct client_key other = key_of(n);
+		struct mono now = mono_add(t0, n * 1000);
+
+		assert_int_equal(
+		    client_page_enter(&p, 0, &other, &rules, now, &slot),
+		    CLIENT_IN);
+		assert_int_equal(client_page_prove(&p, slot, 1001, now), n > 1);
+		client_page_leave(&p, 0, slot);
+	}
+	for (unsigned n = 4; n <= 5; n++) {
+		struct client_key other = key_of(n);
+		struct mono now = mono_add(t0, n * 10000);
+
+		assert_int_equal(
+		    client_page_enter(&p, 0, &other, &rules, now, &slot),
+		    CLIENT_IN);
+		assert_false(client_page_prove(&p, slot, 10000, now));
+		client_page_leave(&p, 0, slot);
 	}
 	page_close(&p, fd);
 }
@@ -575,6 +612,7 @@ main(void)
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_network_rates),
 		cmocka_unit_test(test_eviction),
+		cmocka_unit_test(test_room_of_the_expired),
 		cmocka_unit_test(test_a_slow_holder),
 		cmocka_unit_test(test_a_holder_that_never_goes_on),
 		cmocka_unit_test(test_stopped),
