@@ -206,6 +206,18 @@ int64_t conf_transport_limit(const struct conf *c, struct slice transport,
 /* Is there a transport of that name: built in, or defined as a pipe? */
 bool conf_transport_known(const struct conf *c, struct slice transport);
 bool conf_transport_built_in(struct slice transport);
+/* Likewise: ERR_CONFIG, and et says what would be right. */
+MUST_CHECK enum err conf_transport_check(const struct conf *c,
+    struct slice transport, struct errtext *et);
+/*
+ * conf_transport_entry(c, value, transport_out, nexthop_out, et):
+ * Take apart the value of an entry of transport_maps, as net_transport_split
+ * does; ERR_CONFIG, with et, also for a transport that is not known and for
+ * a next hop that it could not use.
+ */
+MUST_CHECK enum err conf_transport_entry(const struct conf *c,
+    struct slice value, struct slice *transport_out, struct slice *nexthop_out,
+    struct errtext *et);
 /* The pipe of that name; NULL: none. */
 const struct conf_pipe *conf_pipe_find(const struct conf *c, struct slice name);
 /* Does it speak to another server, so that its next hop is one? */

@@ -197,26 +197,23 @@ check_transports(struct loader *l)
 		CONF_ID_virtual_transport, CONF_ID_fallback_transport };
 	const struct conf *c = &l->all->conf;
 	struct slice transport, nexthop;
+	struct errtext et;
 
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
 		conf_way_split(l->all->values[ways[i]].expanded, &transport,
 		    &nexthop);
-		if (transport.len > 0 &&
-		    (!conf_transport_known(c, transport) ||
-			slice_eq(transport, SLICE_LIT("error"))))
+		if (slice_eq(transport, SLICE_LIT("error")))
 			say(l, true, ways[i],
-			    "no transport of that name; write "
+			    "transport error is for transport_maps; write "
 			    "TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH");
+		else if (transport.len > 0 &&
+			 conf_transport_check(c, transport, &et) != OK)
+			say(l, true, ways[i], "%s", et.text);
 	}
-	for (size_t i = 0; i < c->defer_transports.count; i++) {
-		transport = c->defer_transports.items[i];
-		if (!conf_transport_known(c, transport))
-			ERROR(defer_transports,
-			    "there is no transport %.*s; write local, virtual, "
-			    "smtp, lmtp, relay, error, discard or one that is "
-			    "defined",
-			    SLICE_ARGS(slice_sub(transport, 0, 40)));
-	}
+	for (size_t i = 0; i < c->defer_transports.count; i++)
+		if (conf_transport_check(c, c->defer_transports.items[i],
+			&et) != OK)
+			ERROR(defer_transports, "%s", et.text);
 }
 
 static void

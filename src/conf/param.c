@@ -90,7 +90,7 @@ conf_param_find(struct slice name)
 	return NULL;
 }
 
-enum { NAME_BYTES_MAX = 64 };
+enum { NAME_BYTES_MAX = 64, NEAR_LIMIT_MAX = 7 };
 
 static size_t
 min3(size_t a, size_t b, size_t c)
@@ -130,14 +130,24 @@ edit_distance(struct slice a, struct slice b)
 	return above[b.len];
 }
 
-static void
-consider(struct slice name, const char *known, const char **best,
+size_t
+conf_near_limit(struct slice name)
+{
+	size_t limit = name.len / 3 + 1;
+
+	if (name.len == 0 || name.len > NAME_BYTES_MAX)
+		return 0;
+	return limit < NEAR_LIMIT_MAX ? limit : NEAR_LIMIT_MAX;
+}
+
+void
+conf_near_consider(struct slice name, const char *known, const char **best,
     size_t *best_distance)
 {
 	struct slice k = slice_str(known);
 	size_t d;
 
-	if (k.len > NAME_BYTES_MAX)
+	if (k.len > NAME_BYTES_MAX || name.len > NAME_BYTES_MAX)
 		return;
 	d = edit_distance(name, k);
 	if (d < *best_distance) {
@@ -150,16 +160,12 @@ const char *
 conf_param_nearest(struct slice name)
 {
 	const char *best = NULL;
-	size_t distance;
+	size_t distance = conf_near_limit(name);
 
-	if (name.len == 0 || name.len > NAME_BYTES_MAX)
-		return NULL;
-	distance = name.len / 3 + 1; /* one more than what is near enough */
-	if (distance > 7)
-		distance = 7;
-	for (size_t i = 0; i < CONF_ID_COUNT; i++)
-		consider(name, conf_params[i].name, &best, &distance);
-	for (size_t i = 0; i < conf_control_count; i++)
-		consider(name, conf_controls[i].file, &best, &distance);
+	for (size_t i = 0; i < CONF_ID_COUNT && distance > 0; i++)
+		conf_near_consider(name, conf_params[i].name, &best, &distance);
+	for (size_t i = 0; i < conf_control_count && distance > 0; i++)
+		conf_near_consider(name, conf_controls[i].file, &best,
+		    &distance);
 	return best;
 }

@@ -126,6 +126,15 @@ const struct conf_param *conf_param_find(struct slice name);
  */
 const char *conf_param_nearest(struct slice name);
 
+/*
+ * The same among other names: *distance begins as conf_near_limit(name), 0
+ * when no name can be near; each known name that is nearer than *distance
+ * becomes *best.
+ */
+size_t conf_near_limit(struct slice name);
+void conf_near_consider(struct slice name, const char *known, const char **best,
+    size_t *distance);
+
 /* qmail's control files that Weir honours, from control.def. */
 enum conf_control_kind {
 	CONF_CONTROL_LINE,     /* first line */

@@ -2,6 +2,8 @@
  * conf/transport: the built-in transports and their limits.
  */
 #include "conf/conf.h"
+#include "conf/net.h"
+#include "conf/param.h"
 
 #define TRANSPORTS(X) \
 	X(local) X(virtual) X(smtp) X(lmtp) X(relay) X(error) X(discard)
@@ -22,6 +24,47 @@ conf_transport_built_in(struct slice transport)
 	TRANSPORTS(X)
 #undef X
 	return false;
+}
+
+enum err
+conf_transport_check(const struct conf *c, struct slice transport,
+    struct errtext *et)
+{
+	struct slice shown = slice_sub(transport, 0, CONF_PIPE_NAME_BYTES);
+	size_t distance = conf_near_limit(transport);
+	const char *near = NULL;
+
+	if (conf_transport_known(c, transport))
+		return OK;
+#define X(name) conf_near_consider(transport, #name, &near, &distance);
+	TRANSPORTS(X)
+#undef X
+	for (size_t i = 0; i < c->pipe_count; i++)
+		conf_near_consider(transport, c->pipes[i].name, &near,
+		    &distance);
+	if (near != NULL)
+		return err_set(et, ERR_CONFIG,
+		    "there is no transport %.*s; did you mean %s?",
+		    SLICE_ARGS(shown), near);
+	return err_set(et, ERR_CONFIG,
+	    "there is no transport %.*s; write local, virtual, smtp, lmtp, "
+	    "relay, error or discard, or define it: transport %.*s = pipe ...",
+	    SLICE_ARGS(shown), SLICE_ARGS(shown));
+}
+
+enum err
+conf_transport_entry(const struct conf *c, struct slice value,
+    struct slice *transport_out, struct slice *nexthop_out, struct errtext *et)
+{
+	struct net_nexthop parsed;
+
+	if (net_transport_split(value, transport_out, nexthop_out, et) != OK ||
+	    (transport_out->len > 0 &&
+		conf_transport_check(c, *transport_out, et) != OK) ||
+	    (nexthop_out->len > 0 && conf_transport_remote(*transport_out) &&
+		net_nexthop_parse(*nexthop_out, &parsed, et) != OK))
+		return ERR_CONFIG;
+	return OK;
 }
 
 bool

@@ -133,10 +133,8 @@ read_entry(struct resolver *r, const struct fr_resolved *out,
 {
 	struct net_nexthop parsed;
 
-	if (net_transport_split(value, transport, nexthop, et) != OK)
+	if (conf_transport_entry(r->conf, value, transport, nexthop, et) != OK)
 		return ERR_CONFIG;
-	if (transport->len > 0 && !conf_transport_known(r->conf, *transport))
-		return err_set(et, ERR_CONFIG, "no transport of that name");
 	if (slice_eq(*transport, SLICE_LIT("error")))
 		return OK;
 	if (transport->len == 0 && nexthop->len == 0)

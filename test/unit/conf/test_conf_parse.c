@@ -299,12 +299,19 @@ static const struct {
 	    "from 1 to 65535 after the last colon" },
 	{ "defer_transports = smtp, uucp\n",
 	    "f:1: defer_transports: value \"smtp, uucp\": there is no "
-	    "transport "
-	    "uucp; write local, virtual, smtp, lmtp, relay, error, discard or "
-	    "one that is defined" },
+	    "transport uucp; write local, virtual, smtp, lmtp, relay, error or "
+	    "discard, or define it: transport uucp = pipe ..." },
+	{ "transport procmail = pipe user=u argv=/x\n"
+	  "defer_transports = procmal\n",
+	    "f:2: defer_transports: value \"procmal\": there is no transport "
+	    "procmal; did you mean procmail?" },
 	{ "virtual_transport = lmpt:unix:/run/x\n",
-	    "f:1: virtual_transport: value \"lmpt:unix:/run/x\": no transport "
-	    "of that name; write TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH" },
+	    "f:1: virtual_transport: value \"lmpt:unix:/run/x\": there is "
+	    "no transport lmpt; did you mean lmtp?" },
+	{ "mailbox_transport = error:no\n",
+	    "f:1: mailbox_transport: value \"error:no\": transport error is "
+	    "for transport_maps; write TRANSPORT:NEXTHOP, such as "
+	    "lmtp:unix:/PATH" },
 	{ "mailbox_transport = lmtp:unix:\n",
 	    "f:1: mailbox_transport: value \"lmtp:unix:\": the path of a "
 	    "socket is absolute; write unix:/PATH" },
