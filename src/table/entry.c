@@ -60,6 +60,13 @@ unquote(char *data, size_t len)
 	return kept;
 }
 
+size_t
+table_value_max(enum table_syntax syntax)
+{
+	return syntax == TABLE_SYNTAX_ALIASES ? TABLE_ALIAS_VALUE_BYTES_MAX
+					      : TABLE_VALUE_BYTES_MAX;
+}
+
 enum entry_fault
 entry_split(char *data, size_t len, enum table_syntax syntax, bool fold,
     struct slice *key_out, struct slice *value_out)

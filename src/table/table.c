@@ -259,13 +259,6 @@ open_kind(struct table *t, const char *suffix, struct errtext *et)
 	return OK;
 }
 
-size_t
-table_value_max(enum table_syntax syntax)
-{
-	return syntax == TABLE_SYNTAX_ALIASES ? TABLE_ALIAS_VALUE_BYTES_MAX
-					      : TABLE_VALUE_BYTES_MAX;
-}
-
 enum err
 table_open(struct acct *a, struct slice spec, struct table **out,
     struct errtext *et)

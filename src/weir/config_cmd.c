@@ -1,13 +1,13 @@
 /*
  * check, config: the configuration without a server.
  */
-#include <pwd.h>
 #include <stdio.h>
 #include <sysexits.h>
 
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "role/plan.h"
+#include "weir/check.h"
 #include "weir/cli.h"
 #include "weir/commands.h"
 #include "weir/render.h"
@@ -26,35 +26,6 @@ render_plan(const struct conf *conf, struct plan *out)
 	conf_source(conf, "memory_budget", source);
 	fprintf(stderr, "%s: %s\n", source, et.text);
 	return EX_CONFIG;
-}
-
-/* A user may come into being before the mail does, so this is no error; but
- * until then what needs him is deferred. */
-static void
-check_user(const struct conf *conf, const char *name, const char *user)
-{
-	char source[CONF_SOURCE_BYTES];
-
-	if (getpwnam(user) != NULL)
-		return;
-	conf_source(conf, name, source);
-	fprintf(stderr,
-	    "warning: %s: %s: value \"%s\": there is no such user, so mail "
-	    "that needs him is deferred; write one that exists\n",
-	    source, name, user);
-}
-
-static void
-check_users(const struct conf *conf)
-{
-	check_user(conf, "default_privs", conf->default_privs);
-	for (size_t i = 0; i < conf->pipe_count; i++) {
-		char name[sizeof("transport ") + CONF_PIPE_NAME_BYTES];
-
-		snprintf(name, sizeof(name), "transport %s",
-		    conf->pipes[i].name);
-		check_user(conf, name, conf->pipes[i].user);
-	}
 }
 
 int
@@ -86,8 +57,11 @@ cmd_check(struct cli *cli)
 		fprintf(stderr, "and %u more\n",
 		    report->error_count + report->warning_count -
 			report->count);
-	if (conf != NULL)
-		check_users(conf);
+	if (conf != NULL) {
+		check_system(conf);
+		if (check_transport_maps(cli, conf) > 0)
+			status = EX_CONFIG;
+	}
 	conf_free(conf);
 	conf_report_free(&cli->acct, report);
 	return status;

@@ -30,47 +30,6 @@ def test_starts_at_once():
     assert not re.search(r"sqlite|unbound|ssl|event|seccomp", out), out
 
 
-@pytest.mark.parametrize("line, want", [
-    ("message_size_limt = 10M", r"weir\.conf:1: message_size_limt: .*message_size_limit"),
-    ("message_size_limit = lots", r'weir\.conf:1: message_size_limit: value "lots": '),
-    ("concurrency_local = -1", r'weir\.conf:1: concurrency_local: value "-1": '),
-    ("smtpd_timeout = 5 parsecs", r"weir\.conf:1: smtpd_timeout: "),
-    ("memory_budget = 1M", r"weir\.conf:1: memory_budget: .*32"),
-    ("soft_bounce = maybe", r"weir\.conf:1: soft_bounce: .*yes"),
-    ("just words", r"weir\.conf:1: "),
-])
-def test_check_names_file_line_value_and_remedy(tmp_path, line, want):
-    f = tmp_path / "weir.conf"
-    f.write_text(line + "\n")
-    code, out, err = run("check", "-c", f)
-    assert code == 78
-    assert re.search(want, out + err), out + err
-    assert run("run", "-c", f, timeout=20)[0] == 78
-
-
-def test_check_reports_every_error(tmp_path):
-    f = tmp_path / "weir.conf"
-    f.write_text("nonsense = 1\n# fine\nsmtpd_timeout = x\nconcurrency_remote = y\n")
-    code, out, err = run("check", "-c", f)
-    assert code == 78 and len(re.findall(r"weir\.conf:\d+: ", out + err)) == 3
-
-
-def test_check_warns_of_users_that_do_not_exist(tmp_path):
-    f = tmp_path / "weir.conf"
-    f.write_text("default_privs = nosuch1\ntransport a = pipe user=nosuch2 argv=/bin/cat\n"
-                 "transport b = pipe user=nobody argv=/bin/cat\n")
-    code, out, err = run("check", "-c", f)
-    assert code == 0 and err.splitlines() == [
-        f'warning: {f}:{line}: {name}: value "{user}": there is no such user, so mail that needs him is deferred; '
-        "write one that exists" for line, name, user in ((1, "default_privs", "nosuch1"), (2, "transport a", "nosuch2"))]
-
-
-def test_check_is_silent_success(tmp_path):
-    f = tmp_path / "weir.conf"
-    f.write_text("myhostname = a.example\nmessage_size_limit = 20M\n")
-    assert run("check", "-c", f)[0] == 0
-
-
 def test_config_shows_values_sources_and_defaults(tmp_path):
     f = tmp_path / "weir.conf"
     f.write_text("myhostname = a.example\nmessage_size_limit = 20M\nsmtpd_banner = $myhostname hi\n")
