@@ -173,8 +173,17 @@ on_damage(void *arg, const struct store_damage *d)
 		    d->text);
 }
 
+/* Nothing else was done meanwhile. */
+static void
+on_index_made(void *arg, const char *why, int64_t took_ms)
+{
+	(void)arg;
+	log_warning("the index of the queue was made anew in %lld ms: %s",
+	    (long long)took_ms, why);
+}
+
 static const struct store_events store_events = { on_durable, on_room,
-	on_segment_drop, on_poisoned, on_damage };
+	on_segment_drop, on_poisoned, on_damage, on_index_made };
 
 void
 queue_store_failed(struct queue *q, enum err e)

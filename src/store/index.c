@@ -65,6 +65,13 @@ index_close(struct store *s)
 	index_db_close(s);
 }
 
+void
+index_break(struct index *ix, const char *why)
+{
+	ix->broken_why = why;
+	ix->broken = true;
+}
+
 /* ---- flush ---- */
 
 static void
@@ -72,8 +79,8 @@ run_flush(struct job *j)
 {
 	struct index *ix = CONTAINER(j, struct index, job);
 
-	if (index_db_flush(ix) != OK)
-		ix->broken = true;
+	if (index_db_flush(ix) != OK && !ix->broken)
+		index_break(ix, "it cannot be written");
 }
 
 static void
@@ -186,7 +193,7 @@ index_turn(struct store *s)
 	if (ix->in_memory && mono_sub(ix->retry_at, store_now(s)) <= 0 &&
 	    quota_index_fits(s)) {
 		ix->in_memory = false;
-		ix->broken = true;
+		index_break(ix, "there is room on the disk again");
 	}
 	if (ix->broken || ix->db == NULL)
 		return index_rebuild_turn(s);

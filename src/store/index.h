@@ -37,7 +37,8 @@ enum index_sql {
 	SQL_Q_DEST,
 	SQL_Q_OLD,
 	SQL_Q_COUNT,
-	SQL_DUE_ALL,
+	SQL_PIECE_END,
+	SQL_DUE_SOME,
 	SQL_RELEASE,
 	SQL_SUM,
 	SQL_COUNT
@@ -48,6 +49,7 @@ enum {
 	INDEX_REST_MS = 1500,	/* unused for so long: its memory goes back */
 	INDEX_RETRY_MS = 10000, /* after a rebuild that failed */
 	INDEX_PATH_BYTES = 4096,
+	INDEX_PIECE_ROWS = 1000 / STORE_SCALE, /* written at once */
 };
 
 struct index {
@@ -59,10 +61,12 @@ struct index {
 	uint64_t min_first;	  /* oldest segment in use; UINT64_MAX: none */
 	bool want_flush;
 	_Atomic bool broken; /* set in the lane */
-	_Atomic bool full;   /* broken for want of disk space */
-	bool in_memory;	     /* there is no room for it on the disk */
-	bool empty;	     /* just made: nothing in it */
-	bool was_empty;	     /* when the replay began */
+	/* The last reason, a static text. */
+	const char *_Atomic broken_why;
+	_Atomic bool full; /* broken for want of disk space */
+	bool in_memory;	   /* there is no room for it on the disk */
+	bool empty;	   /* just made: nothing in it */
+	bool was_empty;	   /* when the replay began */
 	struct mono flush_at;
 	struct mono retry_at; /* no rebuild, no return to disk before */
 	struct mono rest_at;
@@ -105,6 +109,8 @@ MUST_CHECK enum err index_flush_now(struct store *s, bool all);
 int64_t index_turn(struct store *s);
 /* In recover.c: build it anew from the log when it is time. */
 int64_t index_rebuild_turn(struct store *s);
+/* It cannot be used any more; why is static.  In the lane, too. */
+void index_break(struct index *ix, const char *why);
 /* Something used it: its memory is given back when it rests. */
 void index_used(struct store *s);
 /* Is a flush or query under way? */
@@ -141,7 +147,9 @@ MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
 /* Give back what SQLite keeps only to be faster. */
 void index_shrink(struct index *ix);
 /* Which part of spread_ms message id gets: consecutive ones are far apart.  The
- * same arithmetic is in SQL_DUE_ALL. */
+ * same arithmetic is in SQL_DUE_SOME. */
 int64_t index_due_part(uint64_t id, int64_t spread_ms);
-MUST_CHECK enum err index_due_all(struct index *ix, int64_t due_ms,
-    int64_t spread_ms);
+/* The next INDEX_PIECE_ROWS messages after *after are due by then; *after is
+ * the last of them, 0: there are no more. */
+MUST_CHECK enum err index_due_some(struct index *ix, int64_t due_ms,
+    int64_t spread_ms, uint64_t *after);

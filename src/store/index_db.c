@@ -83,9 +83,13 @@ static const char *const texts[SQL_COUNT] = {
 	    "(SELECT count(*) FROM message WHERE state=0 AND flags&2=0),"
 	    "(SELECT min(due) FROM message WHERE state=0),"
 	    "(SELECT max(due) FROM message WHERE state=0)",
-	[SQL_DUE_ALL] =
+	[SQL_PIECE_END] = "SELECT max(id) FROM (SELECT id FROM message"
+			  " WHERE id>?1 ORDER BY id LIMIT ?2)",
+	/* In the order of ids: in that of what it changes SQLite would have
+	 * to remember which rows it has seen. */
+	[SQL_DUE_SOME] =
 	    "UPDATE message SET due=min(due,?1+(id*40503&65535)*?2/65536)"
-	    " WHERE state=0 AND due>?1",
+	    " WHERE id>?3 AND id<=?4 AND +state=0 AND +due>?1",
 	[SQL_RELEASE] = "UPDATE message SET state=CASE WHEN flags&1 THEN 2"
 			" ELSE 0 END WHERE state<>0 AND state=1",
 	[SQL_SUM] = "SELECT count(*),coalesce(sum(bytes),0) FROM message",
@@ -102,7 +106,9 @@ statement(struct index *ix, enum index_sql which)
 	if (ix->db == NULL ||
 	    sqlite3_prepare_v3(ix->db, texts[which], -1,
 		SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK) {
-		ix->broken = true;
+		index_break(ix, ix->db == NULL
+				    ? "it is closed"
+				    : sqlite3_errstr(sqlite3_errcode(ix->db)));
 		return NULL;
 	}
 	ix->sql[which] = st;
@@ -122,7 +128,9 @@ index_step(struct index *ix, sqlite3_stmt *st, bool *row_out)
 		sqlite3_reset(st);
 	if (rc == SQLITE_DONE)
 		return OK;
-	ix->broken = true;
+	/* Without a statement it is broken already. */
+	if (st != NULL)
+		index_break(ix, sqlite3_errstr(rc));
 	if (rc == SQLITE_FULL)
 		ix->full = true;
 	return rc == SQLITE_FULL    ? ERR_NOSPACE

@@ -76,13 +76,27 @@ index_counts(struct index *ix, struct store_counts *c)
 }
 
 enum err
-index_due_all(struct index *ix, int64_t due_ms, int64_t spread_ms)
+index_due_some(struct index *ix, int64_t due_ms, int64_t spread_ms,
+    uint64_t *after)
 {
-	const int64_t values[] = { due_ms, spread_ms };
+	int64_t values[] = { due_ms, spread_ms, (int64_t)*after, 0 };
+	sqlite3_stmt *st;
+	enum err e;
+	bool row;
 
 	if (ix->db == NULL || ix->broken)
 		return ERR_AGAIN;
-	return index_run(ix, SQL_DUE_ALL, values, 2);
+	st = index_bind(ix, SQL_PIECE_END,
+	    (int64_t[]){ (int64_t)*after, INDEX_PIECE_ROWS }, 2);
+	e = index_step(ix, st, &row);
+	if (e != OK || !row)
+		return e;
+	*after = (uint64_t)sqlite3_column_int64(st, 0); /* NULL: 0 */
+	sqlite3_reset(st);
+	if (*after == 0)
+		return OK;
+	values[3] = (int64_t)*after;
+	return index_run(ix, SQL_DUE_SOME, values, 4);
 }
 
 enum err

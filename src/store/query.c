@@ -134,7 +134,7 @@ run_query(struct job *j)
 	else if (q->kind == QUERY_COUNTS)
 		q->err = OK;
 	else
-		q->err = index_due_all(ix, q->value, q->spread_ms);
+		q->err = index_due_some(ix, q->value, q->spread_ms, &q->after);
 }
 
 /* The least of due_ms and what waits in a list that the index does not know
@@ -243,8 +243,14 @@ on_query_done(struct job *j)
 		q->err = ERR_AGAIN;
 	if (!q->known)
 		index_used(q->store);
-	if (q->kind == QUERY_DUE_ALL)
+	if (q->kind == QUERY_DUE_ALL) {
 		q->store->index.counted = false;
+		if (q->err == OK && q->after != 0) {
+			/* In pieces: the lane is not kept from others. */
+			work_post(q->store->work, LANE_INDEX, &q->job);
+			return;
+		}
+	}
 	if (q->kind == QUERY_ROWS) {
 		if (!answer_rows(q))
 			return;
@@ -375,6 +381,7 @@ store_due_all(struct store *s, struct wall now, int64_t spread_ms)
 	}
 	q->value = now.ms;
 	q->spread_ms = spread_ms;
+	q->after = 0;
 	q->job.run = run_query;
 	q->job.done = on_query_done;
 	work_post(s->work, LANE_INDEX, &q->job);

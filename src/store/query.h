@@ -25,7 +25,8 @@ struct query {
 	bool silent;
 	enum index_sql sql;
 	int64_t value, spread_ms;
-	uint64_t dest; /* of SQL_Q_DEST */
+	uint64_t after; /* QUERY_DUE_ALL: the last message that was set */
+	uint64_t dest;	/* of SQL_Q_DEST */
 	unsigned limit;
 	struct store_row *rows;
 	unsigned row_count;

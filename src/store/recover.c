@@ -316,14 +316,16 @@ index_rebuild_turn(struct store *s)
 	struct index *ix = &s->index;
 	struct scan scan = { 0 };
 	struct errtext et = { 0 };
-	int64_t left = mono_sub(ix->retry_at, store_now(s));
+	struct mono began = store_now(s);
+	int64_t left = mono_sub(ix->retry_at, began);
+	const char *why = ix->broken_why;
 	enum err e;
 
 	if (index_busy(s))
 		return INT64_MAX; /* their completion comes here again */
 	if (left > 0)
 		return left;
-	ix->retry_at = mono_add(store_now(s), INDEX_RETRY_MS);
+	ix->retry_at = mono_add(began, INDEX_RETRY_MS);
 	scan.buf = mem_alloc(s->acct, SCAN_BUFFER_BYTES);
 	if (scan.buf == NULL)
 		return INDEX_RETRY_MS;
@@ -335,6 +337,10 @@ index_rebuild_turn(struct store *s)
 		ix->broken = true;
 		return INDEX_RETRY_MS;
 	}
+	if (s->conf.events != NULL && s->conf.events->on_index_made != NULL)
+		s->conf.events->on_index_made(s->conf.arg,
+		    why == NULL ? "it was lost" : why,
+		    mono_sub(store_now(s), began));
 	if (s->want_room)
 		store_room(s);
 	return 0;

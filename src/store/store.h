@@ -238,6 +238,9 @@ struct store_events {
 	void (*on_poisoned)(void *arg, enum err e, const char *why);
 	/* Found at open and later; one line of the log each. */
 	void (*on_damage)(void *arg, const struct store_damage *d);
+	/* The index broke and was made anew from the log, within the last
+	 * turn, which took that long; why is static. */
+	void (*on_index_made)(void *arg, const char *why, int64_t took_ms);
 };
 
 /* Bytes of an index in memory (simulator): see index_snapshot(). */

@@ -126,7 +126,7 @@ track_touch(struct store *s, uint64_t id, struct store_pos pos, uint64_t serial)
 		if (c == NULL) {
 			/* No memory: the index would never hear of it.  It is
 			 * made anew from the log, which has it. */
-			s->index.broken = true;
+			index_break(&s->index, "no memory for a change");
 			return NULL;
 		}
 		if (old != NULL) {

@@ -277,14 +277,23 @@ index_counts(struct index *ix, struct store_counts *c)
 }
 
 enum err
-index_due_all(struct index *ix, int64_t due_ms, int64_t spread_ms)
+index_due_some(struct index *ix, int64_t due_ms, int64_t spread_ms,
+    uint64_t *after)
 {
 	struct sim_index *d = rows_of(ix);
+	uint64_t from = *after;
+	unsigned n = 0;
 	int64_t part_ms;
 
 	if (d == NULL || ix->broken)
 		return ERR_AGAIN;
+	*after = 0;
 	for (unsigned i = 0; i < d->count; i++) {
+		if (d->rows[i].row.id <= from)
+			continue;
+		if (n++ == INDEX_PIECE_ROWS)
+			return OK;
+		*after = d->rows[i].row.id;
 		part_ms = index_due_part(d->rows[i].row.id, spread_ms);
 		if (d->rows[i].state == STATE_WAITS &&
 		    d->rows[i].row.due_ms > due_ms + part_ms)

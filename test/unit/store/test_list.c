@@ -1,4 +1,5 @@
-/* Lists of messages: all, and those whose recipients are of one domain. */
+/* Lists of messages: all, and those whose recipients are of one domain; and all
+ * of them due at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -154,6 +155,67 @@ test_peek_envelope(void **state)
 	spool_fini(&sp);
 }
 
+/* ---- all of them due at once ---- */
+
+static unsigned made_count; /* indexes made anew */
+
+static void
+on_index_made(void *arg, const char *why, int64_t took_ms)
+{
+	(void)arg;
+	assert_non_null(why);
+	assert_true(took_ms >= 0);
+	made_count++;
+}
+
+static void
+add_to(struct spool *sp, unsigned *count, unsigned to)
+{
+	struct store_msg m;
+
+	for (; *count < to; ++*count) {
+		(void)spool_add(sp, &m, 1, 0, 9000);
+		store_msg_close(sp->store, &m);
+	}
+	spool_settle(sp);
+	assert_int_equal(index_flush_now(sp->store, true), OK);
+}
+
+/* Is done in pieces, and needs no more memory for many. */
+static void
+test_due_all(void **state)
+{
+	static const unsigned counts[] = { INDEX_PIECE_ROWS - 1,
+		INDEX_PIECE_ROWS, INDEX_PIECE_ROWS + 1, 6 * INDEX_PIECE_ROWS };
+	int64_t due_ms = 5000;
+	unsigned count = 0;
+	struct spool sp;
+
+	spool_init(&sp, *state != NULL);
+	sp.conf.index_heap_bytes = 320 << 10;
+	sp.events.on_index_made = on_index_made;
+	made_count = 0;
+	spool_open(&sp);
+	for (unsigned i = 0; i < ARRAY_LEN(counts); i++) {
+		add_to(&sp, &count, counts[i]);
+		assert_int_equal(
+		    store_due_all(sp.store, (struct wall){ --due_ms }, 0), OK);
+		spool_settle(&sp);
+		assert_int_equal(store_count(sp.store, spool_on_counts, &sp),
+		    OK);
+		spool_answer(&sp);
+		assert_int_equal(sp.counts.message_count, count);
+		assert_int_equal(sp.counts.next_due_ms, due_ms);
+		assert_int_equal(sp.counts.last_due_ms, due_ms);
+	}
+	assert_int_equal(made_count, 0);
+	/* Whoever waits is told when it must be made anew. */
+	index_break(&sp.store->index, "a test says so");
+	spool_settle(&sp);
+	assert_int_equal(made_count, 1);
+	spool_fini(&sp);
+}
+
 int
 main(void)
 {
@@ -162,6 +224,8 @@ main(void)
 		cmocka_unit_test(test_list_dest),
 		cmocka_unit_test_prestate(test_list_dest, &threads),
 		cmocka_unit_test(test_peek_envelope),
+		cmocka_unit_test(test_due_all),
+		cmocka_unit_test_prestate(test_due_all, &threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
