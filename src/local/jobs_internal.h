@@ -46,7 +46,17 @@ struct rcpt_piece {
 };
 
 /* Rows of the limits page. */
-enum jobs_row { JOBS_ROW_FILTER, JOBS_ROW_COMMAND, JOBS_ROW_LOCK, JOBS_ROWS };
+enum jobs_row {
+	JOBS_ROW_FILTER,
+	JOBS_ROW_COMMAND,
+	JOBS_ROW_LOCK,
+	JOBS_ROW_SIZE,
+	/* The system tells these two to the command alone: nothing is counted.
+	 */
+	JOBS_ROW_MEMORY,
+	JOBS_ROW_PROCESSES,
+	JOBS_ROWS
+};
 
 enum { JOBS_PIPE_LIMITS_MAX = 32 };
 

@@ -77,6 +77,13 @@ jobs_limits_show(struct jobs *js)
 		    "command_time_limit", c->command_time_limit_ms },
 		[JOBS_ROW_LOCK] = { LIMIT_COUNT, "attempts at a lock",
 		    "deliver_lock_attempts", c->deliver_lock_attempts },
+		[JOBS_ROW_SIZE] = { LIMIT_SIZE, "mbox file",
+		    "mailbox_size_limit", c->mailbox_size_limit_bytes },
+		[JOBS_ROW_MEMORY] = { LIMIT_SIZE, "process of a command",
+		    "command_memory_limit", c->command_memory_limit_bytes },
+		[JOBS_ROW_PROCESSES] = { LIMIT_COUNT,
+		    "processes of a command's user", "command_process_limit",
+		    c->command_process_limit },
 	};
 
 	for (unsigned i = 0; i < JOBS_ROWS; i++)
@@ -130,6 +137,12 @@ jobs_limits_count(const struct job_delivery *jd)
 	case OUTCOME_LIMIT_LOCK:
 		jobs_limit_hit(jd, JOBS_ROW_LOCK,
 		    "deferred, the mailbox is locked");
+		break;
+	case OUTCOME_LIMIT_SIZE:
+		jobs_limit_hit(jd, JOBS_ROW_SIZE,
+		    jd->d.outcome.status == JOB_FAILED
+			? "returned, the mailbox is full"
+			: "deferred, the mailbox is full");
 		break;
 	default: break;
 	}

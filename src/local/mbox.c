@@ -114,11 +114,14 @@ check_size(struct mbox *m, const struct mbox_request *req, struct outcome *o)
 		return outcome_errno(o, errno, "cannot stat mailbox");
 	m->old_bytes = st.st_size;
 	if (req->size_limit_bytes != 0 &&
-	    (uint64_t)st.st_size + req->message_bytes > req->size_limit_bytes)
-		return outcome_full(o, req->full_bounces,
+	    (uint64_t)st.st_size + req->message_bytes > req->size_limit_bytes) {
+		outcome_full(o, req->full_bounces,
 		    "mailbox is full: %llu bytes, mailbox_size_limit is %llu",
 		    (unsigned long long)st.st_size,
 		    (unsigned long long)req->size_limit_bytes);
+		o->limit = OUTCOME_LIMIT_SIZE;
+		return false;
+	}
 	return true;
 }
 

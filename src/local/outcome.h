@@ -20,6 +20,7 @@ enum outcome_limit {
 	OUTCOME_LIMIT_NONE,
 	OUTCOME_LIMIT_TIME, /* of a command */
 	OUTCOME_LIMIT_LOCK, /* attempts at the lock of a mailbox */
+	OUTCOME_LIMIT_SIZE, /* mailbox_size_limit */
 	OUTCOME_LIMIT_COUNT
 };
 

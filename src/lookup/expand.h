@@ -53,6 +53,7 @@ struct expand {
 					 itself */
 	size_t loop_len;
 	unsigned given; /* targets */
+	bool too_many;	/* it ended at expansion_limit */
 };
 
 /*

@@ -40,9 +40,11 @@ expand_add(struct expand *x, struct expand_item *parent, uint8_t kind,
 {
 	struct expand_item *i;
 
-	if (x->count == (unsigned)x->resolver->conf->expansion_limit)
+	if (x->count == (unsigned)x->resolver->conf->expansion_limit) {
+		x->too_many = true;
 		return err_set(et, ERR_LOOKUP,
 		    "more than %u targets (expansion_limit)", x->count);
+	}
 	if (parent != NULL && parent->depth == EXPAND_DEPTH_MAX)
 		return err_set(et, ERR_LOOKUP,
 		    "aliases more than %d deep, the last %.*s",

@@ -80,6 +80,17 @@ begin(struct expander *x)
 	return true;
 }
 
+/* An alias with more targets than it may have. */
+static void
+say_too_many(struct expander *x)
+{
+	const struct expander_request *q = first_of(x);
+
+	limit_refused(x->targets_row);
+	log_limit_row(&x->targets_site, ev_now(x->loop), x->targets_row,
+	    slice_of(q->address, q->len), "its mail waits");
+}
+
 static void
 step(struct expander *x)
 {
@@ -93,6 +104,8 @@ step(struct expander *x)
 		f = (struct fr_expanded){ (uint8_t)target.kind, target.text };
 		(void)!send_expanded(x->chan, tag, &f, -1);
 	} else if (e != ERR_AGAIN) {
+		if (x->expand.too_many)
+			say_too_many(x);
 		answer(x, tag, &x->expand.end);
 		drop_first(x);
 	}
@@ -147,6 +160,8 @@ expander_set_resolver(struct expander *x, struct resolver *r)
 		drop_first(x);
 	}
 	x->resolver = r;
+	if (r != NULL)
+		limit_set_limit(x->targets_row, r->conf->expansion_limit);
 }
 
 void
@@ -166,6 +181,8 @@ expander_init(struct expander *x, struct ev_loop *loop, struct acct *a)
 	ev_task_init(&x->task, on_task, x);
 	x->row = limits_row(LIMIT_POOL, "expansions that wait", "",
 	    sizeof(struct expander_request), EXPANDER_WAITING_MAX);
+	x->targets_row = limits_row(LIMIT_COUNT, "targets of an alias",
+	    "expansion_limit", 0, 0);
 	(void)limits_row(LIMIT_COUNT, "aliases and files of one alias", "", 0,
 	    EXPAND_REPLACED_MAX);
 	(void)limits_row(LIMIT_COUNT, "aliases in one another", "", 0,

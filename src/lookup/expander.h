@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "ev/loop.h"
 #include "lookup/expand.h"
 
@@ -31,7 +32,8 @@ struct expander {
 	struct chan *chan;	   /* NULL: local is away */
 	size_t room_min_bytes;	   /* that the channel's queue must have */
 	struct ev_task task;
-	struct limit_row *row;
+	struct limit_row *row, *targets_row;
+	struct log_limit_site targets_site;
 	unsigned first, count; /* in waiting, a ring */
 	bool open;	       /* expand is that of the first one */
 	struct expand expand;

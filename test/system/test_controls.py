@@ -452,6 +452,23 @@ def test_duplicate_filter_limit(by, system_user):
             assert refused(w, "duplicate_filter_limit") == 1  # once for each list
 
 
+def test_expansion_limit():
+    """An alias of so many targets is served; mail to one of more waits."""
+    with Weir({"expansion_limit": "5", "transport_maps": "inline:{ far.example = discard: }"}, start=False) as w:
+        (w.dir / "aliases").write_text("".join(
+            f"n{n}: " + ", ".join(f"u{i}@far.example" for i in range(n)) + "\n" for n in (4, 5, 6)))
+        w.write_conf(alias_maps=f"text:{w.dir}/aliases")
+        w.start()
+        for n in (4, 5):
+            id = w.send(f"n{n}@localhost")
+            w.wait_log(rf"{id}: .*status=sent \(forwarded as (\d+)\)")
+        unnamed(w, "expansion_limit")
+        id = w.send("n6@localhost")
+        w.wait_log(rf"{id}: .*status=deferred .*more than 5 targets \(expansion_limit\)")
+        named(w, "expansion_limit", "n6@localhost")
+        assert refused(w, "expansion_limit") == 1
+
+
 @pytest.mark.parametrize("control", ["command_time_limit", "TRANSPORT_time_limit"])
 def test_command_time_limit(control):
     """Below it: well. Above: ended with all that it started, and deferred."""

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from harness import DEADLINE, FAST_RETRY, NOBODY, Weir, dead_owner, message, wait_for
+from test_controls import named, refused
 
 PATIENT = {"deliver_lock_attempts": "600", "deliver_lock_delay": "50ms"}
 
@@ -280,6 +281,8 @@ def test_a_full_mbox(action, status, dsn):
         id = w.send("joe@example.test", body=big)
         w.wait_log(rf"{id}: .*dsn={re.escape(dsn)}, status={status} \(mailbox is full")
         assert mbox_of(w).stat().st_size == size
+        named(w, "mailbox_size_limit", f"message {id} to joe@example.test")
+        assert refused(w, "mailbox_size_limit") == 1
 
 
 @pytest.mark.parametrize("action,status,dsn", [("defer", "deferred", "4.2.2"),

@@ -355,10 +355,12 @@ size_limit(void **state)
 			assert_int_equal(o.status, JOB_FAILED);
 			assert_string_equal(o.dsn, "5.2.2");
 			req.full_bounces = false;
+			assert_int_equal(o.limit, OUTCOME_LIMIT_SIZE);
 			assert_false(append(&req, "x", &o));
 		}
 		if (!rows[i].fits) {
 			assert_string_equal(o.dsn, "4.2.2");
+			assert_int_equal(o.limit, OUTCOME_LIMIT_SIZE);
 			assert_string_equal(tmpdir_read(t, "joe"),
 			    "12345678\n\n");
 		}

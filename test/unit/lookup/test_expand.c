@@ -444,6 +444,7 @@ test_many(void **state)
 		else
 			(void)count_of("many@x.test");
 		assert_int_equal(expand.end.code, rows[i].fits ? 0 : 451);
+		assert_int_equal(expand.too_many, !rows[i].fits);
 		expand_close(&expand);
 		close_all(c);
 	}
