@@ -12,16 +12,17 @@
  * looks like damage to a reader that comes too late.  So what is found in a
  * spool in use is looked for again, and only what is found in each of
  * FSCK_PASSES_MAX passes is told; an error must come in each of
- * FSCK_TRIES_MAX.
+ * FSCK_TRIES_MAX, or after the last pass has begun to print (fsck_out.h).
  */
-#include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
 #include "base/mem.h"
 #include "store/disk.h"
+#include "store/fsck_out.h"
 #include "store/inspect.h"
 
 enum {
@@ -44,7 +45,10 @@ struct fsck {
 	const char *dir;
 	const char *to; /* NULL: no export */
 	bool json;
-	FILE *out; /* what this pass says */
+	struct fsck_out *out; /* what this pass says */
+	size_t line_len;
+	char line[FSCK_ENTRY_BYTES_MAX]; /* an entry in the making */
+	unsigned passes;		 /* that found damage, before this */
 	bool in_use;
 	uint64_t told;
 	uint64_t damage_count;	     /* told, and damage */
@@ -61,15 +65,43 @@ static const char *const kinds[] = {
 	[STORE_DAMAGE_UNREADABLE] = "unreadable",
 };
 
+/* No pass comes after this one. */
+static bool
+is_last(const struct fsck *f)
+{
+	return !f->in_use || f->to != NULL || f->passes + 1 >= FSCK_PASSES_MAX;
+}
+
+/* Append to the entry; what does not fit is cut. */
+static void PRINTF(2, 3) add(struct fsck *f, const char *fmt, ...)
+{
+	size_t room = sizeof(f->line) - f->line_len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(f->line + f->line_len, room, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		f->line_len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
 static void
-put_escaped(FILE *out, const char *text,
+add_escaped(struct fsck *f, const char *text,
     size_t (*escape)(struct slice *, char *, size_t))
 {
 	struct slice s = slice_str(text);
 	char buf[512];
 
 	while (s.len > 0)
-		fwrite(buf, 1, escape(&s, buf, sizeof(buf)), out);
+		add(f, "%.*s", (int)escape(&s, buf, sizeof(buf)), buf);
+}
+
+static void
+say(struct fsck *f)
+{
+	fsck_out_put(f->out, f->line, f->line_len, is_last(f));
+	f->line_len = 0;
 }
 
 /* Remember it; false: the pass before did not find it. */
@@ -104,28 +136,30 @@ on_damage(void *arg, const struct store_damage *d)
 		f->damage_count++;
 	}
 	if (f->json) {
-		fprintf(f->out,
+		add(f,
 		    "%s{\"kind\":\"%s\",\"segment\":%" PRIu64
 		    ",\"offset\":%" PRIu64 ",\"length\":%" PRIu64
 		    ",\"id\":\"%" PRIu64 "\",\"text\":\"",
 		    f->told++ == 0 ? "" : ",", kinds[d->kind], d->segment,
 		    d->offset, d->length, d->id);
-		put_escaped(f->out, d->text, slice_json);
-		fprintf(f->out, "\"}");
+		add_escaped(f, d->text, slice_json);
+		add(f, "\"}");
+		say(f);
 		return;
 	}
 	f->told++;
-	fprintf(f->out, "%s: segment %" PRIu64 " offset %" PRIu64, f->dir,
-	    d->segment, d->offset);
+	add(f, "%s: segment %" PRIu64 " offset %" PRIu64, f->dir, d->segment,
+	    d->offset);
 	if (d->length > 0)
-		fprintf(f->out, " length %" PRIu64, d->length);
+		add(f, " length %" PRIu64, d->length);
 	if (d->id > 0)
-		fprintf(f->out, " message %" PRIu64, d->id);
-	fprintf(f->out, ": ");
-	put_escaped(f->out, d->text, slice_escape);
-	fprintf(f->out, "%s\n",
+		add(f, " message %" PRIu64, d->id);
+	add(f, ": ");
+	add_escaped(f, d->text, slice_escape);
+	add(f, "%s\n",
 	    d->kind == STORE_DAMAGE_TAIL ? " (not acknowledged; no damage)"
 					 : "");
+	say(f);
 }
 
 static int
@@ -147,21 +181,22 @@ check(struct fsck *f, struct store *s, struct errtext *et)
 	if (e != OK)
 		return status_of(e);
 	if (f->json)
-		fprintf(f->out,
+		add(f,
 		    "],\"segments\":%" PRIu64 ",\"records\":%" PRIu64
 		    ",\"messages\":%" PRIu64 ",\"damaged\":%" PRIu64
 		    ",\"in_use\":%s}\n",
 		    c.segment_count, c.record_count, c.message_count,
 		    f->damage_count, f->in_use ? "true" : "false");
 	else
-		fprintf(f->out,
+		add(f,
 		    "%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
 		    " messages: ",
 		    f->dir, c.segment_count, c.record_count, c.message_count);
 	if (!f->json && f->damage_count == 0)
-		fprintf(f->out, "sound\n");
+		add(f, "sound\n");
 	else if (!f->json)
-		fprintf(f->out, "%" PRIu64 " damaged\n", f->damage_count);
+		add(f, "%" PRIu64 " damaged\n", f->damage_count);
+	say(f);
 	return f->damage_count == 0 ? EX_OK : EX_DATAERR;
 }
 
@@ -172,7 +207,8 @@ static int export(struct fsck *f, struct store *s, struct errtext *et)
 
 	if (e != OK)
 		return EX_CANTCREAT;
-	fprintf(f->out, "%" PRIu64 " messages exported\n", done);
+	add(f, "%" PRIu64 " messages exported\n", done);
+	say(f);
 	return f->told == before ? EX_OK : EX_DATAERR;
 }
 
@@ -191,8 +227,11 @@ pass(struct fsck *f, struct disk *disk, struct acct *acct, struct errtext *et)
 
 	f->told = f->damage_count = f->now->count = 0;
 	et->text[0] = '\0';
-	if (f->json)
-		fprintf(f->out, "{\"damage\":[");
+	fsck_out_begin(f->out);
+	if (f->json) {
+		add(f, "{\"damage\":[");
+		say(f);
+	}
 	e = inspect_open(&c, &s, &f->in_use, et);
 	if (e == OK) {
 		status = f->to == NULL ? check(f, s, et) : export(f, s, et);
@@ -202,66 +241,49 @@ pass(struct fsck *f, struct disk *disk, struct acct *acct, struct errtext *et)
 		if (et->text[0] == '\0')
 			err_set(et, e, "%s", err_text(e));
 	}
-	if (f->json && et->text[0] != '\0')
-		fprintf(f->out, "]}\n");
+	if (f->json && et->text[0] != '\0') {
+		add(f, "]}\n");
+		say(f);
+	}
 	return status;
-}
-
-/* Onto standard output; false when that fails. */
-static bool
-put_out(FILE *out)
-{
-	char buf[4096];
-	size_t n;
-
-	rewind(out);
-	while ((n = fread(buf, 1, sizeof(buf), out)) > 0)
-		fwrite(buf, 1, n, stdout);
-	return !ferror(out) && fflush(stdout) == 0 && !ferror(stdout);
 }
 
 /* Again?  status is that of the pass that has been made. */
 static bool
-look_again(struct fsck *f, int status, unsigned *passes, unsigned *tries)
+look_again(struct fsck *f, int status, unsigned *tries)
 {
-	if (status == EX_OK || !f->in_use || f->to != NULL)
+	if (!f->in_use || f->to != NULL || f->out->printed)
 		return false;
-	if (status != EX_DATAERR)
+	if (status == EX_OK && !f->out->left_out)
+		return false;
+	if (status != EX_OK && status != EX_DATAERR)
 		return ++*tries < FSCK_TRIES_MAX;
-	return ++*passes < FSCK_PASSES_MAX;
+	return ++f->passes < FSCK_PASSES_MAX;
 }
 
 static int
 run(struct fsck *f, struct disk *disk)
 {
 	static struct places places[2];
-	unsigned passes = 0, tries = 0;
 	struct errtext et = { "" };
+	unsigned tries = 0;
 	struct acct acct;
 	int status;
 
 	acct_init(&acct, NULL, "fsck", 0, false, "");
 	f->now = &places[0];
 	for (;;) {
-		f->out = tmpfile();
-		if (f->out == NULL) {
-			fprintf(stderr, "weir-fsck: temporary file: %s\n",
-			    strerror(errno));
-			return EX_IOERR;
-		}
 		status = pass(f, disk, &acct, &et);
-		if (!look_again(f, status, &passes, &tries))
+		if (!look_again(f, status, &tries))
 			break;
-		fclose(f->out);
 		/* What a pass that broke off found says nothing. */
 		if (status == EX_DATAERR) {
 			f->before = f->now;
-			f->now = &places[passes % 2];
+			f->now = &places[f->passes % 2];
 		}
 	}
-	if (!put_out(f->out))
+	if (!fsck_out_end(f->out))
 		status = EX_IOERR;
-	fclose(f->out);
 	if (et.text[0] != '\0')
 		fprintf(stderr, "weir-fsck: %s: %s\n", f->dir, et.text);
 	return status;
@@ -277,7 +299,8 @@ usage(void)
 int
 main(int argc, char **argv)
 {
-	struct fsck f = { 0 };
+	static struct fsck_out out;
+	static struct fsck f = { .out = &out };
 	struct errtext et = { "" };
 	struct disk_posix disk;
 	int status;

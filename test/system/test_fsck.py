@@ -1,9 +1,11 @@
 """weir fsck beside a server that works: what moves is not damage."""
 import json
 import pathlib
+import resource
+import subprocess
 import threading
 
-from harness import SANITIZED, FakeMX, Weir, relay_conf
+from harness import BUILD, SANITIZED, FakeMX, Weir, relay_conf
 
 LOOKS = 10 if SANITIZED else 50
 
@@ -54,3 +56,7 @@ def test_damage_beside_a_working_server_is_named():
         told = json.loads(r.out)
         assert r.returncode == 65 and told["in_use"] and told["damaged"] == 2
         assert {d["kind"] for d in told["damage"]} == {"record", "message"}
+        # And by one that may not write a byte into any file, a temporary one neither.
+        r = subprocess.run([BUILD / "weir-fsck", w.conf["queue_directory"]], capture_output=True, text=True, timeout=60,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+        assert r.returncode == 65 and r.stderr == "" and "2 messages: 2 damaged" in r.stdout, r
