@@ -436,7 +436,7 @@ test_refusals(void **state)
 		{ "an address of somebody else", "lmtp_listen = 192.0.2.1:24\n",
 		    "lmtp_listen: cannot listen on 192.0.2.1:24" },
 		{ "a port twice", "lmtp_listen = $smtp_listen\n",
-		    "Address already in use" },
+		    "lmtp_listen: value \"127.0.0.1:" },
 		{ "a directory that cannot be", "queue_directory = /proc/x\n",
 		    "/proc/x" },
 	};
