@@ -157,9 +157,10 @@ quota_take(const struct quota *q, uint64_t bytes, bool bounces,
 		return false;
 	if (!quota_book_has_room(&b, bytes))
 		return outcome_full(o, bounces,
-		    "mailbox is full: %lld bytes in %lld messages, its quota "
+		    "mailbox is full: %lld bytes in %lld message%s, its quota "
 		    "is %.*s",
 		    (long long)b.used.bytes, (long long)b.used.count,
+		    b.used.count == 1 ? "" : "s",
 		    SLICE_ARGS(slice_sub(b.line, 0, 60)));
 	append(q->dir_fd, (int64_t)bytes, 1);
 	return true;

@@ -129,10 +129,12 @@ static void
 on_grace(void *arg, struct ev_timer *t)
 {
 	struct master *m = arg;
+	unsigned running;
 
 	(void)t;
-	log_warning("shutdown_grace is over: %u processes are killed",
-	    instances_running(m));
+	running = instances_running(m);
+	log_warning("shutdown_grace is over: %u %s killed", running,
+	    running == 1 ? "process is" : "processes are");
 	limit_refused(m->grace_row);
 	instances_kill_all(m);
 }

@@ -211,8 +211,10 @@ build_from(struct build *b, const struct postmap_table *t, int fd,
 	if (b->e != OK)
 		return postmap_fail(p, b->e, b->et.text);
 	if (p->verbose)
-		postmap_say(p, "%s: %ju entries, %ju left out", t->name,
-		    (uintmax_t)b->entry_count, (uintmax_t)b->fault_count);
+		postmap_say(p, "%s: %ju entr%s, %ju left out", t->name,
+		    (uintmax_t)b->entry_count,
+		    b->entry_count == 1 ? "y" : "ies",
+		    (uintmax_t)b->fault_count);
 	return EX_OK;
 }
 

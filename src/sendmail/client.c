@@ -236,8 +236,9 @@ client_submit(struct message *m, int fd, bool *begun_out, struct errtext *et)
 	if (taken == m->rcpt_count)
 		return EX_OK;
 	err_set(et, ERR_NOTFOUND,
-	    "%zu of %zu recipients were refused, the others get the message",
-	    m->rcpt_count - taken, m->rcpt_count);
+	    "%zu of %zu recipients %s refused, the others get the message",
+	    m->rcpt_count - taken, m->rcpt_count,
+	    m->rcpt_count - taken == 1 ? "was" : "were");
 	return EX_NOUSER;
 }
 

@@ -172,6 +172,12 @@ status_of(enum err e)
 	}
 }
 
+static const char *
+plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 static int
 check(struct fsck *f, struct store *s, struct errtext *et)
 {
@@ -189,9 +195,11 @@ check(struct fsck *f, struct store *s, struct errtext *et)
 		    f->damage_count, f->in_use ? "true" : "false");
 	else
 		add(f,
-		    "%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
-		    " messages: ",
-		    f->dir, c.segment_count, c.record_count, c.message_count);
+		    "%s: %" PRIu64 " segment%s, %" PRIu64 " record%s, %" PRIu64
+		    " message%s: ",
+		    f->dir, c.segment_count, plural(c.segment_count),
+		    c.record_count, plural(c.record_count), c.message_count,
+		    plural(c.message_count));
 	if (!f->json && f->damage_count == 0)
 		add(f, "sound\n");
 	else if (!f->json)
@@ -207,7 +215,7 @@ static int export(struct fsck *f, struct store *s, struct errtext *et)
 
 	if (e != OK)
 		return EX_CANTCREAT;
-	add(f, "%" PRIu64 " messages exported\n", done);
+	add(f, "%" PRIu64 " message%s exported\n", done, plural(done));
 	say(f);
 	return f->told == before ? EX_OK : EX_DATAERR;
 }

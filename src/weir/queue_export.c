@@ -119,7 +119,7 @@ export_all(struct export *x, struct ctl *c, int dir)
 		cli_say(x->cli, "sync of the directory: %s", strerror(errno));
 		return EX_IOERR;
 	}
-	printf("%zu messages exported", done);
+	printf("%zu message%s exported", done, done == 1 ? "" : "s");
 	if (gone > 0)
 		printf(", %zu left the queue meanwhile", gone);
 	putchar('\n');

@@ -189,10 +189,17 @@ def test_queue_retry_and_fail():
 def test_export_from_a_running_and_a_stopped_server(mx):
     with held_server(mx) as w:
         ids = [w.send(f"u{i}@far.example", subject=f"exp{i}") for i in range(3)]
-        a, b = w.dir / "a", w.dir / "b"
-        w.weir("queue", "export", a)
+        a, b, c, d = (w.dir / name for name in "abcd")
+        assert w.weir("queue", "export", a).out == "3 messages exported\n"
         w.stop()
-        w.weir("queue", "export", b)
+        assert w.weir("queue", "export", b).out == "3 messages exported\n"
+        w.start()
+        for id in ids[1:]:
+            w.weir("queue", "delete", id)
+        assert w.weir("queue", "export", c).out == "1 message exported\n"
+        w.stop()
+        assert w.weir("queue", "export", d).out == "1 message exported\n"
+        assert re.search(r" records, 1 message: sound$", w.weir("fsck", w.conf["queue_directory"]).out)
         for d in (a, b):
             text = b"".join(p.read_bytes() for p in sorted(d.iterdir()))
             for i, id in enumerate(ids):

@@ -228,7 +228,7 @@ folders(void **state)
 	assert_int_equal(o.status, JOB_FAILED);
 	assert_string_equal(o.dsn, "5.2.2");
 	assert_string_equal(o.text,
-	    "mailbox is full: 995 bytes in 1 messages, its quota is 1000S");
+	    "mailbox is full: 995 bytes in 1 message, its quota is 1000S");
 	maildir_discard(&f);
 	maildir_close(&m);
 	assert_string_equal(tmpdir_read(t, "maildirsize"), "1000S\n995 1\n");
