@@ -14,21 +14,18 @@ shortage_tell(struct peer *p)
 			 : q->ladder.step >= LADDER_REFUSE ? ERR_FULL
 							   : OK,
 	};
-	enum err e = send_queue_state(p->chan, 0, &f, -1);
-
-	if (e != OK)
-		peer_stuck(p, e);
-}
-
-static void
-name_limit(struct queue *q, const char *action)
-{
 	const char *name;
 	int64_t value;
-	enum store_short why = store_why_short(q->store, &name, &value);
+	enum err e;
 
-	log_limit(&q->short_sites[why], queue_mono(q), name, value,
-	    SLICE_LIT("new mail"), action);
+	if (q->short_of_disk) {
+		(void)store_why_short(q->store, &name, &value);
+		f.limit = slice_str(name);
+		f.value = (uint64_t)value;
+	}
+	e = send_queue_state(p->chan, 0, &f, -1);
+	if (e != OK)
+		peer_stuck(p, e);
 }
 
 static void
@@ -48,12 +45,10 @@ shortage_check_disk(struct queue *q)
 	if (q->short_of_disk == is_short)
 		return;
 	q->short_of_disk = is_short;
-	if (is_short) {
-		store_count_short(q->store);
-		name_limit(q, "refused with 452 at MAIL");
-	} else {
+	/* Each MAIL that is refused is counted and named by smtpd, which knows
+	 * whose it is. */
+	if (!is_short)
 		log_info("there is room for new mail again");
-	}
 	tell_all(q);
 }
 
@@ -76,6 +71,11 @@ shortage_check_memory(struct queue *q)
 void
 shortage_refused(struct queue *q)
 {
-	name_limit(q, "refused with 452");
+	const char *name;
+	int64_t value;
+	enum store_short why = store_why_short(q->store, &name, &value);
+
+	log_limit(&q->short_sites[why], queue_mono(q), name, value,
+	    SLICE_LIT("new mail"), "refused with 452");
 	shortage_check_disk(q);
 }

@@ -64,6 +64,8 @@ on_mail(struct session *s, struct smtps_io *io)
 		    "refused with 452");
 		r = SMTPS_REPLY_FULL;
 	}
+	if (r == SMTPS_REPLY_STORAGE)
+		limits_no_room(s);
 	why = smtps_why(r);
 	smtps_refuse(&s->m, io, &why);
 	/* The next step would forget it. */

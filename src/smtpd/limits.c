@@ -69,6 +69,14 @@ rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 		    c->smtpd_session_time_limit_ms },
 		[ROW_DATA_RATE] = { LIMIT_SIZE, "body in a second, at least",
 		    "smtpd_min_data_rate", c->smtpd_min_data_rate_bytes },
+		[ROW_MINFREE] = { LIMIT_SIZE, "MAIL and queue bytes free",
+		    "queue_minfree", c->queue_minfree_bytes },
+		[ROW_QUEUE_SIZE] = { LIMIT_SIZE, "MAIL and queue bytes",
+		    "queue_size_limit", c->queue_size_limit_bytes },
+		[ROW_QUEUE_MESSAGES] = { LIMIT_COUNT, "MAIL and queue messages",
+		    "queue_message_limit", c->queue_message_limit },
+		[ROW_SPACE] = { LIMIT_COUNT, "MAIL and space on the disk", "",
+		    0 },
 	};
 
 	memcpy(out, rows, sizeof(rows));
@@ -127,6 +135,25 @@ limits_reached(const struct session *s, enum server_row at, const char *action)
 		return;
 	report_client(s, who);
 	limits_exceeded(s->server, at, slice_str(who), action);
+}
+
+void
+limits_no_room(const struct session *s)
+{
+	struct server *sv = s->server;
+	enum server_row at = ROW_MINFREE;
+	char who[CLIENT_TEXT_BYTES];
+	struct row rows[SERVER_ROWS];
+
+	rows_of(sv->conf, rows);
+	while (at != ROW_SPACE && strcmp(rows[at].parameter, sv->short_of) != 0)
+		at++;
+	if (limits_is_quiet(sv, at))
+		return;
+	report_client(s, who);
+	log_limit(&sv->hit_sites[at], ev_now(sv->loop), sv->short_of,
+	    sv->short_value, slice_str(who), "refused with 452 at MAIL");
+	limit_refused(sv->rows[at]);
 }
 
 /* The limit behind a refusal, or SERVER_ROWS.  Those of the gate, of clients

@@ -67,6 +67,11 @@ on_state(struct server *sv, struct frame *f)
 		return;
 	}
 	sv->queue_state = (enum err)state.error;
+	sv->short_value = (int64_t)state.value;
+	if (!slice_copy(state.limit, sv->short_of, sizeof(sv->short_of)) ||
+	    sv->short_of[0] == '\0')
+		slice_copy(SLICE_LIT("space on the disk"), sv->short_of,
+		    sizeof(sv->short_of));
 	if (sv->queue_state != OK)
 		ahead_return_all(sv);
 }

@@ -49,6 +49,10 @@ enum server_row {
 	ROW_SILENCE,
 	ROW_SESSION,
 	ROW_DATA_RATE,
+	ROW_MINFREE, /* of the queue, told by it: MAIL refused */
+	ROW_QUEUE_SIZE,
+	ROW_QUEUE_MESSAGES,
+	ROW_SPACE,
 	SERVER_ROWS
 };
 
@@ -112,7 +116,9 @@ struct server {
 	/* By role: a channel for which there was no memory yet; or -1. */
 	int owed_fds[ROLE_COUNT];
 	enum err queue_state; /* OK, or why MAIL is refused */
-	unsigned aborts_due;  /* TXN_ABORTs that found no room */
+	char short_of[64];    /* what the queue is short of, if it is */
+	int64_t short_value;
+	unsigned aborts_due; /* TXN_ABORTs that found no room */
 	struct ahead ahead[AHEAD_MAX];
 	unsigned trusted_txns; /* of the transactions */
 	/* session.starved: waiting for room to the queue */
@@ -204,6 +210,8 @@ void limits_hit(const struct session *s, const struct smtps_io *io);
  * counter. */
 void limits_reached(const struct session *s, enum server_row at,
     const char *action);
+/* MAIL is refused because the queue is short of disk: the same. */
+void limits_no_room(const struct session *s);
 /* A limit of clients was hit: the same. */
 void limits_exceeded(struct server *sv, enum server_row at, struct slice who,
     const char *action);

@@ -191,8 +191,8 @@ may_share(struct store *s, const struct store_msg *m, uint64_t bytes)
 		   : ERR_NOSPACE;
 }
 
-void
-store_count_short(struct store *s)
+static void
+count_short(struct store *s)
 {
 	struct quota *q = &s->quota;
 
@@ -215,7 +215,7 @@ quota_take(struct store *s, struct store_msg *m, uint64_t bytes)
 		if (m->unproven)
 			q->unproven_bytes += bytes;
 	} else {
-		store_count_short(s);
+		count_short(s);
 	}
 	return e;
 }

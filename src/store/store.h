@@ -377,9 +377,6 @@ enum store_short {
  * what is left. */
 enum store_short store_why_short(const struct store *s, const char **name,
     int64_t *value);
-/* Count it in the limits page: the caller, who only asked, refuses what he
- * does not bring.  A reservation that is refused counts itself. */
-void store_count_short(struct store *s);
 
 /*
  * store_body_append(s, m, data):

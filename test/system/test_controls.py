@@ -395,6 +395,7 @@ def test_queue_message_limit(by):
         count = around(5, by)
         codes = [say_message(w, "s: x\r\n\r\n", "x@far.example")[0] for _ in range(min(count, 40))]
         assert codes == [250] * min(count, 5) + [452] * max(0, len(codes) - 5)
+        assert refused(w, "queue_message_limit") == codes.count(452)
         if not within(by):
             named(w, "queue_message_limit")
 
@@ -426,7 +427,9 @@ def test_queue_minfree(by):
         code, text = say_message(w, "s: x\r\n\r\n")
         assert (code, text[:5]) == ((250, "2.0.0") if within(by) else (452, "4.3.1"))
         if not within(by):
-            named(w, "queue_minfree")
+            named(w, "queue_minfree", r"localhost\[127\.0\.0\.1\]")
+            assert say_message(w, "s: x\r\n\r\n")[0] == 452
+            assert refused(w, "queue_minfree") == 2
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: deliveries change identity")

@@ -419,12 +419,6 @@ store_why_short(const struct store *s, const char **name, int64_t *value)
 	return STORE_SHORT_MINFREE;
 }
 
-void
-store_count_short(struct store *s)
-{
-	(void)s;
-}
-
 enum err
 store_reserve(struct store *s, struct store_msg *m, uint64_t bytes)
 {
