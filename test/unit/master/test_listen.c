@@ -39,7 +39,8 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	static const char *const names[] = { "control", "submit", "s", "file" };
+	static const char *const names[] = { "control", "submit", "session",
+		"s", "file" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
