@@ -119,6 +119,15 @@ buf_take(struct buf *b, size_t bytes)
 }
 
 void
+buf_drop_end(struct buf *b, size_t bytes)
+{
+	ASSERT(bytes <= b->len);
+	b->len -= bytes;
+	if (b->len == 0)
+		b->first = 0;
+}
+
+void
 buf_release(struct buf *b)
 {
 	if (b->len == 0 && b->data != NULL)

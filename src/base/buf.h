@@ -36,4 +36,6 @@ MUST_CHECK enum err buf_put(struct buf *b, struct slice s);
 struct slice buf_data(const struct buf *b);
 /* Drop from the front.  The block stays until buf_release. */
 void buf_take(struct buf *b, size_t bytes);
+/* Drop from the end. */
+void buf_drop_end(struct buf *b, size_t bytes);
 void buf_release(struct buf *b); /* free the block if empty */

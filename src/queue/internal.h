@@ -209,6 +209,7 @@ struct txn {
 	uint32_t rcpts_expected, rcpts_got;
 	uint64_t dest;	    /* of store_commit, of those so far */
 	bool rcpts_spilled; /* the first of them are in the log already */
+	bool rcpts_unique;  /* duplicates were looked for */
 	uint64_t size_hint_bytes;
 	uint64_t body_bytes;  /* received */
 	uint32_t credit_left; /* what the peer may still send */
@@ -321,6 +322,7 @@ struct queue {
 	struct ladder ladder;
 	int64_t memory_max; /* for which it stands; of so much in all: */
 	int64_t share_max;
+	struct log_limit_site filter_site;
 	struct log_limit_site short_sites[STORE_SHORT_COUNT];
 
 	/* routing */
@@ -372,7 +374,7 @@ struct queue {
 	bool status_owed, status_said;
 	struct store_counts counts;
 	struct limit_row *active_row, *deferred_row, *incoming_row, *hold_row;
-	struct limit_row *txn_row, *ahead_row, *agent_row;
+	struct limit_row *txn_row, *ahead_row, *filter_row, *agent_row;
 	unsigned ahead_count;
 };
 
@@ -442,6 +444,12 @@ void shortage_check_disk(struct queue *q);
 void shortage_check_memory(struct queue *q);
 /* ERR_NOSPACE was said: the log names the limit. */
 void shortage_refused(struct queue *q);
+
+/* ---- duplicates.c ---- */
+/* Of count encoded recipients drop those that are like one before them; limit
+ * are remembered.  How many are gone; full: some were not compared. */
+uint32_t duplicates_drop(struct buf *rcpts, uint32_t count, uint32_t limit,
+    bool *full_out);
 
 /* ---- txn_ahead.c ---- */
 /* An answer was given, e: grant, or refuse, what was asked for with it. */

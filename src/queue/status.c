@@ -7,6 +7,7 @@ void
 status_limits(struct queue *q)
 {
 	limit_set_limit(q->agent_row, q->conf->transport_retry_time_ms);
+	limit_set_limit(q->filter_row, q->conf->duplicate_filter_limit);
 }
 
 void
@@ -14,6 +15,8 @@ status_init(struct queue *q)
 {
 	q->agent_row = limits_row(LIMIT_DEADLINE, "mail of an agent that died",
 	    "transport_retry_time", 0, 0);
+	q->filter_row = limits_row(LIMIT_COUNT, "recipients remembered",
+	    "duplicate_filter_limit", 0, 0);
 	status_limits(q);
 	q->rcpt_row = limits_row(LIMIT_POOL, "recipients",
 	    "qmgr_message_recipient_limit", sizeof(struct rcpt), q->rcpt_max);

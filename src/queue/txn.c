@@ -235,6 +235,36 @@ txn_fail_early(struct queue *q, struct txn *t, enum err e)
 	msg_free(q, m);
 }
 
+static void
+say_filter_full(struct queue *q, const struct txn *t)
+{
+	char who[32];
+	int len = snprintf(who, sizeof(who), "message %llu",
+	    (unsigned long long)t->msg->store.id);
+
+	limit_refused(q->filter_row);
+	log_limit_row(&q->filter_site, queue_mono(q), q->filter_row,
+	    slice_of(who, (size_t)len), "further recipients may get it twice");
+}
+
+/* Among those that are in memory, once; more: others follow, with which they
+ * are not compared. */
+static void
+rcpts_unique(struct queue *q, struct txn *t, bool more)
+{
+	uint32_t limit = (uint32_t)q->conf->duplicate_filter_limit, gone;
+	bool full;
+
+	if (t->rcpts_unique)
+		return;
+	gone = duplicates_drop(&t->rcpts, t->rcpts_got, limit, &full);
+	t->rcpts_got -= gone;
+	t->rcpts_expected -= gone;
+	if (full || (more && limit > 0))
+		say_filter_full(q, t);
+	t->rcpts_unique = true;
+}
+
 /* Recipients beyond what is kept in memory go to the log at once. */
 static enum err
 rcpts_spill(struct queue *q, struct txn *t)
@@ -243,6 +273,7 @@ rcpts_spill(struct queue *q, struct txn *t)
 
 	if (!t->opened)
 		return ERR_AGAIN;
+	rcpts_unique(q, t, true);
 	e = store_rcpts_append(q->store, &t->msg->store, buf_data(&t->rcpts));
 	if (e == OK) {
 		buf_take(&t->rcpts, buf_data(&t->rcpts).len);
@@ -327,6 +358,7 @@ txn_begin(struct queue *q, struct txn *t)
 	}
 	if (t->rcpts_got < t->rcpts_expected)
 		return OK;
+	rcpts_unique(q, t, false);
 	need = reservation(q, t);
 	if (!t->ahead || need > t->msg->store.reserved_bytes) {
 		e = store_reserve(q->store, &t->msg->store, need);

@@ -452,7 +452,23 @@ def test_duplicate_filter_limit(by, system_user):
             unnamed(w, "duplicate_filter_limit")
         else:
             named(w, "duplicate_filter_limit", rf"message {id} to {system_user.pw_name}@localhost")
-            assert refused(w, "duplicate_filter_limit") == 1  # once for each list
+            assert refused(w, "duplicate_filter_limit") == 2  # once for each list, once for its message
+
+
+@pytest.mark.parametrize("by", AROUND)
+def test_duplicate_filter_limit_of_recipients(by):
+    """Who is given twice in a transaction gets one copy."""
+    count = around(5, by)
+    with Weir({"duplicate_filter_limit": "5", "transport_maps": "inline:{ far.example = discard: }"}) as w:
+        id = w.send([f"u{i}@far.example" for i in range(count)] * 2)
+        w.wait_log(rf"{id}: removed")
+        to = re.findall(rf"{id}: to=<u(\d+)@far.example>, .*status=sent", w.log())
+        assert sorted(map(int, to)) == sorted([*range(count), *range(5, count)])
+        if within(by):
+            unnamed(w, "duplicate_filter_limit")
+        else:
+            named(w, "duplicate_filter_limit", f"message {id}")
+            assert refused(w, "duplicate_filter_limit") == 1
 
 
 def test_expansion_limit():
