@@ -116,6 +116,16 @@ limit_set_limit(struct limit_row *row, int64_t limit)
 }
 
 void
+limit_mirror(struct limit_row *row, int64_t in_use, int64_t high_water,
+    uint64_t refused, uint64_t waited)
+{
+	put(&row->in_use, in_use);
+	put(&row->high_water, high_water);
+	put(&row->refused, (int64_t)refused);
+	put(&row->waited, (int64_t)waited);
+}
+
+void
 limit_refused(struct limit_row *row)
 {
 	atomic_fetch_add_explicit(&row->refused, 1, memory_order_relaxed);

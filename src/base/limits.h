@@ -76,6 +76,10 @@ struct limit_row *limits_row(enum limit_kind kind, const char *name,
 void limit_set_in_use(struct limit_row *row, int64_t in_use);
 void limit_set_limit(struct limit_row *row, int64_t limit);
 void limit_refused(struct limit_row *row);
+/* The figures of a limit that several processes hold together, and that are
+ * kept elsewhere. */
+void limit_mirror(struct limit_row *row, int64_t in_use, int64_t high_water,
+    uint64_t refused, uint64_t waited);
 void limit_waited(struct limit_row *row);
 
 /* Create (memfd, sealed in size, mode 0600) and map a page; fd_out is

@@ -42,9 +42,22 @@ add(_Atomic uint32_t *figure, int by)
 }
 
 static void
-changed(struct client_page *p)
+keep_high(_Atomic uint32_t *high, uint32_t figure)
 {
-	atomic_fetch_add_explicit(&p->shared->changes, 1, memory_order_relaxed);
+	if (figure > get(high))
+		atomic_store_explicit(high, figure, memory_order_relaxed);
+}
+
+static void
+count(_Atomic uint64_t *figure)
+{
+	atomic_fetch_add_explicit(figure, 1, memory_order_relaxed);
+}
+
+static uint64_t
+counted(_Atomic uint64_t *figure)
+{
+	return atomic_load_explicit(figure, memory_order_relaxed);
 }
 
 /* ---- entries ---- */
@@ -265,7 +278,9 @@ enter(struct client_page *p, unsigned owner, const struct client_key *key,
 		network->sessions++;
 	add(&p->shared->sessions, 1);
 	add(&p->shared->unproven, unproven);
-	changed(p);
+	keep_high(&p->shared->sessions_high, get(&p->shared->sessions));
+	keep_high(&p->shared->unproven_high, get(&p->shared->unproven));
+	count(&p->shared->changes);
 	*slot_out = at;
 	return CLIENT_IN;
 }
@@ -287,7 +302,7 @@ vacate(struct client_page *p, uint32_t at)
 	add(&p->shared->sessions, -1);
 	add(&p->shared->unproven, -(slot->unproven != 0));
 	*slot = (struct slot){ 0 };
-	changed(p);
+	count(&p->shared->changes);
 }
 
 enum client_verdict
@@ -302,7 +317,17 @@ client_page_enter(struct client_page *p, unsigned owner,
 	/* seen_ms 0 means free: time begins at 1. */
 	v = enter(p, owner, key, rules, now.ms > 0 ? now.ms : 1, slot_out);
 	client_page_unlock(p);
+	if (v == CLIENT_FULL)
+		count(&p->shared->refused);
+	else if (v == CLIENT_SHARE_FULL)
+		count(&p->shared->share_refused);
 	return v;
+}
+
+void
+client_page_waited(struct client_page *p)
+{
+	count(&p->shared->waited);
 }
 
 void
@@ -391,8 +416,12 @@ client_page_figures(struct client_page *p, struct client_figures *out)
 		.unproven = get(&p->shared->unproven),
 		.clients = get(&p->shared->clients),
 		.proven = get(&p->shared->proven),
-		.changes = atomic_load_explicit(&p->shared->changes,
-		    memory_order_relaxed),
+		.sessions_high = get(&p->shared->sessions_high),
+		.unproven_high = get(&p->shared->unproven_high),
+		.changes = counted(&p->shared->changes),
+		.refused = counted(&p->shared->refused),
+		.share_refused = counted(&p->shared->share_refused),
+		.waited = counted(&p->shared->waited),
 	};
 }
 
@@ -466,7 +495,7 @@ client_page_release(struct client_page *p, unsigned owner)
 	 * each page of a table that may never be used. */
 	if (freed > 0 || !whole)
 		client_page_recount(p);
-	changed(p);
+	count(&p->shared->changes);
 	client_page_unlock(p);
 	return freed;
 }

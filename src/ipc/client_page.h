@@ -161,9 +161,15 @@ struct client_figures {
 	unsigned unproven; /* of these */
 	unsigned clients;  /* entries in use, networks among them */
 	unsigned proven;   /* of these */
-	uint64_t changes;  /* grows with every enter and leave */
+	unsigned sessions_high, unproven_high; /* the most there ever were */
+	uint64_t changes;	/* grows with every enter and leave */
+	uint64_t refused;	/* CLIENT_FULL */
+	uint64_t share_refused; /* CLIENT_SHARE_FULL */
+	uint64_t waited;	/* client_page_waited */
 };
 
+/* A process found the gate full and lets its listening sockets wait. */
+void client_page_waited(struct client_page *p);
 /* A snapshot without the lock; each figure is right for itself. */
 void client_page_figures(struct client_page *p, struct client_figures *out);
 /* The slot after this one that a process holds (CLIENT_NO_SLOT: the first);

@@ -37,7 +37,8 @@ struct shared_page {
 	uint64_t hash_key;
 	_Atomic uint32_t lock; /* client_page_lock.c says how it is read */
 	_Atomic uint32_t sessions, unproven, clients, proven;
-	_Atomic uint64_t changes;
+	_Atomic uint32_t sessions_high, unproven_high;
+	_Atomic uint64_t changes, refused, share_refused, waited;
 	struct slot slots[];
 };
 

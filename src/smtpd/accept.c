@@ -41,6 +41,8 @@ accept_update(struct server *sv)
 		log_limit(&sv->full_site, ev_now(sv->loop),
 		    "concurrency_incoming", client_page_session_max(&sv->page),
 		    SLICE_LIT("all clients"), "the listening sockets wait");
+		if (!sv->full)
+			client_page_waited(&sv->page);
 		close_door(sv, clients_full(sv, true), FULL_POLL_MS);
 		return;
 	}

@@ -63,8 +63,6 @@ refused(struct server *sv, struct session *s, struct log_limit_site *site,
 		log_limit(site, ev_now(sv->loop), name, value, slice_str(who),
 		    "refused with 421");
 	}
-	if (sv->gate_row != NULL)
-		limit_refused(sv->gate_row);
 	return r;
 }
 
@@ -289,9 +287,13 @@ clients_each_second(struct server *sv)
 	if (sv->index != 0)
 		return;
 	limit_set_in_use(sv->rows[ROW_PROVEN], f.proven);
+	limit_mirror(sv->gate_row, f.sessions, f.sessions_high, f.refused,
+	    f.waited);
+	limit_mirror(sv->share_row, f.unproven, f.unproven_high,
+	    f.share_refused, 0);
+	limit_set_limit(sv->share_row, unproven_max(sv));
 	if (sv->shown == f.sessions + 1)
 		return;
 	sv->shown = f.sessions + 1;
-	limit_set_in_use(sv->gate_row, f.sessions);
 	log_qmail("smtpd: status: %u/%u", f.sessions, f.session_max);
 }

@@ -180,10 +180,13 @@ server_set_page(struct server *sv, int fd, struct errtext *et)
 	e = make_pools(sv);
 	if (e != OK)
 		return err_set(et, e, "no memory for the table of requests");
-	if (sv->index == 0)
+	if (sv->index == 0) {
 		sv->gate_row = limits_row(LIMIT_GATE, "incoming",
 		    "concurrency_incoming", sizeof(struct session),
 		    client_page_session_max(&sv->page));
+		sv->share_row = limits_row(LIMIT_GATE, "unproven sessions",
+		    "unproven_share", sizeof(struct session), 0);
+	}
 	return OK;
 }
 

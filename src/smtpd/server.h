@@ -126,7 +126,7 @@ struct server {
 	struct list asking; /* session.asking: lookup had no room */
 
 	struct client_page page;
-	struct limit_row *gate_row; /* of smtpd 0 */
+	struct limit_row *gate_row, *share_row; /* of smtpd 0, for all */
 	struct limit_row *rows[SERVER_ROWS];
 	unsigned shown; /* status line: sessions + 1; 0: none yet */
 	struct ladder ladder;

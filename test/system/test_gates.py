@@ -79,3 +79,23 @@ def sent(w, rcpt):
         c.ok("EHLO client.example")
         return c.transaction("a@client.example", rcpt, message("again"))[0] == 250
     return False
+
+
+def test_what_the_door_refuses_is_counted():
+    """Of all processes together, however short the sessions were."""
+    with Weir({"concurrency_incoming": "10", "unproven_share": "50", "mynetworks": "127.0.0.2/32"}) as w:
+        held = [w.client(source="127.0.0.3") for _ in range(5)]
+        for _ in range(4):
+            with w.client(source="127.0.0.3") as c:
+                assert c.greeting[0] == 421, c.greeting
+        held += [w.client(source="127.0.0.2") for _ in range(5)]
+
+        def figures(name):
+            return next((r["in_use"], r["limit"], r["high_water"], r["refused"]) for r in w.json("status")["gates"]
+                        if r["name"] == name)
+        for c in held:
+            c.close()
+        wait_for(lambda: figures("unproven sessions") == (0, 5, 5, 4), lambda: figures("unproven sessions"))
+        assert figures("incoming") == (0, 10, 10, 0)
+        w.wait_log(r"limit concurrency_incoming \(10\) reached by all clients: the listening sockets wait")
+        assert [r["waited"] for r in w.json("limits")["limits"] if r["name"] == "incoming"][0] > 0
