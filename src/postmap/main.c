@@ -54,7 +54,7 @@ static int
 usage(const struct postmap *p)
 {
 	if (strcmp(p->self, "newaliases") == 0)
-		fprintf(stderr, "usage: newaliases [-v]\n");
+		fprintf(stderr, "usage: newaliases [-v] [-C FILE]\n");
 	else
 		fprintf(stderr,
 		    "usage: %s [-fNnprsvw] [-c FILE] [-o name=value] "
@@ -85,7 +85,7 @@ config(struct postmap *p)
 	return p->conf;
 }
 
-/* TYPE:PATH or PATH; 0, or an exit status. */
+/* TYPE:PATH, PATH, inline:{...} or static:VALUE; 0, or an exit status. */
 static int
 parse_table(struct postmap *p, struct slice word, struct postmap_table *out)
 {
@@ -100,6 +100,10 @@ parse_table(struct postmap *p, struct slice word, struct postmap_table *out)
 			return EX_CONFIG;
 		out->kind =
 		    p->conf->default_database_type == 0 ? MAKE_CDB : MAKE_LMDB;
+	} else if (slice_eq(type, SLICE_LIT("inline")) ||
+		   slice_eq(type, SLICE_LIT("static"))) {
+		out->has_no_file = true;
+		return EX_OK;
 	} else if (slice_eq(type, SLICE_LIT("text")) ||
 		   slice_eq(type, SLICE_LIT("hash")) ||
 		   slice_eq(type, SLICE_LIT("texthash"))) {
@@ -131,6 +135,11 @@ run_table(struct postmap *p, struct slice word)
 		return postmap_query(p, &t);
 	if (p->list)
 		return postmap_list(p, &t);
+	if (t.has_no_file) {
+		postmap_say(p, "%s: it can only be asked, with -q%s", t.name,
+		    t.name[0] == 'i' ? " or -s" : "");
+		return EX_USAGE;
+	}
 	if (p->remove != NULL || p->add) {
 		if (!t.is_text)
 			return postmap_change(p, &t);
@@ -159,6 +168,7 @@ static int
 set_option(struct postmap *p, int c)
 {
 	switch (c) {
+	case 'C': /* of sendmail, whose name newaliases is elsewhere */
 	case 'c': p->input.path = optarg; break;
 	case 'd': p->remove = optarg; break;
 	case 'f': p->keep_case = true; break;
@@ -189,7 +199,7 @@ run(struct postmap *p, int argc, char **argv)
 	int status = EX_OK, c, s;
 
 	while ((c = getopt(argc, argv,
-		    aliases ? "+c:o:v" : "+c:d:fiNno:pq:rsuvw")) != -1) {
+		    aliases ? "+C:c:o:v" : "+c:d:fiNno:pq:rsuvw")) != -1) {
 		status = set_option(p, c);
 		if (status != EX_OK)
 			return status;

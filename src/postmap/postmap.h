@@ -34,7 +34,8 @@ struct postmap {
 
 /* A table as named by a word or by alias_database. */
 struct postmap_table {
-	const char *name;		/* TYPE:PATH, or PATH */
+	const char *name;		/* as it was given */
+	bool has_no_file;		/* inline:, static: */
 	bool is_text;			/* text:, hash:, texthash: */
 	enum make_kind kind;		/* unless is_text */
 	char path[MAKE_PATH_BYTES_MAX]; /* the source */

@@ -80,6 +80,9 @@ open_table(struct postmap *p, const struct postmap_table *t, struct table **out,
 			   : t->kind == MAKE_CDB ? "cdb"
 						 : "lmdb";
 
+	if (t->has_no_file)
+		return table_open_as(&p->acct, slice_str(t->name), p->syntax,
+		    out, et);
 	if (t->path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
 		return err_sys(et, errno, "the current directory");
 	(void)snprintf(spec, sizeof(spec), "%s:%s%s%s", type, cwd,
@@ -138,6 +141,25 @@ list_text(struct postmap *p, const struct postmap_table *t)
 	return e == ERR_NOTFOUND ? EX_OK : postmap_fail(p, e, et.text);
 }
 
+static int
+list_inline(struct postmap *p, const struct postmap_table *t)
+{
+	struct slice rest = slice_trim(slice_str(t->name)), key, value;
+	struct errtext et = { "" };
+	struct table *table;
+	enum err e = open_table(p, t, &table, &et);
+
+	/* Opened only to see that it is one. */
+	if (e != OK)
+		return postmap_fail(p, e, et.text);
+	table_close(table);
+	rest = slice_sub(rest, slice_find(rest, '{') + 1, rest.len - 1);
+	while (conf_inline_next(&rest, &key, &value, &e))
+		if (e == OK)
+			print_value(key, value, true);
+	return EX_OK;
+}
+
 int
 postmap_list(struct postmap *p, const struct postmap_table *t)
 {
@@ -145,6 +167,12 @@ postmap_list(struct postmap *p, const struct postmap_table *t)
 	struct errtext et = { "" };
 	enum err e;
 
+	if (t->has_no_file && t->name[0] != 'i') {
+		postmap_say(p, "%s: it has every key", t->name);
+		return EX_USAGE;
+	}
+	if (t->has_no_file)
+		return list_inline(p, t);
 	if (t->is_text)
 		return list_text(p, t);
 	e = make_path(t->kind, t->path, path, &et);

@@ -91,7 +91,9 @@ const struct command commands[] = {
 	    "  -bp, -q         mailq; postqueue -f\n"
 	    "The message is read from standard input; see sendmail(1).\n",
 	    cmd_sendmail, true },
-	{ "mailq", "", NULL, "  The queue, as postqueue -p prints it.\n",
+	{ "mailq", "[-C FILE]", NULL,
+	    "  The queue, as postqueue -p prints it.\n"
+	    "  -C FILE        the configuration, as -c and as sendmail -C\n",
 	    cmd_mailq },
 	{ "postqueue", "-p | -j | -f | -i ID", NULL,
 	    "  -p     the queue\n"
@@ -119,8 +121,8 @@ const struct command commands[] = {
 	    cmd_postmap },
 	{ "postalias", "[options] [TYPE:]FILE...", NULL,
 	    "  The same for aliases; see postmap(1).\n", cmd_postalias },
-	{ "newaliases", "[-v]", NULL, "  Make the tables of alias_database.\n",
-	    cmd_newaliases },
+	{ "newaliases", "[-v] [-C FILE]", NULL,
+	    "  Make the tables of alias_database.\n", cmd_newaliases },
 	{ "forward", "ADDRESS...", NULL,
 	    "  Send standard input to other addresses; see forward(1).\n",
 	    cmd_forward },

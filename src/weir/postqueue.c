@@ -79,9 +79,15 @@ retry(struct ctl *ctl, const uint64_t *id)
 int
 cmd_mailq(struct cli *cli)
 {
+	/* Elsewhere it is sendmail -bp, with the options of that. */
+	bool verbose = false;
+	const struct cli_option options[] = {
+		{ .letter = 'C', .value = &cli->conf_path },
+		{ .letter = 'v', .flag = &verbose },
+	};
 	const struct conf *conf;
 	struct ctl *ctl;
-	int status = cli_parse_alone(cli, NULL, 0);
+	int status = cli_parse_alone(cli, options, ARRAY_LEN(options));
 
 	if (status != CLI_GO)
 		return status;

@@ -54,6 +54,23 @@ def test_made_and_asked(kind, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map", f"map.{kind}"]
 
 
+def test_tables_without_a_file():
+    """As in a configuration, asked and listed."""
+    spec = "inline:{ Joe@Example.Test = joe/, {a b = two words}, joe@example.test = not this one }"
+    assert run("postmap", "-q", "JOE@example.test", spec) == (0, "joe/\n", "")
+    assert run("postmap", "-q", "a b", spec) == (0, "two words\n", "")
+    assert run("postmap", "-q", "-", spec, stdin=b"nobody\n\na b\n") == (0, "a b\ttwo words\n", "")
+    assert run("postmap", "-q", "nobody", spec) == (1, "", "")
+    assert run("postmap", "-q", "nobody", spec, "static:x y") == (0, "x y\n", "")
+    assert run("postmap", "-s", "inline:{b=1,{c d = 2}} ") == (0, "b\t1\nc d\t2\n", "")
+    status, out, err = run("postmap", "-q", "x", "inline:{ a }")
+    assert (status, out) == (78, "") and "entry 1 is not key = value" in err
+    assert run("postmap", "-q", "x", "inline:a=b")[0] == 78
+    for words in (["-s", "static:x"], ["-d", "a", spec], ["-i", spec], [spec], ["static:x"]):
+        status, out, err = run("postmap", *words)
+        assert (status, out) == (64, "") and err, (words, status, err)
+
+
 @BOTH
 def test_other_programs_read_it(kind, tmp_path):
     source = tmp_path / "map"
@@ -312,6 +329,7 @@ def test_newaliases(tmp_path, conf):
     for kind in ("cdb", "lmdb", "hash"):
         assert run("postalias", "-q", "postmaster", f"{kind}:{aliases}")[1] == "root\n"
     assert run("sendmail", "-bi", "-C", conf) == (0, "", "")
+    assert run("newaliases", "-C", conf) == (0, "", "")
     assert "1 entry, 0 left out" in run("newaliases", "-v", conf=conf)[2]
     aliases.unlink()
     assert run("newaliases", conf=conf)[0] == 66

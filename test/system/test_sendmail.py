@@ -1,10 +1,11 @@
 """The sendmail command, with the server up and down."""
 import os
 import re
+import subprocess
 
 import pytest
 
-from harness import Weir, wait_for
+from harness import WEIR, Weir, wait_for
 
 
 def sendmail(w, *args, input, check=True, **kw):
@@ -65,6 +66,9 @@ def test_smtp_on_standard_input(weir):
 
 def test_mailq_face(weir):
     assert "Mail queue is empty" in sendmail(weir, "-bp", input="").out
+    for words in (["-C", weir.conf_path], [f"-C{weir.conf_path}"], ["-v", "-C", weir.conf_path]):
+        r = subprocess.run([WEIR, "mailq", *words], capture_output=True, text=True, timeout=60)
+        assert (r.returncode, r.stdout) == (0, "Mail queue is empty\n"), (words, r)
 
 
 @pytest.mark.parametrize("args, code", [
