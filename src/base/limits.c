@@ -110,6 +110,13 @@ limit_set_in_use(struct limit_row *row, int64_t in_use)
 }
 
 void
+limit_mark(struct limit_row *row, int64_t figure)
+{
+	if (figure > get(&row->high_water))
+		put(&row->high_water, figure);
+}
+
+void
 limit_set_limit(struct limit_row *row, int64_t limit)
 {
 	put(&row->limit, limit);

@@ -74,6 +74,9 @@ struct limit_row *limits_row(enum limit_kind kind, const char *name,
 
 /* One figure changed; keeps the high-water mark. */
 void limit_set_in_use(struct limit_row *row, int64_t in_use);
+/* A figure of one of the objects that a row stands for: keeps the high-water
+ * mark alone. */
+void limit_mark(struct limit_row *row, int64_t figure);
 void limit_set_limit(struct limit_row *row, int64_t limit);
 void limit_refused(struct limit_row *row);
 /* The figures of a limit that several processes hold together, and that are

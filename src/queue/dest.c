@@ -164,6 +164,8 @@ dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
 		reason.len = SCHED_REASON_BYTES - 1;
 	d->dead = true;
 	d->dead_until = mono_add(now, s->dead_ms);
+	if (s->dead_row != NULL)
+		limit_waited(s->dead_row);
 	copy = mem_alloc(s->acct, reason.len + 1);
 	if (copy != NULL && reason.len > 0)
 		memcpy(copy, reason.data, reason.len);

@@ -258,6 +258,12 @@ struct route {
 
 struct client; /* control.c */
 
+/* A transport with limits of its own. */
+struct transport_limits {
+	char name[SCHED_NAME_BYTES]; /* empty: none */
+	struct sched_limit limits[SCHED_LIMIT_COUNT];
+};
+
 struct queue {
 	struct queue_env env;
 	const struct conf *conf;
@@ -376,6 +382,12 @@ struct queue {
 	struct limit_row *active_row, *deferred_row, *incoming_row, *hold_row;
 	struct limit_row *txn_row, *ahead_row, *filter_row, *agent_row;
 	unsigned ahead_count;
+
+	/* limits */
+	struct limit_row *age_row, *null_age_row, *pause_row;
+	struct log_limit_site age_site, null_age_site;
+	struct sched_limit limits_of_all[SCHED_LIMIT_COUNT];
+	struct transport_limits transport_limits[SCHED_TRANSPORTS_MAX];
 };
 
 /* ---- queue.c ---- */
@@ -641,6 +653,15 @@ void qlog_over(const struct queue *q, uint64_t id);
 /* ---- gates.c ---- */
 void gates_init(struct queue *q);
 void gates_reload(struct queue *q);
+
+/* ---- limits.c ---- */
+/* Make the rows, or set them to a new configuration; before those of
+ * transports. */
+void queue_limits_show(struct queue *q);
+/* The rows that hold for t, which has its name. */
+void queue_limits_transport(struct queue *q, struct sched_transport *t);
+/* r is given up for the age of its message. */
+void queue_limits_expired(struct queue *q, const struct rcpt *r);
 
 /* ---- status.c ---- */
 void status_init(struct queue *q);

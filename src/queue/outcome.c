@@ -193,6 +193,7 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 		as.status = JOB_FAILED;
 		slice_copy(SLICE_LIT("5.4.7"), dsn, sizeof(dsn));
 		prefix = "delivery time expired: ";
+		queue_limits_expired(q, r);
 	}
 	as.dsn = slice_str(dsn);
 	log_delivery(q, r, &as, prefix);

@@ -61,6 +61,7 @@ set_transport(struct queue *q, struct slice name, enum sched_class class)
 	    CONF_TRANSPORT_INITIAL);
 	t.rcpts_max = rcpts == 0 || rcpts > JOB_RCPTS_MAX ? JOB_RCPTS_MAX
 							  : (unsigned)rcpts;
+	queue_limits_transport(q, &t);
 	/* Those of earlier configurations stay, in case mail waits for them;
 	 * only many reloads with new names can fill the table. */
 	if (sched_transport_set(&q->sched, &t) != OK)
@@ -83,6 +84,7 @@ set_transports(struct queue *q)
 		{ "lmtp", SCHED_REMOTE },
 	};
 
+	queue_limits_show(q);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		set_transport(q, slice_str(rows[i].name), rows[i].class);
 	for (size_t i = 0; i < q->conf->pipe_count; i++)

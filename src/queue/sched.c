@@ -246,12 +246,14 @@ peer_unwake(struct sched_peer *p)
 /* Where a new peer, or one that has more to do, belongs.  One that is parked
  * waits in its message, and meets a full window when that may start. */
 static void
-peer_place(struct sched *s, struct sched_peer *p)
+peer_place(struct sched *s, struct sched_peer *p, struct mono now)
 {
-	if (p->msg->parked || dest_has_room(p->dest))
+	if (p->msg->parked || dest_has_room(p->dest)) {
 		peer_ready(s, p, false);
-	else
-		list_push_back(&p->dest->blocked, &p->node);
+		return;
+	}
+	list_push_back(&p->dest->blocked, &p->node);
+	dest_waits(p->dest, now);
 }
 
 static void
@@ -265,7 +267,8 @@ peer_free(struct sched *s, struct sched_peer *p)
 }
 
 static struct sched_peer *
-peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d)
+peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d,
+    struct mono now)
 {
 	struct sched_peer *p = pool_get(&s->peer_pool);
 
@@ -275,8 +278,8 @@ peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d)
 	p->dest = d;
 	list_init(&p->waiting);
 	hash_add(&s->peers, &p->hash, peer_hash(m, d));
-	limit_set_in_use(s->share_row, ++d->peer_count);
-	peer_place(s, p);
+	limit_mark(s->share_row, ++d->peer_count);
+	peer_place(s, p, now);
 	return p;
 }
 
@@ -327,7 +330,7 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 	if (p == NULL && dest_has_share(s, d, now))
 		return refuse(s, d, now, why);
 	if (p == NULL)
-		p = peer_new(s, m, d);
+		p = peer_new(s, m, d, now);
 	dest_settle(s, d);
 	if (p == NULL)
 		return ERR_FULL;
@@ -401,10 +404,13 @@ start(struct sched *s, struct sched_peer *p, struct mono now,
 		dest_begins(d, now);
 	job->rcpt_count =
 	    peer_cut(p, &job->rcpts, m->singly ? 1 : d->transport->rcpts_max);
-	if (p->waiting_count > 0)
-		peer_place(s, p);
-	else
+	if (p->waiting_count > 0) {
+		if (!m->singly)
+			dest_splits(d, now);
+		peer_place(s, p, now);
+	} else {
 		peer_free(s, p);
+	}
 	if (!list_empty(&m->class[c].ready) && !list_linked(&m->class[c].node))
 		list_push_back(&s->rings[c][m->internal], &m->class[c].node);
 	dest_settle(s, d);
@@ -421,8 +427,9 @@ may_start(const struct sched_peer *p)
 /* Its destination is full.  One that was woken is the first again: the window
  * shrank since then. */
 static void
-peer_block(struct sched_peer *p)
+peer_block(struct sched_peer *p, struct mono now)
 {
+	dest_waits(p->dest, now);
 	peer_unlink(p);
 	if (p->woken)
 		list_push_front(&p->dest->blocked, &p->node);
@@ -451,7 +458,7 @@ pick(struct sched *s, struct list *ring, unsigned c, struct mono now)
 		} else if (may_start(p)) {
 			return p;
 		} else {
-			peer_block(p);
+			peer_block(p, now);
 		}
 	}
 	return NULL;

@@ -1,7 +1,8 @@
 /*
  * sched: which recipients are delivered next.
  *
- * Pure: no descriptor, no clock, no log; time is passed in.
+ * Pure: no descriptor, no clock; time is passed in.  The log gets what
+ * dest_limits.c says of limits, nothing else.
  *
  * A recipient that is to be delivered belongs to a message and to a
  * destination (transport and next hop).  Recipients of one message at one
@@ -49,6 +50,7 @@
 #include "base/gate.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/slice.h"
 #include "base/time.h"
@@ -80,12 +82,30 @@ enum {
 	SCHED_AGAIN_MS_MIN = 1000,
 };
 
+/* What bounds a destination. */
+enum sched_limit_which {
+	SCHED_LIMIT_WINDOW,  /* window_max */
+	SCHED_LIMIT_RCPTS,   /* rcpts_max */
+	SCHED_LIMIT_INITIAL, /* the window below window_max: what it begins
+				with, and what it learned since */
+	SCHED_LIMIT_COUNT
+};
+
+/* A row of the limits page, and the line in the log. */
+struct sched_limit {
+	struct limit_row *row;
+	struct log_limit_site site;
+	int64_t value;
+};
+
 struct sched_transport {
 	char name[SCHED_NAME_BYTES];
 	enum sched_class class;
 	unsigned window_initial; /* initial_destination_concurrency */
 	unsigned window_max; /* NAME_destination_concurrency_limit; 0: none */
 	unsigned rcpts_max;  /* NAME_destination_recipient_limit; at least 1 */
+	/* Borrowed; waits are counted there.  NULL: nowhere. */
+	struct sched_limit *limits[SCHED_LIMIT_COUNT];
 };
 
 struct sched_peer;
@@ -150,6 +170,7 @@ struct sched {
 	uint32_t share_max;		 /* messages of one destination */
 	char reason[SCHED_REASON_BYTES]; /* of sched_next_suspended */
 	struct limit_row *dest_row, *share_row;
+	struct limit_row *dead_row; /* the caller's; or NULL */
 };
 
 struct sched_conf {

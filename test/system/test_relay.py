@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness import FAST_RETRY, FakeDNS, FakeMX, Weir, message, relay_conf, wait_for
+from test_controls import named, refused
 
 
 def report_parts(raw):
@@ -46,6 +47,8 @@ def test_recipient_limit_of_a_destination(mx):
         w.send([f"u{i}@elsewhere.example" for i in range(20)])
         wait_for(lambda: sum(len(m[1]) for m in mx.messages) == 20, "20 recipients")
         assert max(len(m[1]) for m in mx.messages) <= 7
+        named(w, "default_destination_recipient_limit", r"destination \S+ of smtp")
+        assert refused(w, "default_destination_recipient_limit") == 2
 
 
 def test_connections_are_reused(relay):
@@ -181,6 +184,8 @@ def test_lifetime_ends_in_a_report():
             id = w.send("ann@far.example", sender="joe@example.test")
             m, parts = report_parts(w.wait_mails("joe")[0])
             assert "451 4.3.0 never" in parts[1].as_string()
+            named(w, "maximal_queue_lifetime", rf"message {id} to ann@far.example")
+            assert refused(w, "maximal_queue_lifetime") == 1
             w.wait_log(rf"{id}: removed")
             w.wait_queue_empty()
     finally:

@@ -1,4 +1,5 @@
 /* The queue role from transaction to "removed", its peers played. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,19 +270,104 @@ test_flush_spread(void **state)
 	world_close();
 }
 
+/* A world whose rows are its own: that of all has no room for so many. */
+static void
+world_with_rows(const char *conf_text)
+{
+	static struct limits_page page;
+
+	page = (struct limits_page){ .magic = LIMITS_MAGIC,
+		.version = LIMITS_VERSION };
+	limits_use(&page);
+	world_open(conf_text);
+}
+
 static void
 test_expired(void **state)
 {
+	struct limits_page *before = limits_current();
+	char line[200];
+	uint64_t id;
+
 	(void)state;
-	world_open("maximal_queue_lifetime = 0\n");
-	(void)submit(1, "a@b", "defer@d");
+	world_with_rows("maximal_queue_lifetime = 0\n");
+	id = submit(1, "a@b", "defer@d");
 	until(logged("dsn=5.4.7, status=bounced (delivery time expired: mailbox"
 		     " full)"));
 	until(w.wants > 0);
 	world_bounce();
 	until(w.report_count == 1);
 	assert_string_equal(w.reports[0].to, "a@b");
+	(void)snprintf(line, sizeof(line),
+	    "limit maximal_queue_lifetime (0 ms) reached by message %" PRIu64
+	    " to defer@d: given up",
+	    id);
+	assert_true(logged(line));
+	assert_int_equal(atomic_load(&w.q->age_row->refused), 1);
+	assert_int_equal(atomic_load(&w.q->null_age_row->refused), 0);
 	world_close();
+	limits_use(before);
+}
+
+static void
+test_expired_report(void **state)
+{
+	struct limits_page *before = limits_current();
+
+	(void)state;
+	world_with_rows("bounce_queue_lifetime = 0\n");
+	(void)submit(1, "", "defer@d");
+	until(logged("limit bounce_queue_lifetime (0 ms) reached by message "));
+	assert_int_equal(atomic_load(&w.q->age_row->refused), 0);
+	assert_int_equal(atomic_load(&w.q->null_age_row->refused), 1);
+	world_close();
+	limits_use(before);
+}
+
+/* Who has a limit of his own is counted in a row of his own. */
+static void
+test_rows_of_transports(void **state)
+{
+	static const struct {
+		const char *transport, *conf;
+		enum sched_limit_which which;
+		const char *parameter;
+		int64_t limit;
+	} rows[] = {
+		{ "smtp", "", SCHED_LIMIT_WINDOW,
+		    "default_destination_concurrency_limit", 20 },
+		{ "local", "", SCHED_LIMIT_WINDOW,
+		    "local_destination_concurrency_limit", 2 },
+		{ "smtp", "smtp_destination_concurrency_limit = 7\n",
+		    SCHED_LIMIT_WINDOW, "smtp_destination_concurrency_limit",
+		    7 },
+		{ "smtp", "", SCHED_LIMIT_RCPTS,
+		    "default_destination_recipient_limit", 50 },
+		{ "lmtp", "lmtp_destination_recipient_limit = 9\n",
+		    SCHED_LIMIT_RCPTS, "lmtp_destination_recipient_limit", 9 },
+		{ "relay", "initial_destination_concurrency = 3\n",
+		    SCHED_LIMIT_INITIAL, "initial_destination_concurrency", 3 },
+		{ "relay", "relay_initial_destination_concurrency = 4\n",
+		    SCHED_LIMIT_INITIAL,
+		    "relay_initial_destination_concurrency", 4 },
+	};
+	struct limits_page *before = limits_current();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct sched_transport *t;
+		const struct limit_row *row;
+
+		world_with_rows(rows[i].conf);
+		t = sched_transport_find(&w.q->sched,
+		    slice_str(rows[i].transport));
+		assert_non_null(t);
+		row = t->limits[rows[i].which]->row;
+		assert_string_equal(row->parameter, rows[i].parameter);
+		assert_int_equal(atomic_load(&row->limit), rows[i].limit);
+		world_close();
+	}
+	limits_use(before);
 }
 
 static void
@@ -1140,6 +1226,8 @@ main(void)
 		cmocka_unit_test(test_durable_first),
 		cmocka_unit_test(test_crash), cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_retry), cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_expired_report),
+		cmocka_unit_test(test_rows_of_transports),
 		cmocka_unit_test(test_flush_spread),
 		cmocka_unit_test(test_soft_bounce),
 		cmocka_unit_test(test_bounce),

@@ -52,6 +52,17 @@ static struct world {
 	int64_t again_ms;   /* what was refused last comes back so soon */
 } w;
 
+/* What each limit counted in this world; the page has no room for rows of so
+ * many. */
+static struct limit_row counted[SCHED_LIMIT_COUNT], dead_counted;
+static struct sched_limit limits[SCHED_LIMIT_COUNT];
+
+static int64_t
+waits(enum sched_limit_which which)
+{
+	return atomic_load(&counted[which].waited);
+}
+
 static void
 transport(const char *name, enum sched_class class, unsigned window,
     unsigned rcpts)
@@ -61,6 +72,10 @@ transport(const char *name, enum sched_class class, unsigned window,
 		.window_max = window,
 		.rcpts_max = rcpts };
 
+	for (unsigned i = 0; i < SCHED_LIMIT_COUNT; i++) {
+		limits[i] = (struct sched_limit){ .row = &counted[i] };
+		t.limits[i] = &limits[i];
+	}
 	snprintf(t.name, sizeof(t.name), "%s", name);
 	assert_int_equal(sched_transport_set(&w.s, &t), OK);
 }
@@ -73,6 +88,8 @@ world(unsigned local, unsigned remote, unsigned rcpts_max)
 		.dead_ms = 300000 };
 
 	memset(&w, 0, sizeof(w));
+	memset(counted, 0, sizeof(counted));
+	memset(&dead_counted, 0, sizeof(dead_counted));
 	w.now.ms = 1;
 	list_init(&w.in_flight);
 	list_init(&w.idle_jobs);
@@ -85,6 +102,7 @@ world(unsigned local, unsigned remote, unsigned rcpts_max)
 	    sched_reserved(remote));
 	assert_int_equal(sched_init(&w.s, &w.acct, &conf, &w.local, &w.remote),
 	    OK);
+	w.s.dead_row = &dead_counted;
 	transport("smtp", SCHED_REMOTE, 20, 50);
 	transport("local", SCHED_LOCAL, 2, 1);
 	for (unsigned i = 0; i < MSGS; i++)
@@ -347,13 +365,13 @@ static void
 test_recipient_limit(void **state)
 {
 	static const struct {
-		unsigned rcpts, limit, deliveries, last;
+		unsigned rcpts, limit, deliveries, last, splits;
 	} rows[] = {
-		{ 49, 50, 1, 49 },
-		{ 50, 50, 1, 50 },
-		{ 51, 50, 2, 1 },
-		{ 3, 1, 3, 1 },
-		{ 100, 50, 2, 50 },
+		{ 49, 50, 1, 49, 0 },
+		{ 50, 50, 1, 50, 0 },
+		{ 51, 50, 2, 1, 1 },
+		{ 3, 1, 3, 1, 2 },
+		{ 100, 50, 2, 50, 1 },
 	};
 
 	(void)state;
@@ -366,6 +384,7 @@ test_recipient_limit(void **state)
 		assert_int_equal(w.started_count, rows[i].deliveries);
 		assert_int_equal(w.started[w.started_count - 1].rcpts,
 		    rows[i].last);
+		assert_int_equal(waits(SCHED_LIMIT_RCPTS), rows[i].splits);
 		world_end();
 	}
 }
@@ -412,17 +431,28 @@ static void
 test_destination_limit(void **state)
 {
 	static const struct {
-		unsigned messages, peak;
-	} rows[] = { { 1, 1 }, { 2, 2 }, { 3, 2 } };
+		const char *transport;
+		unsigned messages, peak, at_limit, below;
+	} rows[] = {
+		{ "local", 1, 1, 0, 0 },
+		{ "local", 2, 2, 0, 0 },
+		{ "local", 3, 2, 1, 0 },
+		/* Its window begins with 5 and may have 20. */
+		{ "smtp", 4, 4, 0, 0 },
+		{ "smtp", 5, 5, 0, 0 },
+		{ "smtp", 6, 5, 0, 1 },
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		world(10, 20, 100);
 		for (unsigned m = 0; m < rows[i].messages; m++)
-			add_ok(m, "local", "user@here");
+			add_ok(m, rows[i].transport, "user@here");
 		run(1);
 		assert_int_equal(w.running_peak, rows[i].peak);
 		assert_int_equal(w.started_count, rows[i].messages);
+		assert_int_equal(waits(SCHED_LIMIT_WINDOW), rows[i].at_limit);
+		assert_int_equal(waits(SCHED_LIMIT_INITIAL), rows[i].below);
 		world_end();
 	}
 }
@@ -514,6 +544,7 @@ test_dead_destination(void **state)
 	assert_int_equal(count + w.started_count, 31);
 	assert_int_equal(
 	    sched_window(&w.s, SLICE_LIT("smtp"), SLICE_LIT("down"), w.now), 0);
+	assert_int_equal(atomic_load(&dead_counted.waited), 1);
 	/* Refused while it is dead, one ms before its time too. */
 	w.now =
 	    dest_find(&w.s, &w.s.transports[0], SLICE_LIT("down"))->dead_until;
