@@ -265,7 +265,11 @@ fit(const struct conf *conf, struct plan *out)
 	if (e != OK) {
 		conf_source(conf, "memory_budget", source);
 		log_error("%s: %s", source, et.text);
+		return e;
 	}
+	e = plan_check_nofile(out, plan_nofile_max(), &et);
+	if (e != OK)
+		log_error("%s", et.text);
 	return e;
 }
 

@@ -89,16 +89,12 @@ say_start(const struct master *m)
 {
 	struct errtext et = { "" };
 	struct identity id;
-	char sandbox[160];
+	char sandbox[160], clamped[PLAN_CLAMPED_BYTES];
 
 	log_info("starting, version %s", WEIR_VERSION);
 	plan_print(&m->config.plan, log_line, NULL);
-	if (m->config.plan.clamped_from != 0)
-		log_warning("concurrency_incoming is %" PRId64
-			    " instead of %" PRId64
-			    ": RLIMIT_NOFILE is %" PRId64,
-		    m->config.plan.concurrency_incoming,
-		    m->config.plan.clamped_from, plan_nofile_max());
+	if (plan_clamped(&m->config.plan, plan_nofile_max(), clamped))
+		log_warning("%s", clamped);
 	if (identity_find(m->config.used, ROLE_SMTPD, &id, &et) == OK)
 		log_info("roles run as %s%s", identity_text(id.kind),
 		    id.kind == IDENTITY_OWNER || id.kind == IDENTITY_NOBODY
@@ -296,6 +292,13 @@ main(int argc, char **argv)
 		return usage();
 	umask(022);
 	raise_nofile();
+	/* Below that not even errors can be said as they are. */
+	if (plan_nofile_max() < PLAN_NOFILE_MIN &&
+	    plan_check_nofile(&m->config.plan, plan_nofile_max(), &et) != OK) {
+		log_error("%s", et.text);
+		log_close(LAST_WORDS_MS);
+		return EX_CONFIG;
+	}
 	export_path(m->config.path);
 	if (limits_page_create("master", 0, &m->page_fd, &m->page, &et) != OK) {
 		log_error("%s", et.text);

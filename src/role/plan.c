@@ -17,6 +17,8 @@ enum {
 	MIB = 1024 * 1024,
 	NOFILE_SPARE = 64,     /* of an smtpd, besides its sessions */
 	AGENT_SPARE = 96,      /* of smtp and local: segments, channels */
+	MASTER_SPARE = 24,     /* of the master: sockets, a start */
+	MASTER_NOFILE = 3,     /* for each process: channels, its page */
 	LOCAL_NOFILE = 4,      /* of local: each worker, and its copy */
 	SESSIONS_MAX = 100000, /* as concurrency_incoming */
 	/* Of smtpd's share, for what sessions draw on in stages: at least half
@@ -47,10 +49,12 @@ static const struct {
 	[ROLE_PICKUP] = { 512, 512, 1 },
 };
 
-/* A parameter and the memory that it asks for. */
+/* A parameter, the memory that it asks for, and its value. */
 struct demand {
 	const char *parameter;
-	int64_t bytes;
+	int64_t bytes, value;
+	bool is_size;  /* value is bytes */
+	bool is_table; /* of client_page_bytes */
 };
 
 enum {
@@ -62,6 +66,8 @@ enum {
 	DEMAND_INCOMING,
 	DEMAND_SMTPD,
 	DEMAND_SMTP,
+	DEMAND_DNS,
+	DEMAND_CACHE,
 	DEMAND_COUNT
 };
 
@@ -106,17 +112,33 @@ static void
 plan_fixed(const struct conf *c, unsigned cpu_count, struct plan *p,
     struct demand *d)
 {
+	const int64_t queries =
+	    c->dns_query_limit > PLAN_DNS_QUERY_RESERVE
+		? c->dns_query_limit - PLAN_DNS_QUERY_RESERVE
+		: 0;
+
 	d[DEMAND_ACTIVE] = (struct demand){ "qmgr_message_active_limit",
-		c->qmgr_message_active_limit * PLAN_ACTIVE_MESSAGE_BYTES };
+		c->qmgr_message_active_limit * PLAN_ACTIVE_MESSAGE_BYTES,
+		c->qmgr_message_active_limit, false, false };
 	d[DEMAND_RCPTS] = (struct demand){ "qmgr_message_recipient_limit",
-		c->qmgr_message_recipient_limit * PLAN_ACTIVE_RCPT_BYTES };
+		c->qmgr_message_recipient_limit * PLAN_ACTIVE_RCPT_BYTES,
+		c->qmgr_message_recipient_limit, false, false };
 	d[DEMAND_LOCAL] = (struct demand){ "concurrency_local",
-		c->concurrency_local * PLAN_LOCAL_JOB_BYTES };
+		c->concurrency_local * PLAN_LOCAL_JOB_BYTES,
+		c->concurrency_local, false, false };
 	d[DEMAND_REMOTE] = (struct demand){ "concurrency_remote",
-		c->concurrency_remote * PLAN_REMOTE_JOB_BYTES };
+		c->concurrency_remote * PLAN_REMOTE_JOB_BYTES,
+		c->concurrency_remote, false, false };
 	d[DEMAND_PROVEN] = (struct demand){ "proven_table_size",
-		(int64_t)client_page_bytes(1, (unsigned)c->proven_table_size) };
-	d[DEMAND_INCOMING] = (struct demand){ "concurrency_incoming", 0 };
+		(int64_t)client_page_bytes(1, (unsigned)c->proven_table_size),
+		c->proven_table_size, false, true };
+	d[DEMAND_INCOMING] =
+	    (struct demand){ "concurrency_incoming", 0, 0, false, false };
+	d[DEMAND_DNS] =
+	    (struct demand){ "dns_query_limit", queries * PLAN_DNS_QUERY_BYTES,
+		    c->dns_query_limit, false, false };
+	d[DEMAND_CACHE] = (struct demand){ "dns_cache_size",
+		c->dns_cache_size_bytes, c->dns_cache_size_bytes, true, false };
 
 	for (unsigned r = 0; r < ROLE_COUNT; r++) {
 		struct plan_part *part = &p->parts[r];
@@ -126,20 +148,52 @@ plan_fixed(const struct conf *c, unsigned cpu_count, struct plan *p,
 		part->fixed_bytes = (int64_t)needs[r].fixed_kib * KIB;
 	}
 	d[DEMAND_SMTPD] = (struct demand){ "smtpd_processes",
-		part_bytes(&p->parts[ROLE_SMTPD]) };
-	d[DEMAND_SMTP] = (struct demand){ "smtp_processes",
-		part_bytes(&p->parts[ROLE_SMTP]) };
+		part_bytes(&p->parts[ROLE_SMTPD]), p->parts[ROLE_SMTPD].count,
+		false, false };
+	d[DEMAND_SMTP] =
+	    (struct demand){ "smtp_processes", part_bytes(&p->parts[ROLE_SMTP]),
+		    p->parts[ROLE_SMTP].count, false, false };
 	p->parts[ROLE_QUEUE].fixed_bytes +=
 	    d[DEMAND_ACTIVE].bytes + d[DEMAND_RCPTS].bytes;
 	p->parts[ROLE_LOCAL].fixed_bytes += d[DEMAND_LOCAL].bytes;
 	p->parts[ROLE_SMTP].fixed_bytes +=
 	    d[DEMAND_REMOTE].bytes / p->parts[ROLE_SMTP].count;
-	p->parts[ROLE_DNS].fixed_bytes += c->dns_cache_size_bytes;
-	if (c->dns_query_limit > PLAN_DNS_QUERY_RESERVE)
-		p->parts[ROLE_DNS].fixed_bytes +=
-		    (c->dns_query_limit - PLAN_DNS_QUERY_RESERVE) *
-		    PLAN_DNS_QUERY_BYTES;
+	p->parts[ROLE_DNS].fixed_bytes +=
+	    d[DEMAND_CACHE].bytes + d[DEMAND_DNS].bytes;
 	p->client_page_bytes = d[DEMAND_PROVEN].bytes;
+}
+
+/* A value that people would write: two digits and noughts, not above v. */
+static int64_t
+rounded(int64_t v)
+{
+	int64_t unit = 1;
+
+	while (v / unit >= 100)
+		unit *= 10;
+	return v / unit * unit;
+}
+
+/* ", to 29000": the value with which missing bytes are there; "" if it alone
+ * cannot give them. */
+static void
+value_that_fits(const struct demand *d, int64_t missing, char *buf, size_t size)
+{
+	int64_t left = d->bytes - missing, v = 0;
+
+	if (left > 0 && d->is_table)
+		for (v = d->value; v > 0; v /= 2)
+			if ((int64_t)client_page_bytes(1, (unsigned)v) <= left)
+				break;
+	/* The others' memory grows with the value, or a little slower. */
+	if (left > 0 && !d->is_table)
+		v = (int64_t)((double)d->value * (double)left /
+			      (double)d->bytes);
+	buf[0] = '\0';
+	if (d->is_size && v >= KIB)
+		snprintf(buf, size, ", to %" PRId64 "K", rounded(v / KIB));
+	else if (!d->is_size && v > 0)
+		snprintf(buf, size, ", to %" PRId64, rounded(v));
 }
 
 /* Say which parameter asks for most of what is missing. */
@@ -148,16 +202,18 @@ too_small(const struct plan *p, const struct demand *d, int64_t needed,
     struct errtext *et)
 {
 	const struct demand *most = &d[0];
+	char to[32];
 
 	for (unsigned i = 1; i < DEMAND_COUNT; i++)
 		if (d[i].bytes > most->bytes)
 			most = &d[i];
+	value_that_fits(most, needed - p->budget_bytes, to, sizeof(to));
 	return err_set(et, ERR_CONFIG,
 	    "memory_budget: value \"%" PRId64 "M\": the limits need "
 	    "%" PRId64 "M; raise it, or lower what needs most, %" PRId64 "M: "
-	    "%s",
+	    "%s%s",
 	    p->budget_bytes / MIB, (needed + MIB - 1) / MIB,
-	    (most->bytes + MIB - 1) / MIB, most->parameter);
+	    (most->bytes + MIB - 1) / MIB, most->parameter, to);
 }
 
 /* Descriptors of a session: one that qmail-smtpd hands over has its own and
@@ -183,9 +239,28 @@ set_sessions(const struct conf *c, int64_t count, struct plan *p,
 	p->client_page_bytes = page;
 	smtpd->fixed_bytes = (int64_t)needs[ROLE_SMTPD].fixed_kib * KIB +
 			     count * PLAN_SESSION_BYTES / smtpd->count;
+	d[DEMAND_INCOMING].value = count;
 	d[DEMAND_INCOMING].bytes =
 	    count * (PLAN_SESSION_BYTES + PLAN_SOCKET_BYTES) + page -
 	    d[DEMAND_PROVEN].bytes;
+}
+
+/* The least that sessions need, besides what is planned without them. */
+static int64_t
+least_of_sessions(const struct conf *c)
+{
+	int64_t each = PLAN_SESSION_BYTES + PLAN_SOCKET_BYTES;
+	int64_t count = c->concurrency_incoming;
+	unsigned proven = (unsigned)c->proven_table_size;
+
+	/* Twice: as much again is drawn on in stages. */
+	if (count == 0) {
+		count = PLAN_SESSIONS_MIN;
+		each = each * 2 * 100 / needs[ROLE_SMTPD].share;
+	}
+	return count * each +
+	       (int64_t)client_page_bytes((unsigned)count, proven) -
+	       (int64_t)client_page_bytes(1, proven);
 }
 
 /* What sessions get of smtpd's share before they do anything. */
@@ -209,9 +284,7 @@ plan_sessions(const struct conf *c, int64_t nofile_max, struct plan *p,
 		count = part_of_sessions(rest * needs[ROLE_SMTPD].share / 100) /
 			each;
 	if (count < PLAN_SESSIONS_MIN && c->concurrency_incoming == 0)
-		return too_small(p, d,
-		    total_bytes(p) + PLAN_SESSIONS_MIN * each * 2 * 100 /
-					 needs[ROLE_SMTPD].share,
+		return too_small(p, d, total_bytes(p) + least_of_sessions(c),
 		    et);
 	if (count > SESSIONS_MAX && c->concurrency_incoming == 0)
 		count = SESSIONS_MAX;
@@ -234,10 +307,17 @@ plan_make(const struct conf *c, unsigned cpu_count, int64_t nofile_max,
 	enum err e;
 
 	ASSERT(cpu_count > 0);
-	*p = (struct plan){ .budget_bytes = c->memory_budget_bytes };
+	*p = (struct plan){
+		.budget_bytes = c->memory_budget_bytes,
+		.active_max = c->qmgr_message_active_limit,
+		.rcpt_max = c->qmgr_message_recipient_limit,
+		.local_max = c->concurrency_local,
+		.remote_max = c->concurrency_remote,
+	};
 	plan_fixed(c, cpu_count, p, demands);
 	if (total_bytes(p) > p->budget_bytes)
-		return too_small(p, demands, total_bytes(p), et);
+		return too_small(p, demands,
+		    total_bytes(p) + least_of_sessions(c), et);
 	e = plan_sessions(c, nofile_max, p, demands, et);
 	if (e != OK)
 		return e;
@@ -249,6 +329,36 @@ plan_make(const struct conf *c, unsigned cpu_count, int64_t nofile_max,
 			    rest * needs[r].share / 100 / p->parts[r].count;
 	ASSERT(total_bytes(p) <= p->budget_bytes);
 	return OK;
+}
+
+enum err
+plan_check_nofile(const struct plan *p, int64_t nofile_max, struct errtext *et)
+{
+	int64_t needed = MASTER_SPARE;
+
+	for (unsigned r = 0; r < ROLE_COUNT; r++)
+		needed += (int64_t)p->parts[r].count * MASTER_NOFILE;
+	if (needed < PLAN_NOFILE_MIN)
+		needed = PLAN_NOFILE_MIN;
+	if (nofile_max >= needed)
+		return OK;
+	return err_set(et, ERR_CONFIG,
+	    "RLIMIT_NOFILE is %" PRId64 ", and %" PRId64 " are needed at least"
+	    "; raise what ulimit -n, LimitNOFILE= sets",
+	    nofile_max, needed);
+}
+
+bool
+plan_clamped(const struct plan *p, int64_t nofile_max,
+    char text[static PLAN_CLAMPED_BYTES])
+{
+	if (p->clamped_from == 0)
+		return false;
+	snprintf(text, PLAN_CLAMPED_BYTES,
+	    "concurrency_incoming is %" PRId64 " instead of %" PRId64
+	    ": RLIMIT_NOFILE is %" PRId64,
+	    p->concurrency_incoming, p->clamped_from, nofile_max);
+	return true;
 }
 
 int64_t
@@ -267,6 +377,13 @@ plan_print(const struct plan *p, plan_line_fn *fn, void *arg)
 	    "concurrency_incoming %" PRId64,
 	    p->budget_bytes / KIB, total_bytes(p) / KIB,
 	    p->concurrency_incoming);
+	fn(arg, line);
+	snprintf(line, sizeof(line),
+	    "carries %" PRId64 " sessions, %" PRId64 " active messages, "
+	    "%" PRId64 " recipients; deliveries: %" PRId64 " local, "
+	    "%" PRId64 " remote",
+	    p->concurrency_incoming, p->active_max, p->rcpt_max, p->local_max,
+	    p->remote_max);
 	fn(arg, line);
 	for (unsigned r = 0; r < ROLE_COUNT; r++) {
 		const struct plan_part *part = &p->parts[r];
@@ -297,10 +414,12 @@ plan_print_json(const struct plan *p, plan_line_fn *fn, void *arg)
 
 	n = (size_t)snprintf(text, sizeof(text),
 	    "{\"memory_budget\":%" PRId64 ",\"planned\":%" PRId64
-	    ",\"concurrency_incoming\":%" PRId64 ",\"sockets\":%" PRId64
+	    ",\"concurrency_incoming\":%" PRId64
+	    ",\"qmgr_message_active_limit\":%" PRId64
+	    ",\"qmgr_message_recipient_limit\":%" PRId64 ",\"sockets\":%" PRId64
 	    ",\"client_page\":%" PRId64 ",\"roles\":[",
 	    p->budget_bytes, total_bytes(p), p->concurrency_incoming,
-	    p->socket_bytes, p->client_page_bytes);
+	    p->active_max, p->rcpt_max, p->socket_bytes, p->client_page_bytes);
 	for (unsigned r = 0; r < ROLE_COUNT; r++) {
 		const struct plan_part *part = &p->parts[r];
 

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -29,6 +30,7 @@ enum {
 	PLAN_DNS_QUERY_BYTES = 33 << 10,  /* outstanding, in libunbound */
 	PLAN_DNS_QUERY_RESERVE = 48,	  /* so many cost nothing more */
 	PLAN_SESSIONS_MIN = 20,		  /* fewer are an error */
+	PLAN_NOFILE_MIN = 64, /* descriptors of a process: likewise */
 	/* One process of smtpd and smtp at most for so much budget, where
 	 * their number is not set. */
 	PLAN_BUDGET_PER_PROCESS_BYTES = 16 << 20,
@@ -51,6 +53,8 @@ struct plan {
 	int64_t nofile_needed;	      /* descriptors, of an smtpd */
 	int64_t clamped_from;	      /* concurrency_incoming before descriptors
 					 clamped it; 0: they did not */
+	/* What else it carries, as the configuration asks. */
+	int64_t active_max, rcpt_max, local_max, remote_max;
 };
 
 /*
@@ -63,8 +67,23 @@ struct plan {
 MUST_CHECK enum err plan_make(const struct conf *conf, unsigned cpu_count,
     int64_t nofile_max, struct plan *out, struct errtext *et);
 
+/*
+ * plan_check_nofile(p, nofile_max, et):
+ * ERR_CONFIG, with a text that says what to raise, if so many descriptors are
+ * not enough to run at all.
+ */
+MUST_CHECK enum err plan_check_nofile(const struct plan *p, int64_t nofile_max,
+    struct errtext *et);
+
 /* The account of one process of a role. */
 int64_t plan_account_bytes(const struct plan *p, enum role role);
+
+enum { PLAN_CLAMPED_BYTES = 160 };
+
+/* "concurrency_incoming is 29 instead of 30: RLIMIT_NOFILE is 93"; false:
+ * descriptors clamped nothing. */
+bool plan_clamped(const struct plan *p, int64_t nofile_max,
+    char text[static PLAN_CLAMPED_BYTES]);
 
 /* The plan for people, line by line. */
 typedef void plan_line_fn(void *arg, const char *line);

@@ -126,6 +126,8 @@ plan_json(const struct plan *p)
 	json_open(&j, NULL, '{');
 	json_number(&j, "memory_budget", p->budget_bytes);
 	json_number(&j, "concurrency_incoming", p->concurrency_incoming);
+	json_number(&j, "qmgr_message_active_limit", p->active_max);
+	json_number(&j, "qmgr_message_recipient_limit", p->rcpt_max);
 	json_number(&j, "client_page_bytes", p->client_page_bytes);
 	json_number(&j, "socket_bytes", p->socket_bytes);
 	json_number(&j, "nofile_needed", p->nofile_needed);
@@ -151,6 +153,7 @@ static int
 print_plan(const struct conf *conf, bool json)
 {
 	struct plan plan;
+	char clamped[PLAN_CLAMPED_BYTES];
 	int status = render_plan(conf, &plan);
 
 	if (status != EX_OK)
@@ -159,6 +162,9 @@ print_plan(const struct conf *conf, bool json)
 		plan_json(&plan);
 	else
 		plan_print(&plan, print_line, stdout);
+	/* As it would be if started from here. */
+	if (plan_clamped(&plan, plan_nofile_max(), clamped))
+		fprintf(stderr, "weir: %s\n", clamped);
 	return EX_OK;
 }
 

@@ -4,11 +4,15 @@ Limits of a few messages, segments that are used again all the time, little
 memory; holds, releases, flushes and reloads in the middle of deliveries.
 What was acknowledged arrives, once.
 """
+import contextlib
 import os
 import re
 import signal
+import subprocess
 
-from harness import FAST_RETRY, FakeMX, Weir, relay_conf, wait_for
+import pytest
+
+from harness import FAST_RETRY, WEIR, FakeMX, Weir, relay_conf, wait_for
 from test_crash import Load, settle
 
 
@@ -127,3 +131,14 @@ def test_the_queue_dies_while_it_reports():
             assert sorted(map(len, reports.values())) == [1] * 60, reports
     finally:
         mx.close()
+
+
+@pytest.mark.parametrize("count", [12, 15, 63])
+def test_too_few_descriptors_to_run(count):
+    """Said at the start, instead of roles that die and come again."""
+    w = Weir(start=False)
+    with contextlib.closing(w):
+        r = subprocess.run(["sh", "-c", f'ulimit -n {count}; exec "$0" run -c "$1"', WEIR, w.conf_path], text=True,
+                           capture_output=True, timeout=30)
+        assert r.returncode == 78, r
+        assert f"RLIMIT_NOFILE is {count}, and 64 are needed at least; raise what ulimit -n" in r.stderr

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -160,6 +161,95 @@ test_errors(void **state)
 	}
 }
 
+/* The value that is said to fit does. */
+static void
+test_value_that_fits(void **state)
+{
+	static const struct {
+		const char *why;
+		int64_t active, rcpts, local, remote, queries, proven, incoming;
+		int smtpd, smtp;
+	} rows[] = {
+		{ "active", 200000, 20000, 10, 20, 32, 4096, 0, 0, 0 },
+		{ "recipients", 20000, 200000, 10, 20, 32, 4096, 0, 0, 0 },
+		{ "local", 20000, 20000, 100, 20, 32, 4096, 0, 0, 0 },
+		{ "remote", 20000, 20000, 10, 2000, 32, 4096, 0, 0, 0 },
+		{ "queries", 20000, 20000, 10, 20, 1000, 4096, 0, 0, 0 },
+		{ "proven", 20000, 20000, 10, 20, 32, 1000000, 0, 0, 0 },
+		{ "sessions", 20000, 20000, 10, 20, 32, 4096, 50000, 0, 0 },
+		{ "smtpd", 20000, 20000, 10, 20, 32, 4096, 0, 60, 0 },
+		{ "smtp", 20000, 20000, 10, 20, 32, 4096, 0, 0, 60 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf c = *defaults;
+		struct errtext et = { "" };
+		const char *to;
+		int64_t value;
+		struct plan p;
+
+		c.memory_budget_bytes = 32 * MIB;
+		c.qmgr_message_active_limit = rows[i].active;
+		c.qmgr_message_recipient_limit = rows[i].rcpts;
+		c.concurrency_local = rows[i].local;
+		c.concurrency_remote = rows[i].remote;
+		c.dns_query_limit = rows[i].queries;
+		c.proven_table_size = rows[i].proven;
+		c.concurrency_incoming = rows[i].incoming;
+		c.smtpd_processes = rows[i].smtpd;
+		c.smtp_processes = rows[i].smtp;
+		assert_int_equal(plan_make(&c, 2, 1 << 20, &p, &et),
+		    ERR_CONFIG);
+		to = strstr(et.text, ", to ");
+		if (to == NULL)
+			fail_msg("%s: %s", rows[i].why, et.text);
+		value = strtoll(to + 5, NULL, 10);
+		if (c.qmgr_message_active_limit > 20000)
+			c.qmgr_message_active_limit = value;
+		else if (c.qmgr_message_recipient_limit > 20000)
+			c.qmgr_message_recipient_limit = value;
+		else if (c.concurrency_local > 10)
+			c.concurrency_local = value;
+		else if (c.concurrency_remote > 20)
+			c.concurrency_remote = value;
+		else if (c.dns_query_limit > 32)
+			c.dns_query_limit = value;
+		else if (c.proven_table_size > 4096)
+			c.proven_table_size = value;
+		else if (c.concurrency_incoming > 0)
+			c.concurrency_incoming = value;
+		else if (c.smtpd_processes > 0)
+			c.smtpd_processes = value;
+		else
+			c.smtp_processes = value;
+		if (plan_make(&c, 2, 1 << 20, &p, &et) != OK)
+			fail_msg("%s %lld: %s", rows[i].why, (long long)value,
+			    et.text);
+	}
+}
+
+/* Too few descriptors to run at all. */
+static void
+test_too_few_descriptors(void **state)
+{
+	struct conf c = *defaults;
+	struct errtext et = { "" };
+	struct plan p;
+
+	(void)state;
+	assert_int_equal(plan_make(&c, 2, PLAN_NOFILE_MIN - 1, &p, &et), OK);
+	assert_int_equal(plan_check_nofile(&p, PLAN_NOFILE_MIN, &et), OK);
+	assert_int_equal(plan_check_nofile(&p, PLAN_NOFILE_MIN - 1, &et),
+	    ERR_CONFIG);
+	assert_string_equal(et.text,
+	    "RLIMIT_NOFILE is 63, and 64 are needed at least; raise what "
+	    "ulimit -n, LimitNOFILE= sets");
+	c.smtpd_processes = 20;
+	assert_int_equal(plan_make(&c, 2, 64, &p, &et), OK);
+	assert_int_equal(plan_check_nofile(&p, 64, &et), ERR_CONFIG);
+}
+
 static void
 test_processes(void **state)
 {
@@ -244,7 +334,8 @@ test_print(void **state)
 	(void)state;
 	assert_int_equal(plan_make(defaults, 2, 1 << 20, &p, &et), OK);
 	plan_print(&p, on_line, &lines);
-	assert_int_equal(lines, 2 + 9); /* head, nine roles, sockets */
+	/* Head, what it carries, nine roles, sockets. */
+	assert_int_equal(lines, 3 + 9);
 }
 
 int
@@ -255,6 +346,8 @@ main(void)
 		cmocka_unit_test(test_default_budget_carries_thousands),
 		cmocka_unit_test(test_deliveries),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_value_that_fits),
+		cmocka_unit_test(test_too_few_descriptors),
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_stable),
