@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/net.h"
 #include "ev/loop.h"
@@ -39,6 +40,7 @@ enum agent_row {
 	AGENT_ROW_RCPT,
 	AGENT_ROW_DATA,
 	AGENT_ROW_BODY,
+	AGENT_ROW_RATE,
 	AGENT_ROW_DOT,
 	AGENT_ROW_QUIT,
 	AGENT_ROW_IDLE,
@@ -91,6 +93,7 @@ struct agent {
 	uint16_t ports[AGENT_PORTS_MAX];
 	unsigned port_count;
 	struct limit_row *rows[AGENT_ROW_COUNT];
+	struct log_limit_site late_sites[AGENT_ROW_COUNT];
 	bool draining;
 	struct ev_task drained;
 };
@@ -120,5 +123,7 @@ void agent_check_drained(struct agent *g);
 
 /* Make the rows, or set them to a new configuration. */
 void agent_show_limits(struct agent *g);
-/* A deadline passed; which is one of those before AGENT_ROW_LMTP, or DNS. */
-void agent_count_late(struct agent *g, enum agent_row which, bool lmtp);
+/* who passed a deadline: counted, and named in the log; which is one of those
+ * before AGENT_ROW_LMTP, or DNS. */
+void agent_late(struct agent *g, enum agent_row which, bool lmtp,
+    struct slice who);

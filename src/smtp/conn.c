@@ -340,6 +340,16 @@ static const enum agent_row row_of[] = {
 	[SMTP_WAIT_IDLE] = AGENT_ROW_IDLE,
 };
 
+/* A server that takes a little in time may still take the whole too slowly. */
+static enum agent_row
+late_row(const struct conn *c)
+{
+	if (c->wait == SMTP_WAIT_BODY &&
+	    mono_sub(c->body_deadline, ev_now(c->agent->loop)) <= 0)
+		return AGENT_ROW_RATE;
+	return row_of[c->wait];
+}
+
 static void
 on_timer(void *arg, struct ev_timer *t)
 {
@@ -349,11 +359,12 @@ on_timer(void *arg, struct ev_timer *t)
 	(void)t;
 	switch (c->state) {
 	case CONN_CONNECTING:
-		agent_count_late(c->agent, AGENT_ROW_CONNECT, c->lmtp);
+		agent_late(c->agent, AGENT_ROW_CONNECT, c->lmtp,
+		    slice_str(c->site));
 		connect_failed(c, ETIMEDOUT);
 		break;
 	case CONN_OPEN:
-		agent_count_late(c->agent, row_of[c->wait], c->lmtp);
+		agent_late(c->agent, late_row(c), c->lmtp, slice_str(c->site));
 		snprintf(text, sizeof(text),
 		    "conversation with %s timed out while %s", c->site,
 		    smtp_client_doing(&c->client));
@@ -361,7 +372,8 @@ on_timer(void *arg, struct ev_timer *t)
 		break;
 	case CONN_IDLE: conn_quit(c); break;
 	case CONN_QUITTING:
-		agent_count_late(c->agent, AGENT_ROW_QUIT, c->lmtp);
+		agent_late(c->agent, AGENT_ROW_QUIT, c->lmtp,
+		    slice_str(c->site));
 		conn_close(c);
 		break;
 	}

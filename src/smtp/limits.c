@@ -12,6 +12,7 @@
 #include "smtp/job.h"
 
 #define TIME_OF(name)  #name, offsetof(struct conf, name##_ms), 0
+#define BYTES_OF(name) #name, offsetof(struct conf, name##_bytes), 0
 #define COUNT_OF(name) #name, offsetof(struct conf, name), 0
 #define FIXED(value)   "", 0, value
 #define BOTH(row, kind, name, of, parameter)                      \
@@ -34,6 +35,8 @@ static const struct {
 	BOTH(RCPT, LIMIT_DEADLINE, "reply to RCPT", TIME_OF, rcpt_timeout),
 	BOTH(DATA, LIMIT_DEADLINE, "reply to DATA", TIME_OF, data_init_timeout),
 	BOTH(BODY, LIMIT_DEADLINE, "body taken", TIME_OF, data_xfer_timeout),
+	BOTH(RATE, LIMIT_SIZE, "body in a second, at least", BYTES_OF,
+	    min_data_rate),
 	BOTH(DOT, LIMIT_DEADLINE, "reply to the message", TIME_OF,
 	    data_done_timeout),
 	BOTH(QUIT, LIMIT_DEADLINE, "reply to QUIT", TIME_OF, quit_timeout),
@@ -86,7 +89,11 @@ agent_show_limits(struct agent *g)
 }
 
 void
-agent_count_late(struct agent *g, enum agent_row which, bool lmtp)
+agent_late(struct agent *g, enum agent_row which, bool lmtp, struct slice who)
 {
-	limit_refused(g->rows[lmtp ? AGENT_ROW_LMTP + which : which]);
+	size_t i = lmtp ? AGENT_ROW_LMTP + which : which;
+
+	limit_refused(g->rows[i]);
+	log_limit_row(&g->late_sites[i], ev_now(g->loop), g->rows[i], who,
+	    "given up for now");
 }

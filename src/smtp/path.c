@@ -54,7 +54,8 @@ on_timer(void *arg, struct ev_timer *t)
 
 	(void)t;
 	if (left_ms <= 0) {
-		agent_count_late(j->agent, AGENT_ROW_CONNECT, j->lmtp);
+		agent_late(j->agent, AGENT_ROW_CONNECT, j->lmtp,
+		    j->nexthop.path);
 		failed(j, ETIMEDOUT);
 		return;
 	}

@@ -247,7 +247,7 @@ on_timeout(void *arg, struct ev_timer *t)
 	struct job *j = arg;
 
 	(void)t;
-	agent_count_late(j->agent, AGENT_ROW_DNS, false);
+	agent_late(j->agent, AGENT_ROW_DNS, false, j->nexthop.host);
 	fail(j, JOB_DEFERRED, "4.4.3",
 	    "Host or domain name not found. The resolver does not answer");
 }

@@ -380,6 +380,8 @@ def test_a_silent_next_hop_times_out():
         with Weir(dict(relay_conf(mx), smtp_mail_timeout="1s")) as w:
             id = w.send("ann@far.example")
             w.wait_log(rf"{id}: to=<ann@far\.example>.*dsn=4\.4\.2, status=deferred \(.*timed out")
+            named(w, "smtp_mail_timeout", r"\S+\[127\.0\.0\.1\]")
+            assert refused(w, "smtp_mail_timeout") == 1
     finally:
         mx.close()
 

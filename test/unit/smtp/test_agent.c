@@ -1292,13 +1292,34 @@ test_body_timeout(void **state)
 		"\n",
 		.copies = 300000 };
 
-	(void)state;
-	current = "body timeout";
-	conf.smtp_data_xfer_timeout_ms = 50;
-	run_job(&big, NULL, NULL, script);
-	assert_string_equal(trace,
-	    "0 deferred 4.4.2 " RELAY " conversation with " SITE_TEXT
-	    " timed out while sending message body\ndone ok\n");
+	static const struct {
+		int64_t rate;
+		enum agent_row row, other;
+	} limits[] = {
+		{ 500, AGENT_ROW_BODY, AGENT_ROW_RATE },
+		/* There is no time for the whole but that of one wait. */
+		{ (int64_t)1 << 40, AGENT_ROW_RATE, AGENT_ROW_BODY },
+	};
+	static struct limits_page pages[ARRAY_LEN(limits)];
+	struct limits_page *before = limits_current();
+
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		/* Rows of its own: the page of all has no room for so many. */
+		pages[i].magic = LIMITS_MAGIC;
+		limits_use(&pages[i]);
+		assert_int_equal(setup(state), 0);
+		current = "body timeout";
+		conf.smtp_data_xfer_timeout_ms = 50;
+		conf.smtp_min_data_rate_bytes = limits[i].rate;
+		run_job(&big, NULL, NULL, script);
+		assert_string_equal(trace,
+		    "0 deferred 4.4.2 " RELAY " conversation with " SITE_TEXT
+		    " timed out while sending message body\ndone ok\n");
+		assert_int_equal(agent.rows[limits[i].row]->refused, 1);
+		assert_int_equal(agent.rows[limits[i].other]->refused, 0);
+		teardown(state);
+	}
+	limits_use(before);
 }
 
 static const struct job_in one_lmtp = { "lmtp", "unix:", { "b@y.test" },
@@ -1624,7 +1645,7 @@ main(void)
 		cmocka_unit_test(test_reuse_dies),
 		TEST(test_reuse_limits),
 		cmocka_unit_test(test_timeouts),
-		TEST(test_body_timeout),
+		cmocka_unit_test(test_body_timeout),
 		cmocka_unit_test(test_lmtp_timeouts),
 		cmocka_unit_test(test_path_fails),
 		TEST(test_path_again),
