@@ -85,6 +85,10 @@ check_mailbox(struct slice s, struct errtext *et)
 	if (s.len > 0 && s.data[0] == '/')
 		return err_set(et, ERR_CONFIG,
 		    "an absolute path; write one below the home directory");
+	if (s.len > 0 && s.data[0] == '~')
+		return err_set(et, ERR_CONFIG,
+		    "it begins in the home directory by itself; write it "
+		    "without ~/");
 	while (slice_word(&rest, "/", &piece))
 		if (slice_eq(piece, SLICE_LIT("..")))
 			return err_set(et, ERR_CONFIG,
@@ -113,6 +117,10 @@ check_host(struct slice s, struct errtext *et)
 		return OK;
 	if (s.len > 0 && s.data[0] == '[' && net_addr_parse(s, &a))
 		return OK;
+	if (s.len > 0 && s.data[0] == '/')
+		return err_set(et, ERR_CONFIG,
+		    "a file is not read here; write the name that stands in "
+		    "it");
 	return err_set(et, ERR_CONFIG,
 	    "not a host name; write a name such as mail.example.org");
 }
@@ -190,10 +198,18 @@ check_table(struct slice s, bool look, struct errtext *et)
 	while (i < ARRAY_LEN(table_types) && colon < s.len &&
 	       !slice_eq(type, slice_str(table_types[i].type)))
 		i++;
+	if (s.len > 0 && s.data[0] == '/')
+		return err_set(et, ERR_CONFIG,
+		    "no type before the path; write text:%.*s, or cdb: or "
+		    "lmdb: "
+		    "for what postmap makes of it",
+		    SLICE_ARGS(slice_sub(s, 0, 60)));
 	if (colon == s.len || i == ARRAY_LEN(table_types))
 		return err_set(et, ERR_CONFIG,
-		    "not a table; write text:, cdb:, lmdb:, hash:, inline: "
-		    "or static: with what belongs to it");
+		    "%s; write text:, cdb:, lmdb:, hash:, inline: or static: "
+		    "with what belongs to it",
+		    colon < s.len ? "there are no tables of this type"
+				  : "not a table");
 	if (rest.len == 0)
 		return err_set(et, ERR_CONFIG,
 		    "nothing after the colon; write TYPE:PATH, inline:{ key "
@@ -221,6 +237,11 @@ check_domain(struct slice s, bool look, struct errtext *et)
 		return OK;
 	if (slice_find(s, ':') != s.len)
 		return check_table(s, look, et);
+	if (s.len > 0 && s.data[0] == '/')
+		return err_set(et, ERR_CONFIG,
+		    "no type before the path; write text:%.*s, and in the file "
+		    "a domain and any value in each line",
+		    SLICE_ARGS(slice_sub(s, 0, 60)));
 	return err_set(et, ERR_CONFIG,
 	    "not a domain; write DOMAIN, .SUFFIX or a table such as "
 	    "text:/PATH");
@@ -238,12 +259,28 @@ check_sender(struct slice s, struct errtext *et)
 	    "not a sender; write USER@DOMAIN or @DOMAIN");
 }
 
+/* relayhost: Postfix too has no transport there. */
+static enum err
+check_nexthop(struct slice s, struct errtext *et)
+{
+	size_t colon = slice_find(s, ':');
+	struct slice rest = slice_sub(s, colon + 1, s.len);
+	struct net_nexthop nexthop;
+	enum err e = net_nexthop_parse(s, &nexthop, et);
+
+	if (e != OK && conf_transport_built_in(slice_sub(s, 0, colon)) &&
+	    net_nexthop_parse(rest, &nexthop, NULL) == OK)
+		return err_set(et, ERR_CONFIG,
+		    "a transport cannot stand here; write %.*s",
+		    SLICE_ARGS(slice_sub(rest, 0, 100)));
+	return e;
+}
+
 static enum err
 check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 {
 	struct net_range range;
 	struct net_listen listen;
-	struct net_nexthop nexthop;
 	struct net_route route;
 	struct net_prepend prepend;
 	struct net_addr addr;
@@ -258,9 +295,7 @@ check_net(const struct conf_param *p, struct slice s, struct errtext *et)
 	case CONF_CHECK_RESOLVERS:
 		e = net_addr_port_parse(s, 53, &addr, &port, et);
 		break;
-	default: /* CONF_CHECK_NEXTHOP */
-		e = s.len == 0 ? OK : net_nexthop_parse(s, &nexthop, et);
-		break;
+	default: e = s.len == 0 ? OK : check_nexthop(s, et); break;
 	}
 	return e == OK ? OK : ERR_CONFIG;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "conf/load.h"
+#include "conf/net.h"
 
 enum { QUEUE_PATH_BYTES_MAX = 90 }; /* sockets lie below it */
 
@@ -180,13 +181,13 @@ check_classes(struct loader *l)
 	if (strcmp(c->virtual_transport, "virtual") != 0)
 		return;
 	if (c->virtual_mailbox_base[0] == '\0')
-		ERROR(virtual_mailbox_base,
-		    "virtual_mailbox_domains needs it; write the directory "
-		    "of the mailboxes");
+		ERROR(virtual_mailbox_domains,
+		    "virtual_mailbox_base is needed, too; write there the "
+		    "directory of the mailboxes");
 	if (c->virtual_mailbox_maps.count == 0)
-		ERROR(virtual_mailbox_maps,
-		    "virtual_mailbox_domains needs it; write a table such "
-		    "as text:/etc/weir/mailboxes");
+		ERROR(virtual_mailbox_domains,
+		    "virtual_mailbox_maps is needed, too; write there a table "
+		    "such as text:/etc/weir/mailboxes");
 }
 
 /* Transports may be defined anywhere in the file. */
@@ -206,6 +207,11 @@ check_transports(struct loader *l)
 			say(l, true, ways[i],
 			    "transport error is for transport_maps; write "
 			    "TRANSPORT:NEXTHOP, such as lmtp:unix:/PATH");
+		else if (slice_eq(transport, SLICE_LIT("unix")) ||
+			 slice_eq(transport, SLICE_LIT("inet")))
+			say(l, true, ways[i],
+			    "no transport before it; write lmtp: or smtp: and "
+			    "then this");
 		else if (transport.len > 0 &&
 			 conf_transport_check(c, transport, &et) != OK)
 			say(l, true, ways[i], "%s", et.text);
@@ -236,6 +242,39 @@ check_places(struct loader *l)
 		    "write fcntl, dotlock or both");
 	if (conf_inet_protocols(c) == 0)
 		ERROR(inet_protocols, "no protocol at all; write all");
+	if (c->home_mailbox[0] != '\0' && !is_given(l, CONF_ID_home_mailbox) &&
+	    is_given(l, CONF_ID_mail_spool_directory))
+		WARNING(mail_spool_directory,
+		    "not used while home_mailbox is %s, its default; write "
+		    "home_mailbox = with nothing behind it, too",
+		    c->home_mailbox);
+	if (slice_ends_nocase(slice_str(c->home_mailbox), SLICE_LIT("maildir")))
+		WARNING(home_mailbox,
+		    "without a slash at its end it is an mbox file; write %s/ "
+		    "for a Maildir",
+		    c->home_mailbox);
+}
+
+static void
+check_trust(struct loader *l)
+{
+	const struct conf *c = &l->all->conf;
+	struct net_range range;
+
+	if (strcmp(c->default_privs, "root") == 0 ||
+	    strcmp(c->default_privs, "0") == 0)
+		ERROR(default_privs,
+		    "commands are never run as root; write the name of "
+		    "another user");
+	for (size_t i = 0; i < c->mynetworks.count; i++)
+		if (net_range_parse(c->mynetworks.items[i], &range, NULL) ==
+			OK &&
+		    range.prefix == 0 && !range.negated)
+			WARNING(mynetworks,
+			    "%.*s is everybody, who may then send to any "
+			    "domain "
+			    "through this server; write your own networks",
+			    SLICE_ARGS(c->mynetworks.items[i]));
 }
 
 void
@@ -247,5 +286,6 @@ conf_cross_check(struct loader *l)
 	check_classes(l);
 	check_transports(l);
 	check_places(l);
+	check_trust(l);
 	conf_cross_listen(l);
 }

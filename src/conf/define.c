@@ -56,8 +56,16 @@ conf_define_unknown(struct loader *l, struct slice name, struct slice raw,
     struct conf_place at)
 {
 	const char *near = conf_param_nearest(name);
+	const char *remark = conf_foreign_remark(name);
 
-	if (slice_eq(name, SLICE_LIT("qmqpservers")))
+	if (remark != NULL)
+		conf_report_add(l->report, true, at, name, raw,
+		    "a parameter of Postfix (%s); leave it out", remark);
+	else if (conf_foreign_installation(name))
+		conf_report_add(l->report, true, at, name, raw,
+		    "a parameter of Postfix without meaning here; leave it "
+		    "out");
+	else if (slice_eq(name, SLICE_LIT("qmqpservers")))
 		conf_report_add(l->report, true, at, name, raw,
 		    CONF_NO_QMQP "; write relayhost");
 	else if (near != NULL)

@@ -86,7 +86,7 @@ expand_name(struct expander *x, struct slice name, unsigned depth)
 		    "$%.*s is no parameter; did you mean $%s?",
 		    SLICE_ARGS(slice_sub(name, 0, 64)), near);
 	return err_set(x->et, ERR_CONFIG,
-	    "$%.*s is no parameter; write $$ for a dollar sign",
+	    "$%.*s is no parameter; write its value, or $$ for a dollar sign",
 	    SLICE_ARGS(slice_sub(name, 0, 64)));
 }
 

@@ -36,6 +36,19 @@ place_of(const struct conf_value *v)
 	};
 }
 
+/* What is said of a value that is wrong because a comment stands behind it,
+ * as nowhere in Postfix either; NULL: none does. */
+static const char *
+comment_error(struct slice raw)
+{
+	for (size_t i = 0; i < raw.len; i++)
+		if (raw.data[i] == '#' && (i == 0 || raw.data[i - 1] == ' ' ||
+					      raw.data[i - 1] == '\t'))
+			return "a comment cannot stand behind a value; write "
+			       "it on a line of its own";
+	return NULL;
+}
+
 static enum err
 list_error(struct loader *l, enum conf_id id, struct slice item,
     const char *what)
@@ -85,8 +98,11 @@ list_parse(struct loader *l, enum conf_id id, struct conf_list *list)
 	while (conf_list_next(&rest, &item, &e)) {
 		items[list->count++] = item;
 		if (conf_item_check(&conf_params[id], item, l->look_at_files,
-			&et) != OK)
-			worst = list_error(l, id, item, et.text);
+			&et) == OK)
+			continue;
+		if (item.len > 0 && item.data[0] == '#')
+			return list_error(l, id, item, comment_error(item));
+		worst = list_error(l, id, item, et.text);
 	}
 	return worst;
 }
@@ -136,7 +152,9 @@ conf_value_finish(struct loader *l, enum conf_id id)
 	}
 	if (e == ERR_CONFIG)
 		conf_report_add(l->report, true, place_of(v),
-		    slice_str(p->name), shown, "%s", et.text);
+		    slice_str(p->name), shown, "%s",
+		    comment_error(v->raw) != NULL ? comment_error(v->raw)
+						  : et.text);
 }
 
 bool

@@ -135,6 +135,14 @@ size_t conf_near_limit(struct slice name);
 void conf_near_consider(struct slice name, const char *known, const char **best,
     size_t *distance);
 
+/*
+ * Parameters of Postfix that are none of ours: those that say where Postfix
+ * itself lies or have no meaning without it; of others, what is here in their
+ * place, in a few words, or NULL.
+ */
+bool conf_foreign_installation(struct slice name);
+const char *conf_foreign_remark(struct slice name);
+
 /* qmail's control files that Weir honours, from control.def. */
 enum conf_control_kind {
 	CONF_CONTROL_LINE,     /* first line */

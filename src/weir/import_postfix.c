@@ -29,59 +29,6 @@ struct postfix {
 	bool networks; /* mynetworks was set */
 };
 
-/* Where Postfix itself lies, and what has no meaning without it. */
-static const char *const installation[] = { "queue_directory", "data_directory",
-	"command_directory", "daemon_directory", "mail_owner", "setgid_group",
-	"sendmail_path", "mailq_path", "newaliases_path", "html_directory",
-	"manpage_directory", "sample_directory", "readme_directory",
-	"meta_directory", "shlib_directory", "compatibility_level",
-	"debugger_command", "debug_peer_level", "biff", "append_dot_mydomain",
-	"alias_database", "unknown_local_recipient_reject_code",
-	"inet_protocols_workaround", "mail_name", "mail_version" };
-
-/* What Weir does by itself, or has under another name. */
-static const struct {
-	const char *name, *remark;
-} explained[] = {
-	{ "smtpd_recipient_restrictions",
-	    "built in: known recipients, and relaying for mynetworks only; "
-	    "tests that go further have no counterpart" },
-	{ "smtpd_relay_restrictions",
-	    "built in: relaying for mynetworks and to relay_domains only" },
-	{ "local_recipient_maps",
-	    "built in: RCPT asks what the delivery will ask" },
-	{ "default_process_limit",
-	    "concurrency_incoming bounds sessions, concurrency_local and "
-	    "concurrency_remote deliveries" },
-	{ "smtpd_client_restrictions", "no counterpart" },
-	{ "content_filter", "no counterpart" },
-	{ "smtpd_milters", "no counterpart" },
-	{ "non_smtpd_milters", "no counterpart" },
-};
-
-static bool
-is_installation(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(installation); i++)
-		if (slice_eq(name, slice_str(installation[i])))
-			return true;
-	return false;
-}
-
-static const char *
-explanation(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(explained); i++)
-		if (slice_eq(name, slice_str(explained[i].name)))
-			return explained[i].remark;
-	if (slice_starts_nocase(name, SLICE_LIT("smtpd_tls_")) ||
-	    slice_starts_nocase(name, SLICE_LIT("smtp_tls_")) ||
-	    slice_starts_nocase(name, SLICE_LIT("smtpd_sasl_")) ||
-	    slice_starts_nocase(name, SLICE_LIT("smtp_sasl_")))
-		return "no TLS and no sign-in yet";
-	return NULL;
-}
-
 /* What Postfix does where main.cf says nothing, and Weir would not. */
 static void
 take_defaults(struct postfix *p)
@@ -221,17 +168,19 @@ take_parameter(struct postfix *p, unsigned line, struct slice text)
 	size_t equals = slice_find(text, '=');
 	struct slice name = slice_trim(slice_sub(text, 0, equals));
 	struct slice value = slice_trim(slice_sub(text, equals + 1, text.len));
+	const char *remark = conf_foreign_remark(name);
 
-	if (equals == text.len || name.len == 0 || is_installation(name))
+	if (equals == text.len || name.len == 0 ||
+	    conf_foreign_installation(name))
 		return;
 	p->networks |= slice_eq(name, SLICE_LIT("mynetworks"));
 	if (slice_eq(name, SLICE_LIT("inet_interfaces")))
 		take_interfaces(p, line, value);
 	else if (conf_param_find(name) != NULL || is_transport_limit(name))
 		import_put(p->im, p->main_cf, line, name, value);
-	else if (explanation(name) != NULL)
+	else if (remark != NULL && strcmp(remark, "no counterpart") != 0)
 		import_remark(p->im, p->main_cf, line, "%.*s: %s",
-		    SLICE_ARGS(name), explanation(name));
+		    SLICE_ARGS(name), remark);
 	else if (value.len > 0)
 		import_remark(p->im, p->main_cf, line,
 		    "%.*s = %.*s: no counterpart", SLICE_ARGS(name),

@@ -106,7 +106,7 @@ static const struct {
 	    "did you mean $myhostname?" },
 	{ "myorigin = $frobnicate\n",
 	    "f:1: myorigin: value \"$frobnicate\": $frobnicate is no "
-	    "parameter; write $$ for a dollar sign" },
+	    "parameter; write its value, or $$ for a dollar sign" },
 	{ "myorigin = a$\n",
 	    "f:1: myorigin: value \"a$\": no name after $; write $$ for a "
 	    "dollar sign" },
@@ -246,10 +246,9 @@ static const struct {
 	{ "mydestination = a b_c, d..e\n",
 	    "f:1: mydestination: value \"d..e\": not a domain; write DOMAIN, "
 	    ".SUFFIX or a table such as text:/PATH" },
-	{ "transport_maps = /etc/transport\n",
-	    "f:1: transport_maps: value \"/etc/transport\": not a table; write "
-	    "text:, cdb:, lmdb:, hash:, inline: or static: with what belongs "
-	    "to it" },
+	{ "transport_maps = x\n",
+	    "f:1: transport_maps: value \"x\": not a table; write text:, cdb:, "
+	    "lmdb:, hash:, inline: or static: with what belongs to it" },
 	{ "transport_maps = text:etc/transport\n",
 	    "f:1: transport_maps: value \"text:etc/transport\": not an "
 	    "absolute path; write one that begins with /" },
@@ -414,12 +413,12 @@ static const struct {
 	    "mydestination; write a domain in one of them" },
 	{ "virtual_mailbox_domains = a.b\n"
 	  "virtual_mailbox_maps = static:%u/\n",
-	    "default:0: virtual_mailbox_base: value \"\": "
-	    "virtual_mailbox_domains needs it; write the directory of the "
-	    "mailboxes" },
+	    "f:1: virtual_mailbox_domains: value \"a.b\": "
+	    "virtual_mailbox_base is needed, too; write there the directory "
+	    "of the mailboxes" },
 	{ "virtual_mailbox_domains = a.b\nvirtual_mailbox_base = /x\n",
-	    "default:0: virtual_mailbox_maps: value \"\": "
-	    "virtual_mailbox_domains needs it; write a table such as "
+	    "f:1: virtual_mailbox_domains: value \"a.b\": "
+	    "virtual_mailbox_maps is needed, too; write there a table such as "
 	    "text:/etc/weir/mailboxes" },
 	{ "home_mailbox =\nmail_spool_directory =\n",
 	    "f:2: mail_spool_directory: value \"\": home_mailbox is empty too, "
