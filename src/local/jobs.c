@@ -403,6 +403,15 @@ open_tables(struct jobs *js)
 		log_error("mailbox_command_maps: %s", et.text);
 }
 
+static void
+set_forks(struct jobs *js)
+{
+	const struct conf *c = js->env->conf;
+
+	workers_set_forks(js->workers, (unsigned)c->fork_attempts,
+	    c->fork_delay_ms);
+}
+
 static enum err
 make_parts(struct jobs *js, const char *program)
 {
@@ -412,6 +421,8 @@ make_parts(struct jobs *js, const char *program)
 		e = workers_new(js->loop, js->acct, program, &js->copies,
 		    (unsigned)js->env->conf->concurrency_local, &js->events,
 		    &js->workers);
+	if (e == OK)
+		set_forks(js);
 	if (e == OK)
 		e = forwards_new(js->loop, js->acct, js->env, &js->forwards);
 	if (e == OK)
@@ -480,6 +491,7 @@ jobs_reload(struct jobs *js)
 {
 	workers_set_limit(js->workers,
 	    (unsigned)js->env->conf->concurrency_local);
+	set_forks(js);
 	jobs_limits_show(js);
 	open_tables(js);
 }

@@ -5,8 +5,10 @@
  * request waits with it until it is sent (worker.c); an idle worker is let go
  * by closing its channel, and exits.
  *
- * Failure modes: a worker that cannot be started defers what it was to do;
- * while all places are taken, what needs a further worker waits.  A worker
+ * Failure modes: a worker that cannot be started is tried fork_attempts times,
+ * fork_delay apart, whoever it is for; then what waits for one is deferred, and
+ * the next start is tried as long after.  While all places are taken, what
+ * needs a further worker waits.  A worker
  * that is never idle would keep its place for ever: when others wait it gets
  * WORKER_TURN_COUNT requests more, and then what is for its owner waits
  * behind them.
@@ -141,6 +143,60 @@ retire_some(struct workers *all)
 	}
 }
 
+/* ---- starts that fail ---- */
+
+static void
+on_fork_timer(void *arg, struct ev_timer *t)
+{
+	struct workers *all = arg;
+
+	(void)t;
+	all->fork_waits = false;
+	workers_place_free(all);
+}
+
+static void
+cannot_start(struct workers *all, struct delivery *d)
+{
+	outcome_set(&d->outcome, JOB_DEFERRED, "4.3.0",
+	    "cannot start delivery process");
+	workers_finish(all, d);
+}
+
+static void
+none_can_start(struct workers *all)
+{
+	struct list_node *n;
+
+	while ((n = list_pop_front(&all->waiting)) != NULL) {
+		cannot_start(all, CONTAINER(n, struct delivery, node));
+		all->waiting_count--;
+	}
+}
+
+/* Too often in a row: all who wait for a worker are told.  True if so. */
+static bool
+start_failed(struct workers *all, const struct owner *owner)
+{
+	bool over = ++all->failed_count >= all->fork_attempts;
+	char who[32];
+	int len;
+
+	all->fork_waits = true;
+	ev_timer_set(&all->fork_timer, all->fork_delay_ms);
+	if (!over)
+		return false;
+	all->failed_count = 0;
+	len = snprintf(who, sizeof(who), "uid %lu", (unsigned long)owner->uid);
+	limit_refused(all->fork_row);
+	log_limit_row(&all->fork_site, ev_now(all->loop), all->fork_row,
+	    slice_of(who, (size_t)len), "what waits for a worker is deferred");
+	none_can_start(all);
+	return true;
+}
+
+/* ---- a place for each ---- */
+
 enum place { PLACE_OK, PLACE_WAIT, PLACE_FAILED };
 
 static enum place
@@ -150,7 +206,7 @@ new_worker(struct workers *all, const struct delivery *d, struct worker **out)
 	struct mono never = { INT64_MAX };
 	struct worker *w;
 
-	if (!gate_open(&all->gate, false))
+	if (!gate_open(&all->gate, false) || all->fork_waits)
 		return PLACE_WAIT;
 	w = mem_alloc(all->acct, sizeof(*w));
 	if (w == NULL)
@@ -160,8 +216,9 @@ new_worker(struct workers *all, const struct delivery *d, struct worker **out)
 	if (!worker_start(all, w, &d->owner, command)) {
 		gate_leave(&all->gate, &w->slot);
 		mem_free(all->acct, w);
-		return PLACE_FAILED;
+		return start_failed(all, &d->owner) ? PLACE_FAILED : PLACE_WAIT;
 	}
+	all->failed_count = 0;
 	workers_recount_later(all);
 	*out = w;
 	return PLACE_OK;
@@ -192,11 +249,7 @@ assign(struct workers *all, struct delivery *d, bool first)
 
 	switch (get_worker(all, d, first, &w)) {
 	case PLACE_WAIT: return false;
-	case PLACE_FAILED:
-		outcome_set(&d->outcome, JOB_DEFERRED, "4.3.0",
-		    "cannot start delivery process");
-		workers_finish(all, d);
-		return true;
+	case PLACE_FAILED: cannot_start(all, d); return true;
 	case PLACE_OK: break;
 	}
 	list_push_back(&w->waiting, &d->node);
@@ -275,6 +328,10 @@ workers_new(struct ev_loop *loop, struct acct *a, const char *program,
 	    COMMAND_OUTPUT_BYTES_MAX);
 	limits_row(LIMIT_DEADLINE, "a command that is told to end", "", 0,
 	    COMMAND_GRACE_MS);
+	all->fork_row = limits_row(LIMIT_COUNT, "failed starts of a worker",
+	    "fork_attempts", 0, 0);
+	ev_timer_init(&all->fork_timer, loop, on_fork_timer, all);
+	workers_set_forks(all, 1, 1);
 	gate_init(&all->gate, "workers", "concurrency_local", limit, 0);
 	ev_task_init(&all->task, on_task, all);
 	workers_recount_init(all);
@@ -289,6 +346,14 @@ workers_set_times(struct workers *all, int64_t idle_ms, int64_t timeout_ms)
 {
 	all->idle_ms = idle_ms;
 	all->timeout_ms = timeout_ms;
+}
+
+void
+workers_set_forks(struct workers *all, unsigned attempts, int64_t delay_ms)
+{
+	all->fork_attempts = attempts;
+	all->fork_delay_ms = delay_ms;
+	limit_set_limit(all->fork_row, attempts);
 }
 
 void
@@ -325,6 +390,8 @@ workers_abandon(struct workers *all)
 	all->waiting_count = 0;
 	drop_list(&all->done);
 	ev_task_cancel(&all->task);
+	ev_timer_clear(&all->fork_timer);
+	all->fork_waits = false;
 	all->busy_count = 0;
 }
 

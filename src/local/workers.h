@@ -73,6 +73,9 @@ MUST_CHECK enum err workers_new(struct ev_loop *loop, struct acct *a,
     const struct workers_events *events, struct workers **out);
 /* concurrency_local after a reload; takes effect as workers leave. */
 void workers_set_limit(struct workers *w, unsigned limit);
+/* Starts are tried attempts times in a row, at least 1, delay_ms apart: then
+ * all that waits for a worker is deferred.  Until set: once, 1 ms. */
+void workers_set_forks(struct workers *w, unsigned attempts, int64_t delay_ms);
 /* In place of WORKER_IDLE_MS and WORKER_TIMEOUT_MS: for tests. */
 void workers_set_times(struct workers *w, int64_t idle_ms, int64_t timeout_ms);
 void workers_submit(struct workers *w, struct delivery *d);

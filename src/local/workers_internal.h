@@ -9,6 +9,7 @@
 
 #include "base/gate.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "ev/loop.h"
 #include "local/workers.h"
 
@@ -47,6 +48,12 @@ struct workers {
 	struct ev_timer recount;
 	unsigned busy_count;
 	int64_t idle_ms, timeout_ms;
+	unsigned fork_attempts, failed_count; /* starts that failed in a row */
+	int64_t fork_delay_ms;
+	bool fork_waits; /* fork_timer is set: no start before it fires */
+	struct ev_timer fork_timer;
+	struct limit_row *fork_row;
+	struct log_limit_site fork_site;
 	char host[256]; /* for unique names */
 };
 

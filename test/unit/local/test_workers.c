@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "ev/loop.h"
 #include "local/workers.h"
@@ -254,6 +255,81 @@ no_place_at_all(void **state)
 	assert_int_equal(d.outcome.status, JOB_SENT);
 }
 
+/* ---- fork_attempts, fork_delay ---- */
+
+enum { ATTEMPTS = 3 };
+
+static void
+cannot_start(bool ever)
+{
+	fake.workers->program = ever ? deliver_program : "/none/weir-deliver";
+}
+
+static void
+until_failed(unsigned times)
+{
+	while (fake.workers->failed_count < times)
+		assert_int_equal(ev_loop_turn(loop), OK);
+}
+
+/* One attempt less: nobody is told. */
+static void
+a_start_that_fails_is_tried_again(void **state)
+{
+	struct tmpdir *t = *state;
+	struct delivery d[2];
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	workers_set_forks(fake.workers, ATTEMPTS, 1);
+	cannot_start(false);
+	submit(t, &d[0]);
+	submit(t, &d[1]);
+	until_failed(ATTEMPTS - 1);
+	assert_int_equal(fake.done_count, 0);
+	assert_int_equal(fake.workers->waiting_count, 2);
+	cannot_start(true);
+	while (fake.done_count < 2)
+		run();
+	assert_int_equal(d[0].outcome.status, JOB_SENT);
+	assert_int_equal(d[1].outcome.status, JOB_SENT);
+	assert_int_equal(fake.workers->failed_count, 0);
+	assert_int_equal(fake.workers->fork_row->refused, 0);
+}
+
+/* As many as there may be: all who wait are told, and who comes then waits
+ * until the next start, however many they are. */
+static void
+starts_that_fail_defer(void **state)
+{
+	struct tmpdir *t = *state;
+	struct delivery d[3];
+
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	workers_set_forks(fake.workers, ATTEMPTS, 1);
+	cannot_start(false);
+	submit(t, &d[0]);
+	submit(t, &d[1]);
+	while (fake.done_count < 2)
+		run();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(d[i].outcome.status, JOB_DEFERRED);
+		assert_string_equal(d[i].outcome.dsn, "4.3.0");
+	}
+	assert_int_equal(fake.workers->fork_row->refused, 1);
+	assert_int_equal(fake.workers->waiting_count, 0);
+	assert_true(fake.workers->fork_waits);
+	cannot_start(true);
+	submit(t, &d[2]);
+	assert_int_equal(fake.workers->waiting_count, 1);
+	while (fake.done_count < 3)
+		run();
+	assert_int_equal(d[2].outcome.status, JOB_SENT);
+}
+
 /* What workers_recount writes. */
 static void
 recounted(char *buf, size_t size)
@@ -342,6 +418,8 @@ main(int argc, char **argv)
 		T(more_than_a_batch),
 		T(a_busy_owner_gives_up_his_place),
 		T(no_place_at_all),
+		T(a_start_that_fails_is_tried_again),
+		T(starts_that_fail_defer),
 		T(a_lost_place_is_found),
 		T(a_lost_process_is_found),
 	};
