@@ -29,6 +29,12 @@ def test_what_it_names_is_in_weir_limits():
                 seen = re.search(r"(?m)^- in `weir limits`: (.*)$", page)
                 for row in seen.group(1).split("; ") if seen else []:
                     assert rows.get(row) == name, (name, row, rows.get(row))
+            # And nothing that can be run into is without one.
+            figures = re.findall(r"(?m)^(?:TIME|SIZE|INT)\((\w+),", (ROOT / "src/conf/params.def").read_text())
+            settings = re.findall(r"(?m)^\| (\w+) \| ",
+                                  (ROOT / "doc/controls.md").read_text().split("## Figures that are no limits")[1])
+            without = {f for f in figures if f not in rows.values()}
+            assert len(figures) > 90 and without == set(settings) - {"setting"}, (without, settings)
     finally:
         mx.close()
 
