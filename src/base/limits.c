@@ -30,6 +30,7 @@ static const char kind_names[LIMIT_KIND_COUNT][10] = {
 	[LIMIT_SIZE] = "size",
 	[LIMIT_COUNT] = "count",
 	[LIMIT_GAUGE] = "gauge",
+	[LIMIT_TOTAL] = "total",
 };
 
 const char *
@@ -130,6 +131,12 @@ limit_mirror(struct limit_row *row, int64_t in_use, int64_t high_water,
 	put(&row->high_water, high_water);
 	put(&row->refused, (int64_t)refused);
 	put(&row->waited, (int64_t)waited);
+}
+
+void
+limit_count(struct limit_row *row)
+{
+	atomic_fetch_add_explicit(&row->in_use, 1, memory_order_relaxed);
 }
 
 void

@@ -24,6 +24,7 @@ enum limit_kind {
 	LIMIT_SIZE,	/* bound of one object; in_use is not kept */
 	LIMIT_COUNT,	/* bound of a number within one object; likewise */
 	LIMIT_GAUGE,	/* no limit: a figure worth showing */
+	LIMIT_TOTAL,	/* no limit: in_use is how many there were so far */
 	LIMIT_KIND_COUNT
 };
 
@@ -79,6 +80,7 @@ void limit_set_in_use(struct limit_row *row, int64_t in_use);
 void limit_mark(struct limit_row *row, int64_t figure);
 void limit_set_limit(struct limit_row *row, int64_t limit);
 void limit_refused(struct limit_row *row);
+void limit_count(struct limit_row *row); /* LIMIT_TOTAL: one more */
 /* The figures of a limit that several processes hold together, and that are
  * kept elsewhere. */
 void limit_mirror(struct limit_row *row, int64_t in_use, int64_t high_water,

@@ -381,6 +381,7 @@ struct queue {
 	struct store_counts counts;
 	struct limit_row *active_row, *deferred_row, *incoming_row, *hold_row;
 	struct limit_row *txn_row, *ahead_row, *filter_row, *agent_row;
+	struct limit_row *ended_rows[JOB_STATUS_COUNT]; /* deliveries so far */
 	unsigned ahead_count;
 
 	/* limits */

@@ -196,6 +196,7 @@ result_set(struct queue *q, struct rcpt *r, const struct result *res)
 		queue_limits_expired(q, r);
 	}
 	as.dsn = slice_str(dsn);
+	limit_count(q->ended_rows[as.status]);
 	log_delivery(q, r, &as, prefix);
 	r->status = final_status(q, r, as.status);
 	r->unwritten = true;

@@ -18,6 +18,13 @@ status_init(struct queue *q)
 	q->filter_row = limits_row(LIMIT_COUNT, "recipients remembered",
 	    "duplicate_filter_limit", 0, 0);
 	status_limits(q);
+	q->ended_rows[JOB_SENT] =
+	    limits_row(LIMIT_TOTAL, "deliveries sent", "", 0, 0);
+	q->ended_rows[JOB_SENT_DSN] = q->ended_rows[JOB_SENT];
+	q->ended_rows[JOB_DEFERRED] =
+	    limits_row(LIMIT_TOTAL, "deliveries deferred", "", 0, 0);
+	q->ended_rows[JOB_FAILED] =
+	    limits_row(LIMIT_TOTAL, "deliveries bounced", "", 0, 0);
 	q->rcpt_row = limits_row(LIMIT_POOL, "recipients",
 	    "qmgr_message_recipient_limit", sizeof(struct rcpt), q->rcpt_max);
 	q->active_row = limits_row(LIMIT_POOL, "active messages",

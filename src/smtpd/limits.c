@@ -14,6 +14,8 @@ static void
 rows_of(const struct conf *c, struct row out[static SERVER_ROWS])
 {
 	const struct row rows[SERVER_ROWS] = {
+		[ROW_CONNECTIONS] = { LIMIT_TOTAL, "connections", "", 0 },
+		[ROW_TAKEN] = { LIMIT_TOTAL, "messages taken", "", 0 },
 		[ROW_LINE] = { LIMIT_SIZE, "command line", "line_length_limit",
 		    c->line_length_limit_bytes },
 		[ROW_MESSAGE] = { LIMIT_SIZE, "message", "message_size_limit",

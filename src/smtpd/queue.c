@@ -49,6 +49,7 @@ on_done(struct session *s, const struct fr_txn_done *f)
 	}
 	txn_forget(s);
 	if (e == OK) {
+		limit_count(s->server->rows[ROW_TAKEN]);
 		smtps_committed(&s->m, t->id);
 		clients_prove(s->server, s);
 	} else {

@@ -70,6 +70,7 @@ report_connect(const struct session *s)
 	char who[CLIENT_TEXT_BYTES];
 
 	report_client(s, who);
+	limit_count(s->server->rows[ROW_CONNECTIONS]);
 	log_info("connect from %s", who);
 }
 

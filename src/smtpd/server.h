@@ -31,6 +31,8 @@ struct handed;
 
 /* Rows of the limits page, besides pools. */
 enum server_row {
+	ROW_CONNECTIONS, /* so far */
+	ROW_TAKEN,
 	ROW_LINE,
 	ROW_MESSAGE,
 	ROW_FIELD,

@@ -41,7 +41,7 @@ add_row(struct table *t, const struct row *r)
 		format_bytes(r->object_bytes, object);
 	if (r->limit != 0 || r->kind == LIMIT_GATE)
 		figure(r, r->limit, limit);
-	if (r->kind == LIMIT_GAUGE)
+	if (r->kind == LIMIT_GAUGE || r->kind == LIMIT_TOTAL)
 		limit[0] = '\0';
 	/* A deadline's in_use is how many run, not a time. */
 	if (r->kind == LIMIT_DEADLINE) {
@@ -51,6 +51,8 @@ add_row(struct table *t, const struct row *r)
 		figure(r, r->in_use, in_use);
 		figure(r, r->high_water, high);
 	}
+	if (r->kind == LIMIT_TOTAL)
+		high[0] = '\0';
 	if (r->kind == LIMIT_SIZE || r->kind == LIMIT_COUNT) {
 		if (r->in_use == 0 && r->high_water == 0)
 			in_use[0] = high[0] = '\0';

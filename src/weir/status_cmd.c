@@ -85,7 +85,7 @@ show(struct cli *cli, const struct conf *conf, bool json)
 	if (json)
 		print_json(conf, &pages);
 	else
-		screen_print(stdout, cli, conf, &pages);
+		screen_print(stdout, cli, conf, &pages, NULL);
 	pages_close(&pages);
 	return EX_OK;
 }

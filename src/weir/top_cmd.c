@@ -177,6 +177,7 @@ static int
 show(struct cli *cli, const struct conf *conf)
 {
 	static char text[SCREEN_BYTES_MAX];
+	static struct screen_before before;
 	struct pages pages;
 	FILE *to;
 	int status = pages_open(cli, conf, &pages);
@@ -188,7 +189,7 @@ show(struct cli *cli, const struct conf *conf)
 		pages_close(&pages);
 		return EX_OSERR;
 	}
-	screen_print(to, cli, conf, &pages);
+	screen_print(to, cli, conf, &pages, &before);
 	pages_close(&pages);
 	fclose(to);
 	text[sizeof(text) - 1] = '\0';

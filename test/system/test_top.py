@@ -57,6 +57,9 @@ def lines(screen):
 
 
 def test_top_fits_the_window_and_q_ends_it(weir):
+    with weir.client() as c:
+        c.ok("EHLO client.example")
+        c.ok("MAIL FROM:<a@client.example> SIZE=99999999", 552)
     with Terminal(WEIR, "top", "-c", weir.conf_path) as t:
         shown = lines(t.wait(rb"\n\x1b\[J"))
         assert len(shown) < ROWS and max(map(len, shown)) <= COLUMNS, shown
@@ -65,6 +68,10 @@ def test_top_fits_the_window_and_q_ends_it(weir):
         os.kill(t.process.pid, signal.SIGWINCH)
         more = lines(t.wait(rb"\n\x1b\[J"))
         assert len(more) > len(shown) and more[0].startswith(shown[0]), more
+        # What there was and how fast, gates, and each role's account.
+        for line in (r"smtpd +connections +\d+ +\d+\.\d$", r"queue +deliveries sent +\d+ +\d+\.\d$",
+                     r"limit message_size_limit +\d+ +\d+\.\d$", r"smtpd +incoming +\d+ ", r"queue +\d+ .* MiB +"):
+            assert any(re.search(line, l) for l in more), (line, more)
         os.write(t.master, b"q")  # and no line end
         assert t.process.wait(DEADLINE) == 0
         assert termios.tcgetattr(t.slave) == t.before
