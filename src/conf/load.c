@@ -91,14 +91,14 @@ finish(struct loader *l)
 	    conf_value_expand(l, all->values[CONF_ID_myhostname].raw, &host,
 		NULL) == OK)
 		set_domain(l, host);
-	/* What was written first: a default that is wrong only because of it
-	 * is not worth a second message. */
+	/* What was written first: a default, ours or qmail's, that is wrong
+	 * only because of it is not worth a second message. */
 	for (size_t i = 0; i < CONF_ID_COUNT; i++)
-		if (all->values[i].origin != CONF_ORIGIN_DEFAULT)
+		if (all->values[i].origin > CONF_ORIGIN_QMAIL)
 			conf_value_finish(l, (enum conf_id)i);
 	failed = conf_loader_failed(l);
 	for (size_t i = 0; i < CONF_ID_COUNT && !failed; i++)
-		if (all->values[i].origin == CONF_ORIGIN_DEFAULT)
+		if (all->values[i].origin <= CONF_ORIGIN_QMAIL)
 			conf_value_finish(l, (enum conf_id)i);
 	conf_pipes_finish(l);
 	if (conf_loader_failed(l) || l->out_of_memory)

@@ -381,6 +381,15 @@ test_control_errors(void **state)
 	assert_int_equal(test_report.error_count, 1);
 	assert_int_equal(unlink(path("control/locals")), 0);
 
+	/* What qmail takes from me is not told as well. */
+	write_file("control/me", "two words\n");
+	assert_null(load_control(""));
+	assert_int_equal(test_report.error_count, 1);
+	assert_non_null(strstr(test_report.messages[0].text,
+	    "/control/me:1: myhostname: value \"two words\": not a host "
+	    "name"));
+	assert_int_equal(unlink(path("control/me")), 0);
+
 	/* Only what may be tables is told to become one. */
 	for (size_t i = 0; i + 21 < sizeof(many); i += 21)
 		(void)snprintf(many + i, sizeof(many) - i, "%013zu.test:x\n",
