@@ -120,11 +120,8 @@ void
 limits_exceeded(struct server *sv, enum server_row at, struct slice who,
     const char *action)
 {
-	struct row rows[SERVER_ROWS];
-
-	rows_of(sv->conf, rows);
-	log_limit(&sv->hit_sites[at], ev_now(sv->loop), rows[at].parameter,
-	    rows[at].limit, who, action);
+	log_limit_row(&sv->hit_sites[at], ev_now(sv->loop), sv->rows[at], who,
+	    action);
 	limit_refused(sv->rows[at]);
 }
 

@@ -223,8 +223,13 @@ time_row(const struct session *s)
 static void
 time_out(struct session *s)
 {
+	enum server_row at = time_row(s);
+
 	report_lost(s, "timeout");
-	limits_reached(s, time_row(s), "closed with 421");
+	limits_reached(s, at,
+	    at == ROW_SILENCE && s->hurried
+		? "closed with 421 after 10 s, because of overload"
+		: "closed with 421");
 	s->server->io.out_len = 0;
 	smtps_hangup(&s->m, &s->server->io, SMTPS_REPLY_TIMEOUT);
 	(void)write_out(s);
@@ -306,8 +311,11 @@ timeout_ms(const struct session *s)
 void
 session_new_deadline(struct session *s)
 {
-	s->deadline = mono_add(ev_now(s->server->loop), timeout_ms(s));
+	int64_t ms = timeout_ms(s);
+
+	s->deadline = mono_add(ev_now(s->server->loop), ms);
 	s->behind = false;
+	s->hurried = ms < s->server->conf->smtpd_timeout_ms;
 }
 
 void
@@ -317,8 +325,10 @@ session_shorten(struct session *s)
 
 	if (s->wait != WAIT_CLIENT && s->wait != WAIT_WRITE)
 		return;
-	if (mono_sub(s->deadline, most) > 0)
+	if (mono_sub(s->deadline, most) > 0) {
 		s->deadline = most;
+		s->hurried = true;
+	}
 	session_set_timer(s);
 }
 

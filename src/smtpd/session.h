@@ -93,6 +93,7 @@ struct session {
 	bool trusted;	      /* mynetworks, local, or RELAYCLIENT */
 	bool exempt;	      /* smtpd_client_event_limit_exceptions */
 	bool named;	      /* the name is known, or given up */
+	bool hurried;	      /* it has less than smtpd_timeout: overload */
 	bool behind;	      /* its body is slower than smtpd_min_data_rate */
 };
 

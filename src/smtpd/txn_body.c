@@ -134,6 +134,7 @@ txn_commit(struct session *s)
 					  ? (uint32_t)b->longest_line_bytes
 					  : UINT32_MAX,
 	};
+	char who[CLIENT_TEXT_BYTES];
 	enum err e;
 
 	/* An empty body has not carried the trace field out. */
@@ -160,8 +161,10 @@ txn_commit(struct session *s)
 	report_message_id(s);
 	if (t->m.header.cut) {
 		limit_refused(sv->rows[ROW_FIELD]);
+		report_client(s, who);
 		log_message(t->id,
-		    "a header was cut at header_size_limit (%" PRId64 ")",
-		    sv->conf->header_size_limit_bytes);
+		    "a header was cut at header_size_limit (%" PRId64
+		    "), from %s",
+		    sv->conf->header_size_limit_bytes, who);
 	}
 }

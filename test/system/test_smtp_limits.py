@@ -627,6 +627,7 @@ def test_the_ladder_is_climbed_and_left():
         w.wait_log(r"overload is over")
         # Those inside had their timeout shortened while it lasted.
         assert strangers[-1].reply()[0] == 421
+        w.wait_log(r"limit smtpd_timeout \(300000 ms\) .*127\.0\.0\.3\]: closed with 421 after 10 s, because of overload")
         for c in strangers:
             c.close()
 
