@@ -130,6 +130,17 @@ class Field:
         self.stall.close()
         self.sink.drop()
 
+    def warm(self, seconds):
+        """What is taken with the first of something and kept is the base:
+        libunbound's memory comes with the first question."""
+        self.good(seconds)
+        self.weir.send("somebody@nobody.example")
+
+        def asked():
+            return any(r["role"] == "dns" and r["name"] == "queries" and r["high_water"]
+                       for r in self.weir.json("limits")["limits"])
+        self.await_(asked, "a question to the DNS", 20)
+
     # ---- the good client ----
     def good(self, seconds, give_up_s=60, must=True):
         r = subprocess.run([attacks.TOOLS / "good", "-s", str(seconds), "-g", str(give_up_s), "-f", str(self.next),

@@ -81,7 +81,7 @@ def join(parts):
 
 
 def run_phases(f, ways, unit):
-    f.good(unit / 2)  # warm
+    f.warm(unit / 2)
     before = f.snapshot()
     free = [f.phase(None, unit / 2)["per_second"]]
     disturbed = []
