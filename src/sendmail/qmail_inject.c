@@ -130,28 +130,55 @@ flags_of(struct slice name)
 	return 0;
 }
 
+/* The addresses of a field whose rest, past header_address_token_limit, stays
+ * as it is: said, and an error if they were to be the recipients. */
+static enum err
+too_many(struct inject *x, const struct head_field *f, bool names_rcpts)
+{
+	const long long max = (long long)x->conf->header_address_token_limit;
+
+	if (names_rcpts)
+		return err_set(&x->et, ERR_TOOBIG,
+		    "field %.*s has more than %lld words and signs "
+		    "(header_address_token_limit)",
+		    SLICE_ARGS(f->name), max);
+	tool_say("warning: limit header_address_token_limit (%lld) reached by "
+		 "field %.*s: its rest is not rewritten",
+	    max, SLICE_ARGS(f->name));
+	return OK;
+}
+
 static enum err
 put_field(struct inject *x, const struct head_field *f, unsigned flags)
 {
-	bool is_list = (flags & LIST) && qualify_list(&x->q, f->body, NULL,
-					     inject_look_at, x) == OK;
-	bool names_rcpts = (flags & RCPT) && is_list && wants_header_rcpts(x) &&
-			   !(flags & RESENT) == !x->facts.resent;
+	struct qualify q = x->q;
+	enum err list = ERR_SYNTAX, e = OK;
 	struct buf *out = flags & GONE ? NULL : &x->m.head;
-	enum err e = OK;
+	bool is_list, names_rcpts;
 
-	if (is_list && (flags & TO) && !(flags & RESENT))
-		e = qualify_list(&x->q, f->body, NULL, inject_lists_look, x);
-	if (e != OK)
+	q.token_max = x->conf->header_address_token_limit;
+	if (flags & LIST)
+		list = qualify_list(&q, f->body, NULL, inject_look_at, x);
+	is_list = list == OK || list == ERR_FULL;
+	names_rcpts = (flags & RCPT) && is_list && wants_header_rcpts(x) &&
+		      !(flags & RESENT) == !x->facts.resent;
+	if (list == ERR_FULL)
+		e = too_many(x, f, names_rcpts);
+	if (e == OK && is_list && (flags & TO) && !(flags & RESENT))
+		e = qualify_list(&q, f->body, NULL, inject_lists_look, x);
+	if (e != OK && e != ERR_FULL)
 		return e;
+	e = OK;
 	if (is_list) {
 		size_t name = f->all.len - f->body.len;
 
 		if (out != NULL)
 			e = buf_put(out, slice_sub(f->all, 0, name));
 		if (e == OK && (out != NULL || names_rcpts))
-			e = qualify_list(&x->q, f->body, out,
+			e = qualify_list(&q, f->body, out,
 			    names_rcpts ? add_rcpt : NULL, x);
+		if (e == ERR_FULL)
+			e = OK;
 	} else if (out != NULL) {
 		e = buf_put(out, f->all);
 	}

@@ -85,11 +85,16 @@ qualify_list(const struct qualify *q, struct slice body, struct buf *out,
 	enum err e;
 
 	header_addresses_init(&r.h, on_address, &r);
+	r.h.token_max = q->token_max;
 	e = header_addresses_feed(&r.h, body);
 	if (e == OK)
 		e = header_addresses_end(&r.h);
-	if (e == OK && out != NULL)
-		e = buf_put(out, slice_sub(body, r.copied, body.len));
+	if (e == ERR_TOOBIG && q->token_max > 0 &&
+	    r.h.token_count > q->token_max)
+		e = ERR_FULL;
+	if ((e == OK || e == ERR_FULL) && out != NULL &&
+	    buf_put(out, slice_sub(body, r.copied, body.len)) != OK)
+		e = ERR_TOOBIG;
 	return e;
 }
 

@@ -170,6 +170,22 @@ def test_a_text_of_the_queue(server):
     assert r.returncode == 100 and r.stderr == b"qmail-inject: fatal: no such luck (#5.0.0)\n", r
 
 
+@pytest.mark.parametrize("words, whole", [(12, True), (13, False), (14, False), (1400, False)])
+def test_header_address_token_limit(server, words, whole):
+    """joe, the comma, <ann>: five tokens, and one for each word before it.
+    Past the limit the rest stays as it is; who would be lost is not."""
+    conf = server.dir / "tokens.conf"
+    conf.write_text(server.conf_path.read_text() + "header_address_token_limit = 17\n")
+    text = f"Cc: joe, {' '.join(['w'] * words)} <ann>\n\nx\n".encode()
+    r = run(server, ["-n", "-a", "bob@example.test"], text, {"WEIR_CONF": str(conf)})
+    assert r.returncode == 0 and b"Cc: joe@dh.example," in r.stdout, r
+    assert (b"<ann@dh.example" in r.stdout) == whole, r.stdout
+    assert (b"limit header_address_token_limit (17) reached by field Cc: its rest is not rewritten" in r.stderr) != whole
+    r = run(server, ["-n"], text, {"WEIR_CONF": str(conf)})
+    assert r.returncode == (0 if whole else 100), r
+    assert (b"field Cc has more than 17 words and signs (header_address_token_limit)" in r.stderr) != whole
+
+
 # ---- sendmail in qmail's manner ----
 
 def test_sendmail(server):
