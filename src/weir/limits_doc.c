@@ -52,6 +52,16 @@ static const char head[] =
     "reports and\n"
     "local mail have places of their own.\n"
     "\n"
+    "Clients and their networks (/24, /48) are counted in a table of fixed "
+    "size, made at the\n"
+    "start: eight places for each set of addresses, which a secret hash "
+    "forms. A new client\n"
+    "takes the place of the one of its set that is worth least: unproven "
+    "before proven, then\n"
+    "the one not seen for longest, never one with an open session. Where all "
+    "eight have one,\n"
+    "the new client gets in and is not counted by itself, only in the gate.\n"
+    "\n"
     "## Parameters\n";
 
 static void
