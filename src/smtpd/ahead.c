@@ -41,7 +41,7 @@ ahead_ask(struct session *s)
 {
 	struct server *sv = s->server;
 
-	if (!wanted(sv))
+	if (!wanted(sv) || !is_of_few(s))
 		return TAG_NONE;
 	for (unsigned i = 0; i < AHEAD_MAX; i++) {
 		struct ahead *a = &sv->ahead[i];

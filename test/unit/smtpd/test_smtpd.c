@@ -728,6 +728,11 @@ test_ahead_among_strangers(void **state)
 		say(strangers[i], START);
 		(void)heard(strangers[i]);
 	}
+	fd = greeted("198.51.100.9");
+	hand_in(fd, START);
+	assert_int_equal(w.granted, 0); /* it was one of many */
+	close(fd);
+	turns(5);
 	for (int i = 0; i < AHEAD_MAX; i++) {
 		fds[i] = greeted("192.0.2.1");
 		if (i == AHEAD_MAX - 1)
