@@ -282,3 +282,29 @@ dest_free_all(struct sched *s)
 		continue;
 	ASSERT(s->dests.count == 0);
 }
+
+/* ---- what waits is counted ---- */
+
+static void
+waited(const struct sched_dest *d, enum sched_limit_which which)
+{
+	struct limit_row *row = d->transport->rows[which];
+
+	if (row != NULL)
+		limit_waited(row);
+}
+
+void
+dest_waits(const struct sched_dest *d)
+{
+	unsigned max = d->transport->window_max;
+
+	waited(d, max > 0 && d->window.size >= max ? SCHED_LIMIT_WINDOW
+						   : SCHED_LIMIT_INITIAL);
+}
+
+void
+dest_splits(const struct sched_dest *d)
+{
+	waited(d, SCHED_LIMIT_RCPTS);
+}

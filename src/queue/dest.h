@@ -57,9 +57,9 @@ void dest_kill(struct sched *s, struct sched_dest *d, struct slice reason,
 bool dest_has_share(const struct sched *s, const struct sched_dest *d,
     struct mono now);
 /* A message has to wait for its window. */
-void dest_waits(const struct sched_dest *d, struct mono now);
+void dest_waits(const struct sched_dest *d);
 /* A message has more recipients than one delivery may. */
-void dest_splits(const struct sched_dest *d, struct mono now);
+void dest_splits(const struct sched_dest *d);
 /* It takes nothing. */
 bool dest_is_stuck(const struct sched_dest *d, struct mono now);
 /* The first delivery begins after none ran. */

@@ -258,10 +258,16 @@ struct route {
 
 struct client; /* control.c */
 
+/* A row of the limits page, and its limit. */
+struct shown_limit {
+	struct limit_row *row;
+	int64_t value;
+};
+
 /* A transport with limits of its own. */
 struct transport_limits {
 	char name[SCHED_NAME_BYTES]; /* empty: none */
-	struct sched_limit limits[SCHED_LIMIT_COUNT];
+	struct shown_limit limits[SCHED_LIMIT_COUNT];
 };
 
 struct queue {
@@ -387,7 +393,7 @@ struct queue {
 	/* limits */
 	struct limit_row *age_row, *null_age_row, *pause_row;
 	struct log_limit_site age_site, null_age_site;
-	struct sched_limit limits_of_all[SCHED_LIMIT_COUNT];
+	struct shown_limit limits_of_all[SCHED_LIMIT_COUNT];
 	struct transport_limits transport_limits[SCHED_TRANSPORTS_MAX];
 };
 

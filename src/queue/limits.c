@@ -94,7 +94,7 @@ queue_limits_transport(struct queue *q, struct sched_transport *t)
 		int64_t limit = conf_transport_limit(q->conf,
 		    slice_str(t->name), kinds[i].which);
 
-		t->limits[i] = &q->limits_of_all[i];
+		t->rows[i] = q->limits_of_all[i].row;
 		if (own == NULL || (own->limits[i].row == NULL &&
 				       limit == q->limits_of_all[i].value))
 			continue;
@@ -103,7 +103,7 @@ queue_limits_transport(struct queue *q, struct sched_transport *t)
 		    kinds[i].of_one);
 		show(&own->limits[i].row, LIMIT_COUNT, name, parameter, limit);
 		if (limit != q->limits_of_all[i].value)
-			t->limits[i] = &own->limits[i];
+			t->rows[i] = own->limits[i].row;
 	}
 }
 

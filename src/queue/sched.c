@@ -246,14 +246,14 @@ peer_unwake(struct sched_peer *p)
 /* Where a new peer, or one that has more to do, belongs.  One that is parked
  * waits in its message, and meets a full window when that may start. */
 static void
-peer_place(struct sched *s, struct sched_peer *p, struct mono now)
+peer_place(struct sched *s, struct sched_peer *p)
 {
 	if (p->msg->parked || dest_has_room(p->dest)) {
 		peer_ready(s, p, false);
 		return;
 	}
 	list_push_back(&p->dest->blocked, &p->node);
-	dest_waits(p->dest, now);
+	dest_waits(p->dest);
 }
 
 static void
@@ -267,8 +267,7 @@ peer_free(struct sched *s, struct sched_peer *p)
 }
 
 static struct sched_peer *
-peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d,
-    struct mono now)
+peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d)
 {
 	struct sched_peer *p = pool_get(&s->peer_pool);
 
@@ -279,7 +278,7 @@ peer_new(struct sched *s, struct sched_msg *m, struct sched_dest *d,
 	list_init(&p->waiting);
 	hash_add(&s->peers, &p->hash, peer_hash(m, d));
 	limit_mark(s->share_row, ++d->peer_count);
-	peer_place(s, p, now);
+	peer_place(s, p);
 	return p;
 }
 
@@ -330,7 +329,7 @@ sched_add(struct sched *s, struct sched_msg *m, struct sched_rcpt *r,
 	if (p == NULL && dest_has_share(s, d, now))
 		return refuse(s, d, now, why);
 	if (p == NULL)
-		p = peer_new(s, m, d, now);
+		p = peer_new(s, m, d);
 	dest_settle(s, d);
 	if (p == NULL)
 		return ERR_FULL;
@@ -406,8 +405,8 @@ start(struct sched *s, struct sched_peer *p, struct mono now,
 	    peer_cut(p, &job->rcpts, m->singly ? 1 : d->transport->rcpts_max);
 	if (p->waiting_count > 0) {
 		if (!m->singly)
-			dest_splits(d, now);
-		peer_place(s, p, now);
+			dest_splits(d);
+		peer_place(s, p);
 	} else {
 		peer_free(s, p);
 	}
@@ -427,9 +426,9 @@ may_start(const struct sched_peer *p)
 /* Its destination is full.  One that was woken is the first again: the window
  * shrank since then. */
 static void
-peer_block(struct sched_peer *p, struct mono now)
+peer_block(struct sched_peer *p)
 {
-	dest_waits(p->dest, now);
+	dest_waits(p->dest);
 	peer_unlink(p);
 	if (p->woken)
 		list_push_front(&p->dest->blocked, &p->node);
@@ -458,7 +457,7 @@ pick(struct sched *s, struct list *ring, unsigned c, struct mono now)
 		} else if (may_start(p)) {
 			return p;
 		} else {
-			peer_block(p, now);
+			peer_block(p);
 		}
 	}
 	return NULL;

@@ -1,8 +1,7 @@
 /*
  * sched: which recipients are delivered next.
  *
- * Pure: no descriptor, no clock; time is passed in.  The log gets what
- * dest_limits.c says of limits, nothing else.
+ * Pure: no descriptor, no clock, no log; time is passed in.
  *
  * A recipient that is to be delivered belongs to a message and to a
  * destination (transport and next hop).  Recipients of one message at one
@@ -50,7 +49,6 @@
 #include "base/gate.h"
 #include "base/hash.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/slice.h"
 #include "base/time.h"
@@ -91,13 +89,6 @@ enum sched_limit_which {
 	SCHED_LIMIT_COUNT
 };
 
-/* A row of the limits page, and the line in the log. */
-struct sched_limit {
-	struct limit_row *row;
-	struct log_limit_site site;
-	int64_t value;
-};
-
 struct sched_transport {
 	char name[SCHED_NAME_BYTES];
 	enum sched_class class;
@@ -105,7 +96,7 @@ struct sched_transport {
 	unsigned window_max; /* NAME_destination_concurrency_limit; 0: none */
 	unsigned rcpts_max;  /* NAME_destination_recipient_limit; at least 1 */
 	/* Borrowed; waits are counted there.  NULL: nowhere. */
-	struct sched_limit *limits[SCHED_LIMIT_COUNT];
+	struct limit_row *rows[SCHED_LIMIT_COUNT];
 };
 
 struct sched_peer;

@@ -362,7 +362,7 @@ test_rows_of_transports(void **state)
 		t = sched_transport_find(&w.q->sched,
 		    slice_str(rows[i].transport));
 		assert_non_null(t);
-		row = t->limits[rows[i].which]->row;
+		row = t->rows[rows[i].which];
 		assert_string_equal(row->parameter, rows[i].parameter);
 		assert_int_equal(atomic_load(&row->limit), rows[i].limit);
 		world_close();

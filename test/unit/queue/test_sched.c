@@ -55,7 +55,6 @@ static struct world {
 /* What each limit counted in this world; the page has no room for rows of so
  * many. */
 static struct limit_row counted[SCHED_LIMIT_COUNT], dead_counted;
-static struct sched_limit limits[SCHED_LIMIT_COUNT];
 
 static int64_t
 waits(enum sched_limit_which which)
@@ -72,10 +71,8 @@ transport(const char *name, enum sched_class class, unsigned window,
 		.window_max = window,
 		.rcpts_max = rcpts };
 
-	for (unsigned i = 0; i < SCHED_LIMIT_COUNT; i++) {
-		limits[i] = (struct sched_limit){ .row = &counted[i] };
-		t.limits[i] = &limits[i];
-	}
+	for (unsigned i = 0; i < SCHED_LIMIT_COUNT; i++)
+		t.rows[i] = &counted[i];
 	snprintf(t.name, sizeof(t.name), "%s", name);
 	assert_int_equal(sched_transport_set(&w.s, &t), OK);
 }
