@@ -28,7 +28,11 @@ def old(folder):
 
 def whole(folder):
     """All that is there, oldest first."""
-    return b"".join(f.read_bytes() for f in [*old(folder), folder / "current"] if f.exists())
+    for _ in range(1000):
+        # It may rename one between the look and the read.
+        with contextlib.suppress(FileNotFoundError):
+            return b"".join(f.read_bytes() for f in [*old(folder), folder / "current"] if f.exists())
+    raise AssertionError(f"{folder} does not come to rest")
 
 
 def files(folder):
