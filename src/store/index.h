@@ -49,6 +49,7 @@ enum {
 	INDEX_REST_MS = 1500,	/* unused for so long: its memory goes back */
 	INDEX_RETRY_MS = 10000, /* after a rebuild that failed */
 	INDEX_PATH_BYTES = 4096,
+	INDEX_DUE_GROUP = 64,		       /* as in SQL_DUE_SOME */
 	INDEX_PIECE_ROWS = 1000 / STORE_SCALE, /* written at once */
 };
 
@@ -146,8 +147,9 @@ MUST_CHECK enum err index_rows(struct index *ix, enum index_sql q, int64_t a,
 MUST_CHECK enum err index_counts(struct index *ix, struct store_counts *c);
 /* Give back what SQLite keeps only to be faster. */
 void index_shrink(struct index *ix);
-/* Which part of spread_ms message id gets: consecutive ones are far apart.  The
- * same arithmetic is in SQL_DUE_SOME. */
+/* Which part of spread_ms message id gets: consecutive groups are far apart,
+ * and those of a group together, as their rows are in the index.  The same
+ * arithmetic is in SQL_DUE_SOME. */
 int64_t index_due_part(uint64_t id, int64_t spread_ms);
 /* The next INDEX_PIECE_ROWS messages after *after are due by then; *after is
  * the last of them, 0: there are no more. */

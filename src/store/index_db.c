@@ -88,7 +88,7 @@ static const char *const texts[SQL_COUNT] = {
 	/* In the order of ids: in that of what it changes SQLite would have
 	 * to remember which rows it has seen. */
 	[SQL_DUE_SOME] =
-	    "UPDATE message SET due=min(due,?1+(id*40503&65535)*?2/65536)"
+	    "UPDATE message SET due=min(due,?1+(id/64*40503&65535)*?2/65536)"
 	    " WHERE id>?3 AND id<=?4 AND +state=0 AND +due>?1",
 	[SQL_RELEASE] = "UPDATE message SET state=CASE WHEN flags&1 THEN 2"
 			" ELSE 0 END WHERE state<>0 AND state=1",

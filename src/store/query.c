@@ -359,7 +359,9 @@ store_count(struct store *s, store_counts_fn *fn, void *arg)
 int64_t
 index_due_part(uint64_t id, int64_t spread_ms)
 {
-	return (int64_t)(id * 40503 & 65535) * spread_ms / 65536;
+	uint64_t group = id / INDEX_DUE_GROUP;
+
+	return (int64_t)(group * 40503 & 65535) * spread_ms / 65536;
 }
 
 enum err

@@ -181,6 +181,27 @@ add_to(struct spool *sp, unsigned *count, unsigned to)
 	assert_int_equal(index_flush_now(sp->store, true), OK);
 }
 
+/* Groups of neighbours, each at its own time. */
+static void
+test_due_part(void **state)
+{
+	int64_t sum = 0;
+
+	(void)state;
+	for (uint64_t id = 0; id < 100 * INDEX_DUE_GROUP; id++) {
+		int64_t part = index_due_part(id, 60000);
+
+		assert_in_range(part, 0, 59999);
+		if (id % INDEX_DUE_GROUP > 0)
+			assert_int_equal(part, index_due_part(id - 1, 60000));
+		else if (id > 0)
+			assert_int_not_equal(part,
+			    index_due_part(id - 1, 60000));
+		sum += part;
+	}
+	assert_in_range(sum / (100 * INDEX_DUE_GROUP), 25000, 35000);
+}
+
 /* Is done in pieces, and needs no more memory for many. */
 static void
 test_due_all(void **state)
@@ -224,6 +245,7 @@ main(void)
 		cmocka_unit_test(test_list_dest),
 		cmocka_unit_test_prestate(test_list_dest, &threads),
 		cmocka_unit_test(test_peek_envelope),
+		cmocka_unit_test(test_due_part),
 		cmocka_unit_test(test_due_all),
 		cmocka_unit_test_prestate(test_due_all, &threads),
 	};
