@@ -179,17 +179,23 @@ remove_seen(int dir_fd, const char *name, const struct stat *seen)
 }
 
 bool
-dotlock_break_stale(int dir_fd, const char *name, int64_t stale_ms)
+dotlock_break_stale(int dir_fd, const char *name, int64_t stale_ms,
+    bool *old_out)
 {
 	/* Held, so that its number is not that of a new lock. */
 	int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat seen;
-	bool stale;
+	bool stale = false;
 
 	if (fd < 0)
 		return errno == ENOENT;
-	stale = fstat(fd, &seen) == 0 &&
-		(too_old(&seen, stale_ms) || abandoned(dir_fd, name, &seen));
+	if (fstat(fd, &seen) == 0) {
+		bool gone = abandoned(dir_fd, name, &seen);
+
+		stale = gone || too_old(&seen, stale_ms);
+		if (stale && !gone && old_out != NULL)
+			*old_out = true;
+	}
 	if (stale)
 		remove_seen(dir_fd, name, &seen);
 	(void)close(fd);

@@ -28,7 +28,9 @@ struct dotlock {
 MUST_CHECK bool dotlock_make(int dir_fd, const char *name, struct dotlock *out);
 /* Remove the lock that is there if its owner is no more, or if nothing has
  * touched it for longer than stale_ms; true: it is worth another try.  Of two
- * who find it stale none removes the other's new lock. */
-bool dotlock_break_stale(int dir_fd, const char *name, int64_t stale_ms);
+ * who find it stale none removes the other's new lock.  *old_out, unless it is
+ * NULL, becomes true if it was removed for its age. */
+bool dotlock_break_stale(int dir_fd, const char *name, int64_t stale_ms,
+    bool *old_out);
 /* Give ours back, unless somebody has broken it. */
 void dotlock_drop(int dir_fd, const char *name, const struct dotlock *ours);

@@ -223,6 +223,8 @@ to_mbox(struct batch *b, const struct request *q, struct body *y,
 		else if (mbox_commit(&m, &o))
 			outcome_set(&o, JOB_SENT, "2.0.0",
 			    "delivered to mailbox");
+		if (o.status == JOB_SENT && m.lock.broke_old)
+			o.limit = OUTCOME_LIMIT_STALE;
 	}
 	report_one(b, q->tag, &o);
 }

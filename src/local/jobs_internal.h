@@ -51,6 +51,7 @@ enum jobs_row {
 	JOBS_ROW_COMMAND,
 	JOBS_ROW_LOCK,
 	JOBS_ROW_SIZE,
+	JOBS_ROW_STALE,
 	/* The system tells these two to the command alone: nothing is counted.
 	 */
 	JOBS_ROW_MEMORY,

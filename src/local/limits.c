@@ -77,6 +77,8 @@ jobs_limits_show(struct jobs *js)
 		    "command_time_limit", c->command_time_limit_ms },
 		[JOBS_ROW_LOCK] = { LIMIT_COUNT, "attempts at a lock",
 		    "deliver_lock_attempts", c->deliver_lock_attempts },
+		[JOBS_ROW_STALE] = { LIMIT_DEADLINE, "age of a lock file",
+		    "stale_lock_time", c->stale_lock_time_ms },
 		[JOBS_ROW_SIZE] = { LIMIT_SIZE, "mbox file",
 		    "mailbox_size_limit", c->mailbox_size_limit_bytes },
 		[JOBS_ROW_MEMORY] = { LIMIT_SIZE, "process of a command",
@@ -143,6 +145,9 @@ jobs_limits_count(const struct job_delivery *jd)
 		    jd->d.outcome.status == JOB_FAILED
 			? "returned, the mailbox is full"
 			: "deferred, the mailbox is full");
+		break;
+	case OUTCOME_LIMIT_STALE:
+		jobs_limit_hit(jd, JOBS_ROW_STALE, "the lock file is removed");
 		break;
 	default: break;
 	}

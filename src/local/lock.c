@@ -86,7 +86,8 @@ try_dotlock(struct mailbox_lock *l, const struct lock_policy *policy)
 			return LOCK_OK;
 		if (errno != EEXIST)
 			return LOCK_FAILED;
-		if (!dotlock_break_stale(l->dir_fd, name, policy->stale_ms))
+		if (!dotlock_break_stale(l->dir_fd, name, policy->stale_ms,
+			&l->broke_old))
 			return LOCK_BUSY;
 	}
 	return LOCK_BUSY;

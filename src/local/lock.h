@@ -29,6 +29,7 @@ struct mailbox_lock {
 	int fd;		  /* of the file; borrowed */
 	const char *name; /* of the file in it; borrowed */
 	unsigned held;	  /* set of 1 << enum lock_kind */
+	bool broke_old;	  /* stale_lock_time: a dotlock was in the way */
 	struct dotlock dot;
 };
 

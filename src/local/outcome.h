@@ -15,12 +15,14 @@
 
 enum { OUTCOME_TEXT_BYTES = 400 };
 
-/* A limit that ended it, for the counters of weir-local. */
+/* A limit that ended it, or was met on the way, for the counters of
+ * weir-local. */
 enum outcome_limit {
 	OUTCOME_LIMIT_NONE,
-	OUTCOME_LIMIT_TIME, /* of a command */
-	OUTCOME_LIMIT_LOCK, /* attempts at the lock of a mailbox */
-	OUTCOME_LIMIT_SIZE, /* mailbox_size_limit */
+	OUTCOME_LIMIT_TIME,  /* of a command */
+	OUTCOME_LIMIT_LOCK,  /* attempts at the lock of a mailbox */
+	OUTCOME_LIMIT_SIZE,  /* mailbox_size_limit */
+	OUTCOME_LIMIT_STALE, /* stale_lock_time; delivered */
 	OUTCOME_LIMIT_COUNT
 };
 

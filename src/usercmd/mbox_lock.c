@@ -41,7 +41,7 @@ dot_take(struct mbox_lock *l)
 	if (!l->dotted && errno != EEXIST)
 		return errno == EACCES || errno == EPERM || errno == EROFS;
 	if (!l->dotted) /* then the next try finds none */
-		(void)dotlock_break_stale(AT_FDCWD, l->dot, STALE_MS);
+		(void)dotlock_break_stale(AT_FDCWD, l->dot, STALE_MS, NULL);
 	return l->dotted;
 }
 

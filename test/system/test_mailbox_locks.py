@@ -12,7 +12,7 @@ import time
 import pytest
 
 from harness import DEADLINE, FAST_RETRY, NOBODY, Weir, dead_owner, message, wait_for
-from test_controls import named, refused
+from test_controls import named, refused, unnamed
 
 PATIENT = {"deliver_lock_attempts": "600", "deliver_lock_delay": "50ms"}
 
@@ -241,10 +241,13 @@ def test_stale_lock_time():
         id = w.send("joe@example.test")
         w.wait_log(rf"{id}: .*status=deferred")
         assert lock.exists()
+        unnamed(w, "stale_lock_time")
         os.utime(lock, (time.time() - 3700, time.time() - 3700))
         w.weir("queue", "retry", "--yes", id)
         w.wait_log(rf"{id}: .*status=sent")
         assert not lock.exists()
+        named(w, "stale_lock_time", f"message {id} to joe@example.test")
+        assert refused(w, "stale_lock_time") == 1
 
 
 def test_the_dotlock_of_a_killed_process():

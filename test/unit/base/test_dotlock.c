@@ -86,7 +86,7 @@ test_one_at_a_time(void **state)
 	assert_false(dotlock_make(dir_fd, name, &other));
 	assert_int_equal(errno, EEXIST);
 	/* Its owner lives. */
-	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS, NULL));
 	dotlock_drop(dir_fd, name, &mine);
 	assert_true(dotlock_make(dir_fd, name, &other));
 	/* What took its place is not ours. */
@@ -114,10 +114,12 @@ test_killed(void **state)
 {
 	char owner[300];
 	struct dotlock l;
+	bool aged = false;
 
 	(void)state;
 	dead_owner(owner);
-	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS, &aged));
+	assert_false(aged);
 	assert_true(dotlock_make(dir_fd, name, &l));
 }
 
@@ -135,22 +137,22 @@ test_unknown(void **state)
 		memcpy(text, owner, i);
 		text[i] = '\0';
 		put(text);
-		if (dotlock_break_stale(dir_fd, name, HOUR_MS))
+		if (dotlock_break_stale(dir_fd, name, HOUR_MS, NULL))
 			fail_msg("cut at %zu", i);
 	}
 	for (size_t i = strcspn(owner, ":"); i < len; i++) {
 		memcpy(text, owner, len + 1);
 		text[i]++;
 		put(text);
-		if (dotlock_break_stale(dir_fd, name, HOUR_MS))
+		if (dotlock_break_stale(dir_fd, name, HOUR_MS, NULL))
 			fail_msg("changed at %zu", i);
 	}
 	/* Its number alone, as other programs write it. */
 	snprintf(text, sizeof(text), "%ld\n", strtol(owner, NULL, 10));
 	put(text);
-	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS, NULL));
 	put(owner);
-	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS, NULL));
 }
 
 static void
@@ -158,21 +160,24 @@ test_old(void **state)
 {
 	const struct timespec old[2] = { { .tv_sec = 1000 },
 		{ .tv_sec = 1000 } };
+	bool aged = false;
 
 	(void)state;
 	put("");
-	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS, &aged));
+	assert_false(aged);
 	assert_int_equal(utimensat(dir_fd, name, old, 0), 0);
-	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS, &aged));
+	assert_true(aged);
 	assert_int_equal(faccessat(dir_fd, name, F_OK, 0), -1);
 	/* None: worth a try. */
-	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_true(dotlock_break_stale(dir_fd, name, HOUR_MS, NULL));
 	/* A link is not followed. */
 	put("");
 	assert_int_equal(utimensat(dir_fd, name, old, 0), 0);
 	assert_int_equal(renameat(dir_fd, name, dir_fd, "victim"), 0);
 	assert_int_equal(symlinkat("victim", dir_fd, name), 0);
-	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS));
+	assert_false(dotlock_break_stale(dir_fd, name, HOUR_MS, NULL));
 	assert_int_equal(unlinkat(dir_fd, "victim", 0), 0);
 }
 
