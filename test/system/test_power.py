@@ -88,7 +88,13 @@ def injected(pid, calls, what):
         yield
     finally:
         strace.terminate()
-        strace.wait(20)
+        try:
+            strace.wait(10)
+        except subprocess.TimeoutExpired:
+            # A thread that was killed as it began may never be told to it;
+            # what it traced is dead already.
+            strace.kill()
+            strace.wait(10)
 
 
 class Quiet:
