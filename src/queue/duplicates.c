@@ -35,12 +35,22 @@ same(const struct envelope_rcpt *a, const struct envelope_rcpt *b)
 	       slice_eq(a->original, b->original);
 }
 
+/* Of all that same() compares: one address with a thousand ORCPTs has a
+ * thousand places to begin at. */
+static uint64_t
+hash_of(const struct envelope_rcpt *r)
+{
+	uint64_t h = hash_bytes_nocase(r->address.data, r->address.len);
+
+	h = hash_u64(h ^ r->notify) ^ hash_bytes(r->orcpt.data, r->orcpt.len);
+	return hash_u64(h) ^ hash_bytes(r->original.data, r->original.len);
+}
+
 /* Where r is, or would be. */
 static uint32_t *
 place_of(struct slice kept, const struct envelope_rcpt *r, uint32_t mask)
 {
-	uint32_t i =
-	    (uint32_t)hash_bytes_nocase(r->address.data, r->address.len);
+	uint32_t i = (uint32_t)hash_of(r);
 	struct envelope_rcpt other;
 
 	for (i &= mask; places[i] != 0; i = (i + 1) & mask) {

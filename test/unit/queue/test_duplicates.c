@@ -139,6 +139,29 @@ test_alike(void **state)
 	assert_string_equal(kept(), "a@x a@x a@x a@x ");
 }
 
+/* As many as there may be of one address: each is compared with few. */
+static void
+test_one_address(void **state)
+{
+	const struct envelope_rcpt r = { .address = SLICE_LIT("a@x") };
+	struct envelope_rcpt other = r;
+	char orcpt[32];
+	bool full;
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(orcpt, sizeof(orcpt), "rfc822;o%u@x", i);
+		other.orcpt = slice_str(orcpt);
+		put(&other);
+	}
+	put(&r);
+	put(&r);
+	assert_int_equal(duplicates_drop(&rcpts, 10002, 10000, &full), 0);
+	assert_true(full);
+	put(&other);
+	assert_int_equal(duplicates_drop(&rcpts, 10003, 10000, &full), 1);
+}
+
 /* At the limit, and at what the parameter may be: all twice. */
 static void
 test_limit(void **state)
@@ -173,6 +196,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order, begin, end),
 		cmocka_unit_test_setup_teardown(test_alike, begin, end),
+		cmocka_unit_test_setup_teardown(test_one_address, begin, end),
 		cmocka_unit_test_setup_teardown(test_limit, begin, end),
 	};
 
