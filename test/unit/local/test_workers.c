@@ -260,9 +260,22 @@ no_place_at_all(void **state)
 enum { ATTEMPTS = 3 };
 
 static void
-cannot_start(bool ever)
+let_start(bool can)
 {
-	fake.workers->program = ever ? deliver_program : "/none/weir-deliver";
+	fake.workers->program = can ? deliver_program : "/none/weir-deliver";
+}
+
+/* The first attempt has failed. */
+static void
+two_wait_for_a_start(const struct tmpdir *t, struct delivery d[static 2])
+{
+	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
+			     &fake.events, &fake.workers),
+	    OK);
+	workers_set_forks(fake.workers, ATTEMPTS, 1);
+	let_start(false);
+	submit(t, &d[0]);
+	submit(t, &d[1]);
 }
 
 static void
@@ -279,17 +292,11 @@ a_start_that_fails_is_tried_again(void **state)
 	struct tmpdir *t = *state;
 	struct delivery d[2];
 
-	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
-			     &fake.events, &fake.workers),
-	    OK);
-	workers_set_forks(fake.workers, ATTEMPTS, 1);
-	cannot_start(false);
-	submit(t, &d[0]);
-	submit(t, &d[1]);
+	two_wait_for_a_start(t, d);
 	until_failed(ATTEMPTS - 1);
 	assert_int_equal(fake.done_count, 0);
 	assert_int_equal(fake.workers->waiting_count, 2);
-	cannot_start(true);
+	let_start(true);
 	while (fake.done_count < 2)
 		run();
 	assert_int_equal(d[0].outcome.status, JOB_SENT);
@@ -306,13 +313,7 @@ starts_that_fail_defer(void **state)
 	struct tmpdir *t = *state;
 	struct delivery d[3];
 
-	assert_int_equal(workers_new(loop, &account, deliver_program, NULL, 1,
-			     &fake.events, &fake.workers),
-	    OK);
-	workers_set_forks(fake.workers, ATTEMPTS, 1);
-	cannot_start(false);
-	submit(t, &d[0]);
-	submit(t, &d[1]);
+	two_wait_for_a_start(t, d);
 	while (fake.done_count < 2)
 		run();
 	for (int i = 0; i < 2; i++) {
@@ -322,7 +323,7 @@ starts_that_fail_defer(void **state)
 	assert_int_equal(fake.workers->fork_row->refused, 1);
 	assert_int_equal(fake.workers->waiting_count, 0);
 	assert_true(fake.workers->fork_waits);
-	cannot_start(true);
+	let_start(true);
 	submit(t, &d[2]);
 	assert_int_equal(fake.workers->waiting_count, 1);
 	while (fake.done_count < 3)
